@@ -1,0 +1,276 @@
+"""The command line: parse, call the pipeline, print, exit. Nothing else.
+
+Exit codes: 0 done, 1 failed, 2 bad input, 3 a gate refused, 130 interrupted.
+"""
+
+import gc
+import logging
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from vmaf_train import pipeline
+from vmaf_train.errors import VmafTrainError
+from vmaf_train.evaluation import EvalReport, Metrics
+from vmaf_train.pipeline import ALL, DEMO, CorpusChoice, Reporter
+
+if TYPE_CHECKING:
+    from vmaf_train.training import Epoch
+
+AUTO = "auto"
+INTERRUPTED = 130
+PLAIN_LINE_SECONDS = 10.0
+
+app = typer.Typer(
+    name="vmaf-train",
+    help="Distil VMAF into tiny ONNX students, tracked in MLflow.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class YesNo(StrEnum):
+    """A switch that MLproject can pass as a value."""
+
+    yes = "yes"
+    no = "no"
+
+
+Corpus = Annotated[str, typer.Option(help=f"Folder in the Netflix layout, or {DEMO} for the embedded corpus.")]
+Dims = Annotated[str, typer.Option(help="WxH of every file; auto is 1920x1080, or the demo's own size.")]
+Jobs = Annotated[int, typer.Option(min=0, help="libvmaf passes at once; 0 is one a core.")]
+MaxPairs = Annotated[int, typer.Option(min=0, help="Use at most so many pairs, sources in turn; 0 is all.")]
+Strict = Annotated[YesNo, typer.Option(help="yes makes every file that is no usable pair an error.")]
+Arch = Annotated[str, typer.Option(help="Architecture: linear, mlp_small or mlp_medium.")]
+Epochs = Annotated[int, typer.Option(min=0, help="Passes over the training frames; 0 is a smoke without libvmaf.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Frames a step.")]
+LearningRate = Annotated[float, typer.Option(min=0.0, help="Highest learning rate of the one-cycle schedule.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of the initial weights and of the order of the frames.")]
+
+
+@app.command()
+def prewarm(
+    corpus: Corpus = DEMO,
+    jobs: Jobs = 0,
+    assume_dims: Dims = AUTO,
+    sources: Annotated[str, typer.Option(help="Comma-separated sources to keep, or all.")] = ALL,
+    max_pairs: MaxPairs = 0,
+    strict: Strict = YesNo.no,
+) -> None:
+    """Fill the cache: one libvmaf pass for every pair that it does not hold yet."""
+    with _exit_code():
+        wanted = () if sources == ALL else tuple(name.strip() for name in sources.split(",") if name.strip())
+        choice = CorpusChoice(corpus, _dims(assume_dims), wanted, max_pairs, strict == YesNo.yes, jobs)
+        done = pipeline.prewarm(choice, TerminalReporter())
+        print(
+            f"{len(done.scan.pairs)} pairs, {done.frames} frames: {done.extracted} extracted, "
+            f"{len(done.scan.pairs) - done.extracted} already there, {len(done.scan.left_out)} files left out, "
+            f"{done.seconds:.2f} s; cache {done.cache}"
+        )
+
+
+@app.command()
+def train(
+    arch: Arch = "mlp_small",
+    corpus: Corpus = DEMO,
+    val_source: Annotated[str, typer.Option(help="Held-out source; auto is Tennis, else the last by name.")] = AUTO,
+    epochs: Epochs = 30,
+    batch_size: BatchSize = 256,
+    lr: LearningRate = 0.04,
+    seed: Seed = 0,
+    assume_dims: Dims = AUTO,
+    max_pairs: MaxPairs = 0,
+    strict: Strict = YesNo.no,
+) -> None:
+    """Fit a student with one source held out, judge it on that one, and log all of it to MLflow."""
+    with _exit_code():
+        from vmaf_train.training import Settings
+
+        choice = CorpusChoice(corpus, _dims(assume_dims), max_pairs=max_pairs, strict=strict == YesNo.yes)
+        settings = Settings(epochs, batch_size, lr, seed)
+        done = pipeline.train(choice, arch, val_source, settings, TerminalReporter())
+        _print_report(done.report, f"{arch} on the held-out source {done.report.hold_out}")
+        _print_where(done.where, f"judge it elsewhere: vmaf-train evaluate --model {done.where[0].split()[1]}")
+
+
+@app.command()
+def evaluate(
+    model: Annotated[str, typer.Option(help="A run id, a models:/ URI or the path of an .onnx file.")],
+    corpus: Corpus = DEMO,
+    val_source: Annotated[str, typer.Option(help="One source of the corpus, or all.")] = ALL,
+    assume_dims: Dims = AUTO,
+    max_pairs: MaxPairs = 0,
+    strict: Strict = YesNo.no,
+) -> None:
+    """Judge a logged or in-tree ONNX model on a corpus and log the report to MLflow."""
+    with _exit_code():
+        choice = CorpusChoice(corpus, _dims(assume_dims), max_pairs=max_pairs, strict=strict == YesNo.yes)
+        done = pipeline.evaluate_model(choice, model, val_source, TerminalReporter())
+        _print_report(done.report, f"{done.report.model.name} on {corpus}, {val_source}")
+        _print_sources(done.report)
+        _print_where(done.where)
+
+
+@app.command()
+def main(arch: Arch = "mlp_small", corpus: Corpus = DEMO, assume_dims: Dims = AUTO) -> None:
+    """The whole demo in one run: prewarm, train, and evaluate on every source."""
+    with _exit_code():
+        from vmaf_train.training import Settings
+
+        trained, judged = pipeline.run_all(
+            CorpusChoice(corpus, _dims(assume_dims)), arch, Settings(), TerminalReporter()
+        )
+        _print_report(trained.report, f"{arch} on the held-out source {trained.report.hold_out}")
+        _print_sources(judged.report)
+        _print_where(judged.where)
+
+
+def run() -> None:
+    """Run the command line as a process: signals become an interrupt, and the end does not dawdle."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
+    first: list[float] = []
+
+    def interrupt(number: int, frame: object) -> None:
+        # `mlflow run` sends a second signal right after the first; the ending that it would cut short is the point.
+        first.append(time.monotonic())
+        if len(first) == 1 or first[-1] - first[0] > 2:
+            raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
+    # Nothing here makes garbage in cycles worth the collector's time, while imports make it walk millions of objects.
+    gc.disable()
+    try:
+        app()
+    finally:
+        sys.stdout.flush()
+        gc.freeze()
+
+
+class TerminalReporter(Reporter):
+    """Progress bars on a terminal, plain lines elsewhere; all of it on standard error."""
+
+    def say(self, line: str) -> None:
+        err.print(line, markup=False)
+
+    @contextmanager
+    def extraction(self, pairs: int, frames: int) -> Iterator[Callable[[int], None]]:
+        with _bar("libvmaf", pairs, "pairs", _FramesPerSecond()) as step:
+            done = [0, 0]
+
+            def advance(frames_of_pair: int) -> None:
+                done[0] += 1
+                done[1] += frames_of_pair
+                step(f"{done[0]} of {pairs} pairs, {done[1]} of {frames} frames", frames=done[1])
+
+            try:
+                yield advance
+            except KeyboardInterrupt:
+                self.say(f"{done[0]} of {pairs} pairs are in the cache; the same command goes on from there")
+                raise
+
+    @contextmanager
+    def making_demo(self, clips: int) -> Iterator[Callable[[str], None]]:
+        with _bar("demo corpus", clips, "clips") as step:
+            yield lambda clip: step(f"made {clip}")
+
+    def epoch(self, epoch: "Epoch", of: int) -> None:
+        if epoch.number % max(1, of // 10) == 0 or epoch.number == of:
+            self.say(
+                f"epoch {epoch.number:>3}: training loss {epoch.train_loss:.2e}, held-out RMSE {epoch.val_rmse:.3f}"
+            )
+
+
+class _FramesPerSecond(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        frames, elapsed = task.fields.get("frames", 0), task.elapsed or 0.0
+        return Text(f"{frames / elapsed:,.0f} frames/s" if elapsed and frames else "")
+
+
+@contextmanager
+def _bar(title: str, total: int, unit: str, *columns: ProgressColumn) -> Iterator[Callable[..., None]]:
+    """Show progress; yields a step taking the plain line (printed now and then) and fields for the bar's columns."""
+    shown = 0.0
+    layout = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit), *columns)
+    with Progress(*layout, TimeRemainingColumn(), console=err, disable=not err.is_terminal, transient=True) as bar:
+        task = bar.add_task(title, total=total)
+
+        def step(line: str, **fields: object) -> None:
+            nonlocal shown
+            bar.update(task, advance=1, **fields)
+            last = bar.tasks[0].completed == total
+            if not err.is_terminal and (last or time.monotonic() - shown > PLAIN_LINE_SECONDS):
+                shown = time.monotonic()
+                err.print(f"{title}: {line}", markup=False)
+
+        yield step
+
+
+@contextmanager
+def _exit_code() -> Iterator[None]:
+    """Turn what a user can cause into one line and an exit code."""
+    try:
+        yield
+    except VmafTrainError as error:
+        err.print(f"error: {error}", markup=False)
+        raise typer.Exit(error.exit_code) from None
+    except OSError as error:
+        err.print(f"error: {error.filename or 'system'}: {error.strerror}; repair that and run again", markup=False)
+        raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        err.print("interrupted; what was finished is kept, and running the same command again goes on from there")
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _dims(text: str) -> str:
+    return "" if text == AUTO else text
+
+
+def _print_report(report: EvalReport, title: str) -> None:
+    rows: dict[str, Metrics] = {report.model.name: report, "pooled scores": report.pooled}
+    rows |= {name.replace("_", " "): row for name, row in report.references.items()}
+    _print_metrics(title, rows)
+    if interval := report.intervals.get("rmse"):
+        print(f"RMSE {report.confidence:.0%} interval, by bootstrap over clips: {interval.low:.4f} to {interval.high:.4f}")
+    latency = report.latency
+    print(
+        f"{report.model.parameters or 'unknown'} parameters, {report.model.onnx_bytes} bytes of ONNX, one row p50 "
+        f"{latency.row_p50_us:.1f} p95 {latency.row_p95_us:.1f} µs, "
+        f"{latency.clip_rows} rows p50 {latency.clip_p50_us:.1f} p95 {latency.clip_p95_us:.1f} µs"
+    )
+
+
+def _print_sources(report: EvalReport) -> None:
+    seen = {True: " (trained on)", False: " (held out)", None: ""}
+    rows = {source + seen[row.in_training]: row for source, row in report.per_source.items()}
+    _print_metrics(f"{report.model.name} by source", {**rows, "all frames": report})
+
+
+def _print_metrics(title: str, rows: Mapping[str, Metrics]) -> None:
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    for name in ("samples", "RMSE", "PLCC", "SROCC", "KROCC", "max error", "bias"):
+        table.add_column(name, justify="right")
+    for name, row in rows.items():
+        correlations = ("-" if value is None else f"{value:.5f}" for value in (row.plcc, row.srocc, row.krocc))
+        table.add_row(
+            name, str(row.n_samples), f"{row.rmse:.4f}", *correlations, f"{row.max_abs_error:.3f}", f"{row.bias:+.3f}"
+        )
+    Console(highlight=False, width=None if sys.stdout.isatty() else 110).print(table)
+
+
+def _print_where(where: Sequence[str], *more: str) -> None:
+    for line in (*where, *more):
+        print(line)

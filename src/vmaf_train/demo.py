@@ -1,0 +1,249 @@
+"""The embedded demo corpus: nine procedural sources, eight rungs each, made with ffmpeg in a few seconds.
+
+The sources are ffmpeg's own generators, moved, blurred and grained until libvmaf's features spread over them as they
+do over film. Names follow the corpus grammar; the same ffmpeg makes the same bytes.
+"""
+
+import hashlib
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from vmaf_train.errors import ExtractionError, InputError
+
+WIDTH, HEIGHT, FRAMES, FPS = 320, 180, 48, 25
+MEGABYTES = 81 * FRAMES * WIDTH * HEIGHT * 3 // 2 // 10**6
+RECIPE_FOLDER = re.compile(r"[0-9a-f]{12}")
+
+
+@dataclass(frozen=True)
+class DemoSource:
+    """A source: its name, the ffmpeg filter graph that draws it, and the bitrate of its highest rung in kbit/s."""
+
+    name: str
+    graph: str
+    kbps: int
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One encode of the ladder: its label, the encoded height in pixels, and its share of the source's bitrate."""
+
+    label: int
+    height: int
+    share: float
+
+
+def _pan(x: str, y: str) -> str:
+    """Cut a moving window out of a larger picture; x and y are ffmpeg expressions of the frame number n."""
+    return f"crop={WIDTH}:{HEIGHT}:x='{x}':y='{y}'"
+
+
+SOURCES = (
+    DemoSource(
+        "Colony",
+        "life=size=80x46:rate=25:mold=6:ratio=0.25:random_seed=7:life_color=#e8d8a0:death_color=#305060:mold_color=#506050,"
+        f"tmix=frames=5,scale=480:276:flags=bicubic,gblur=sigma=2,noise=c0s=5:c0f=t:c0_seed=8,{_pan('40+n', '30')}",
+        520,
+    ),
+    DemoSource(
+        "Dunes",
+        "gradients=size=480x270:rate=25:nb_colors=6:seed=4:speed=0.01:type=linear:x0=0:y0=0:x1=480:y1=200:"
+        "c0=#303030:c1=#d0d0d0:c2=#505050:c3=#b0b0b0:c4=#404040:c5=#e0e0e0,"
+        f"format=yuv420p,eq=contrast=1.5,noise=c0s=70:c0_seed=5,gblur=sigma=0.9,{_pan('2*n', '40+n/2')}",
+        700,
+    ),
+    DemoSource(
+        "Fractal",
+        "mandelbrot=size=400x226:rate=25:maxiter=400:start_scale=0.5:end_scale=0.02:end_pts=120:"
+        f"start_x=-0.7436:start_y=-0.1318,gblur=sigma=0.8,{_pan('40', '20')},noise=c0s=4:c0f=t:c0_seed=6",
+        700,
+    ),
+    DemoSource(
+        "Gasket",
+        "sierpinski=size=640x384:rate=25:seed=3:jump=12:type=carpet,gblur=sigma=1.5,eq=contrast=0.5:brightness=0.05,"
+        f"{_pan('160+8*sin(n/8)', '60+6*cos(n/9)')},noise=c0s=4:c0f=t:c0_seed=9",
+        520,
+    ),
+    DemoSource(
+        "Mosaic",
+        "testsrc2=size=640x360:rate=25,scale=400:226:flags=area,rotate=angle=0.4+n/400:ow=iw:oh=ih,gblur=sigma=0.7,"
+        f"noise=c0s=8:c0_seed=12,{_pan('10+n', '20')}",
+        420,
+    ),
+    DemoSource(
+        "Ripples",
+        f"zoneplate=size={WIDTH}x{HEIGHT}:rate=25:kx2=20:ky2=14:kt=1:kxt=0,gblur=sigma=0.8,eq=contrast=0.5,"
+        "noise=c0s=12:c0_seed=3",
+        320,
+    ),
+    DemoSource(
+        "Sand",
+        "color=gray:size=160x90:rate=25,noise=c0s=50:c0_seed=2,scale=480:270:flags=bicubic,noise=c0s=40:c0_seed=3,"
+        f"gblur=sigma=1.0,{_pan('80+30*sin(n/12)', '40')},noise=c0s=6:c0f=t:c0_seed=4",
+        800,
+    ),
+    DemoSource(
+        "Strata",
+        "cellauto=size=120x68:rate=25:rule=30:random_seed=5:scroll=1:start_full=1,"
+        f"scale=480:272:flags=bicubic,gblur=sigma=2.5,eq=contrast=0.5,noise=c0s=14:c0_seed=14,{_pan('80', '40')}",
+        600,
+    ),
+    DemoSource(
+        "Weather",
+        "perlin=size=368x202:rate=25:octaves=5:persistence=0.7:xscale=4:yscale=4:tscale=0.6:random_mode=seed:"
+        f"random_seed=21,eq=contrast=1.6,{_pan('n', '10')}",
+        800,
+    ),
+)
+
+RUNGS = (
+    Rung(10, 72, 0.03),
+    Rung(20, 72, 0.05),
+    Rung(30, 90, 0.09),
+    Rung(40, 108, 0.15),
+    Rung(50, 126, 0.22),
+    Rung(60, 144, 0.32),
+    Rung(70, 180, 0.50),
+    Rung(80, 180, 1.00),
+)
+
+
+def clip_names() -> list[tuple[str, str]]:
+    """Return the file names of all pairs, (ref, dis), in order, without making anything."""
+    return [(_ref_name(source), _dis_name(source, rung)) for source in SOURCES for rung in RUNGS]
+
+
+def make_demo_corpus(
+    folder: Path, ffmpeg: Path, jobs: int, on_clip: Callable[[str], None] = lambda clip: None
+) -> Path:
+    """Make the demo corpus below `folder`, once, and return the folder that holds `ref/` and `dis/`.
+
+    Several processes at once make it once; one that is killed leaves nothing that looks finished. Corpora of other
+    recipes are removed.
+
+    Args:
+        folder: kept for demo corpora alone.
+        ffmpeg: the executable; with the recipe it decides the bytes, so both name the corpus.
+        jobs: sources made at once.
+        on_clip: called with the name of each clip made.
+
+    Raises:
+        InputError: the folder cannot be written, or the disk is full.
+        ExtractionError: ffmpeg failed; the message holds the command and its last words.
+    """
+    try:
+        made = folder / _recipe_digest(ffmpeg)
+        if made.is_dir():
+            return made
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / "making.lock"):
+            if made.is_dir():
+                return made
+            for old in folder.iterdir():
+                if old.is_dir() and RECIPE_FOLDER.fullmatch(old.name.removesuffix(".part")):
+                    shutil.rmtree(old)
+            part = made.with_suffix(".part")
+            for kind in ("ref", "dis"):
+                (part / kind).mkdir(parents=True)
+            _make_all(part, ffmpeg, jobs, on_clip)
+            part.rename(made)
+        return made
+    except OSError as error:
+        raise InputError(
+            f"cannot make the demo corpus in {folder}: {error.strerror}; free {MEGABYTES} MB there, "
+            "or set VMAF_TINY_AI_CACHE to a folder that can be written, then run again"
+        ) from error
+
+
+def _ref_name(source: DemoSource) -> str:
+    return f"{source.name}_{FPS}fps.yuv"
+
+
+def _dis_name(source: DemoSource, rung: Rung) -> str:
+    return f"{source.name}_{rung.label}_{rung.height}_{_kbps(source, rung)}.yuv"
+
+
+def _kbps(source: DemoSource, rung: Rung) -> int:
+    return max(4, round(source.kbps * rung.share))
+
+
+def _recipe_digest(ffmpeg: Path) -> str:
+    """Return 12 hex digits over everything that the corpus's bytes depend on."""
+    version = subprocess.run([ffmpeg, "-version"], capture_output=True, check=False).stdout.splitlines()[:1]
+    stat = ffmpeg.stat()
+    recipe = [*map(astuple, SOURCES), *map(astuple, RUNGS), _ref_command(""), _encode_command("", 0, 0), _decode_command()]
+    return hashlib.sha256(repr((recipe, version, stat.st_size, FRAMES)).encode()).hexdigest()[:12]
+
+
+def _make_all(part: Path, ffmpeg: Path, jobs: int, on_clip: Callable[[str], None]) -> None:
+    running: set[subprocess.Popen[bytes]] = set()
+
+    def run(arguments: list[str], stdin: bytes = b"") -> bytes:
+        command = [str(ffmpeg), "-nostdin", "-v", "error", *arguments]
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        )
+        running.add(process)
+        try:
+            out, stderr = process.communicate(stdin)
+        finally:
+            running.discard(process)
+        if process.returncode:
+            said = stderr.decode(errors="replace").strip().splitlines()
+            if said and "No space left" in said[-1]:
+                raise OSError(28, "No space left on device")
+            raise ExtractionError(
+                f"ffmpeg ended with status {process.returncode}: {' | '.join(said[-3:])}. Command: {shlex.join(command)}"
+            )
+        return out
+
+    def make_ref(source: DemoSource) -> None:
+        ref = part / "ref" / _ref_name(source)
+        run([*_ref_command(source.graph), str(ref)])
+        on_clip(ref.stem)
+
+    def make_dis(source: DemoSource, rung: Rung) -> None:
+        ref, dis = part / "ref" / _ref_name(source), part / "dis" / _dis_name(source, rung)
+        bitstream = run(_encode_command(str(ref), rung.height, _kbps(source, rung)))
+        run([*_decode_command(), str(dis)], bitstream)
+        on_clip(dis.stem)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            list(pool.map(make_ref, SOURCES))
+            list(pool.map(lambda pair: make_dis(*pair), [(s, r) for s in SOURCES for r in RUNGS]))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in tuple(running):
+                process.kill()
+            raise
+
+
+_RAW = ["-f", "rawvideo", "-pix_fmt", "yuv420p"]
+
+
+def _ref_command(graph: str) -> list[str]:
+    return ["-f", "lavfi", "-i", f"{graph},format=yuv420p", "-frames:v", str(FRAMES), *_RAW]
+
+
+def _encode_command(ref: str, height: int, kbps: int) -> list[str]:
+    width = round(WIDTH * height / HEIGHT / 2) * 2
+    size = ["-s", f"{WIDTH}x{HEIGHT}", "-r", str(FPS)]
+    scale = f"scale={width}:{height}:flags=bicubic+accurate_rnd+bitexact"
+    rate = ["-b:v", f"{kbps}k", "-maxrate", f"{2 * kbps}k", "-bufsize", f"{4 * kbps}k"]
+    coder = ["-c:v", "libx264", "-preset", "superfast", "-threads", "1", "-g", str(FRAMES), *rate]
+    return [*_RAW, *size, "-i", f"file:{ref}", "-vf", scale, *coder, "-flags", "bitexact", "-f", "h264", "-"]
+
+
+def _decode_command() -> list[str]:
+    scale = f"scale={WIDTH}:{HEIGHT}:flags=bicubic+accurate_rnd+bitexact"
+    read = ["-threads", "1", "-f", "h264", "-i", "pipe:0"]
+    return [*read, "-vf", scale, "-fps_mode", "passthrough", "-frames:v", str(FRAMES), *_RAW]

@@ -1,0 +1,27 @@
+"""What can go wrong, in words for the person at the keyboard.
+
+Every message names the fact (which file, which value) and the next step. Library code raises these;
+only the command line prints them and turns `exit_code` into the status of the process.
+"""
+
+
+class VmafTrainError(Exception):
+    """Something failed that a retry or a repaired environment may cure."""
+
+    exit_code = 1
+
+
+class InputError(VmafTrainError):
+    """The input or the environment is not usable as it is: a file, a value, a missing tool, a full disk."""
+
+    exit_code = 2
+
+
+class ExtractionError(VmafTrainError):
+    """An external tool failed or its output does not add up; the message holds the command and its last words."""
+
+
+class GateRefused(VmafTrainError):
+    """A promotion gate said no; nothing was changed."""
+
+    exit_code = 3

@@ -1,0 +1,125 @@
+"""A fitted student as one self-contained ONNX file, its standardisation folded into the weights.
+
+Written by onnx.helper: opset 17, IR version 8, input `features` float32 [N, F], output `vmaf` float32 [N].
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import nn
+
+from vmaf_train.errors import VmafTrainError
+from vmaf_train.features import SCORE_MAX, SCORE_MIN
+from vmaf_train.inference import METADATA_PREFIX, OnnxStudent
+from vmaf_train.models import Student
+
+OPSET, IR_VERSION = 17, 8
+INPUT, OUTPUT = "features", "vmaf"
+# The operators that the runtime inside libvmaf lets such a model use, as far as students need them.
+ALLOWED_OPERATORS = frozenset(
+    "Gemm MatMul Add Sub Mul Div Relu Tanh Clip Squeeze Unsqueeze Reshape Concat Conv "
+    "ReduceSum Constant Identity".split()
+)
+
+
+def to_onnx(student: Student, features: Sequence[str], facts: Mapping[str, object]) -> bytes:
+    """Write a student as ONNX bytes; the same student and facts give the same bytes.
+
+    Args:
+        student: fitted; its buffers are folded into the first and the last layer in float64.
+        features: names of the input's columns, in order; kept in the file's metadata.
+        facts: what else the file should know of itself (JSON values), kept in its metadata.
+    """
+    dense = [layer for layer in student.layers if isinstance(layer, nn.Linear)]
+    weights = [[p.detach().double().numpy().copy() for p in (layer.weight, layer.bias)] for layer in dense]
+    mean_F, std_F = student.x_mean_F.numpy(), student.x_std_F.numpy()
+    weights[0][0] /= std_F
+    weights[0][1] -= weights[0][0] @ mean_F
+    weights[-1][0] *= float(student.y_std)
+    weights[-1][1] = weights[-1][1] * float(student.y_std) + float(student.y_mean)
+
+    nodes, tensors, last = [], [], INPUT
+    for index, (matrix, bias) in enumerate(weights):
+        tensors += [_tensor(f"weight{index}", matrix), _tensor(f"bias{index}", bias)]
+        nodes.append(
+            helper.make_node("Gemm", [last, f"weight{index}", f"bias{index}"], [f"dense{index}"], transB=1)
+        )
+        last = f"dense{index}"
+        if index < len(weights) - 1:
+            nodes.append(helper.make_node("Tanh", [last], [f"tanh{index}"]))
+            last = f"tanh{index}"
+    tensors += [
+        numpy_helper.from_array(np.array([1], dtype=np.int64), "last_axis"),
+        _tensor("lowest", np.array(SCORE_MIN)),
+        _tensor("highest", np.array(SCORE_MAX)),
+    ]
+    nodes.append(helper.make_node("Squeeze", [last, "last_axis"], ["unclipped"]))
+    nodes.append(helper.make_node("Clip", ["unclipped", "lowest", "highest"], [OUTPUT]))
+    graph = helper.make_graph(
+        nodes,
+        "vmaf_student",
+        [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["N", len(features)])],
+        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["N"])],
+        tensors,
+    )
+    model = helper.make_model(
+        graph, producer_name="vmaf-train", opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION
+    )
+    known = {
+        "arch": student.architecture.name,
+        "features": list(features),
+        "parameters": student.n_parameters,
+        "target_mean": float(student.y_mean),
+        **facts,
+    }
+    helper.set_model_props(model, {METADATA_PREFIX + key: json.dumps(value) for key, value in known.items()})
+    return model.SerializeToString(deterministic=True)
+
+
+def check_contract(content: bytes) -> None:
+    """Hold an ONNX file to the model contract: one file, opset, IR version, operators, input and output.
+
+    Raises:
+        VmafTrainError: names the first part of the contract that is broken.
+    """
+    model = onnx.load_model_from_string(content)
+    onnx.checker.check_model(model, full_check=True)
+    shapes = [
+        (value.name, value.type.tensor_type.elem_type, len(value.type.tensor_type.shape.dim))
+        for value in (*model.graph.input, *model.graph.output)
+    ]
+    external = [t.name for t in model.graph.initializer if t.data_location == TensorProto.EXTERNAL]
+    foreign = sorted({node.op_type for node in model.graph.node} - ALLOWED_OPERATORS)
+    for fine, fact in (
+        (not external, f"weights outside the file: {', '.join(external)}"),
+        (model.ir_version == IR_VERSION, f"IR version {model.ir_version}, not {IR_VERSION}"),
+        ([(o.domain, o.version) for o in model.opset_import] == [("", OPSET)], f"opset is not {OPSET}"),
+        (not foreign, f"operators outside the allow-list: {', '.join(foreign)}"),
+        (
+            shapes == [(INPUT, TensorProto.FLOAT, 2), (OUTPUT, TensorProto.FLOAT, 1)],
+            f"input and output are {shapes}, not {INPUT} float32 [N, F] and {OUTPUT} float32 [N]",
+        ),
+    ):
+        if not fine:
+            raise VmafTrainError(f"the ONNX file breaks the model contract: {fact}")
+
+
+def check_same_scores(exported: OnnxStudent, student: Student, x_NF: np.ndarray, tolerance: float = 1e-4) -> float:
+    """Return the largest difference between the ONNX file and the torch model on these rows, in score points.
+
+    Raises:
+        VmafTrainError: it is above `tolerance`.
+    """
+    with torch.inference_mode():
+        difference = float(np.abs(exported.score(x_NF) - student(torch.from_numpy(x_NF)).numpy()).max())
+    if not difference <= tolerance:
+        raise VmafTrainError(f"the ONNX file is {difference:.2e} score points off the torch model; report this")
+    return difference
+
+
+def _tensor(name: str, values: np.ndarray) -> onnx.TensorProto:
+    return numpy_helper.from_array(values.astype(np.float32), name)

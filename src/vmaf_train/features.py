@@ -1,0 +1,31 @@
+"""The feature contract: which libvmaf features a student reads, in which order, and under which log keys.
+
+Source: libvmaf's feature extractors as logged by its JSON output (`integer_<name>`; `<name>` in older builds).
+"""
+
+from dataclasses import dataclass
+
+TEACHER = "vmaf_v0.6.1"
+TEACHER_KEY = "vmaf"
+SCORE_MIN, SCORE_MAX = 0.0, 100.0
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """A named, ordered choice of libvmaf features; the order is the column order of every matrix and ONNX input."""
+
+    name: str
+    features: tuple[str, ...]
+
+
+FEATURE_SETS = {
+    "canonical": FeatureSet(
+        "canonical", ("adm2", "vif_scale0", "vif_scale1", "vif_scale2", "vif_scale3", "motion2")
+    ),
+}
+CANONICAL = FEATURE_SETS["canonical"]
+
+
+def log_keys(feature: str) -> tuple[str, ...]:
+    """Return the keys under which libvmaf builds log `feature`, the present one first."""
+    return (f"integer_{feature}", feature)

@@ -1,0 +1,76 @@
+"""The pictures of an evaluation and of a fit, as matplotlib Figures (no pyplot, no display)."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from vmaf_train.evaluation import EvalReport
+
+if TYPE_CHECKING:
+    from vmaf_train.training import Epoch
+
+SIZE, DPI = (6.4, 4.8), 90
+
+
+def evaluation_figures(report: EvalReport, score_N: np.ndarray, truth_N: np.ndarray) -> dict[str, Figure]:
+    """Draw an evaluation: predicted against teacher, residual by score, RMSE of each clip.
+
+    Args:
+        report: gives titles and the metrics of each clip.
+        score_N, truth_N: the student's and the teacher's frame scores, float64 of shape (frames,).
+
+    Returns:
+        Figures by file name.
+    """
+    title = f"{report.model.name} on {report.hold_out or report.dataset.corpus}: RMSE {report.rmse:.3f}"
+    predicted, axes = _new(title, f"{report.teacher} frame score", "student frame score")
+    _density(axes, truth_N, score_N)
+    axes.plot([0, 100], [0, 100], color="tab:red", linewidth=0.8)
+
+    residual, axes = _new(title, f"{report.teacher} frame score", "student minus teacher, score points")
+    _density(axes, truth_N, score_N - truth_N)
+    axes.axhline(0, color="tab:red", linewidth=0.8)
+
+    by_rmse = sorted(report.per_clip.items(), key=lambda item: (item[1].source, item[0]))
+    clips, axes = _new(title, "RMSE, score points", "")
+    clips.set_figheight(max(SIZE[1], 0.16 * len(by_rmse)))
+    sources = list(report.per_source)
+    axes.barh(
+        [clip for clip, _ in by_rmse],
+        [metrics.rmse for _, metrics in by_rmse],
+        color=[f"C{sources.index(metrics.source) % 10}" for _, metrics in by_rmse],
+    )
+    axes.tick_params(axis="y", labelsize=6)
+    axes.invert_yaxis()
+    return {"predicted_vs_teacher.png": predicted, "residual_by_score.png": residual, "rmse_by_clip.png": clips}
+
+
+def training_figure(history: Sequence["Epoch"], hold_out: str) -> dict[str, Figure]:
+    """Draw training loss and held-out RMSE over the epochs; nothing for a fit without epochs."""
+    if not history:
+        return {}
+    figure, axes = _new("training", "epoch", "mean squared error, standardised scores (train)")
+    numbers = [epoch.number for epoch in history]
+    axes.semilogy(numbers, [epoch.train_loss for epoch in history], marker=".", color="tab:blue")
+    right = axes.twinx()
+    right.semilogy(numbers, [epoch.val_rmse for epoch in history], marker=".", color="tab:orange")
+    right.set_ylabel(f"RMSE on {hold_out}, score points", color="tab:orange")
+    axes.yaxis.label.set_color("tab:blue")
+    return {"training_curves.png": figure}
+
+
+def _new(title: str, x_label: str, y_label: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=SIZE, dpi=DPI, layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_title(title)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    return figure, axes
+
+
+def _density(axes: Axes, x_N: np.ndarray, y_N: np.ndarray) -> None:
+    axes.hexbin(x_N, y_N, gridsize=60, bins="log", mincnt=1, cmap="viridis", linewidths=0.2)
+    axes.grid(alpha=0.3)

@@ -1,0 +1,94 @@
+"""A student as users run it: an ONNX file in onnxruntime, its own facts, its scores and its latency. No torch."""
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import onnxruntime
+
+from vmaf_train.errors import InputError
+from vmaf_train.features import CANONICAL
+
+METADATA_PREFIX = "vmaf_train."
+ROWS_A_CALL = 65536
+CLIP_ROWS = 240
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Time of one onnxruntime call on one thread, in microseconds: one row, and a clip of 240 rows."""
+
+    row_p50_us: float
+    row_p95_us: float
+    clip_p50_us: float
+    clip_p95_us: float
+    clip_rows: int = CLIP_ROWS
+
+
+class OnnxStudent:
+    """An ONNX student loaded in onnxruntime, on one thread.
+
+    Attributes:
+        content: the bytes of the file.
+        facts: what the file says of itself (arch, parameters, training sources, ...); empty for a foreign file.
+        features: names of the input's columns, in order.
+
+    Raises:
+        InputError: not an ONNX model, or not one from six features (or from those it names) to one score a row.
+    """
+
+    def __init__(self, content: bytes, name: str) -> None:
+        self.content = content
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's errors share no public base class
+            raise InputError(f"{name} is not an ONNX model that onnxruntime can load: {error}") from error
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        self.facts: Mapping[str, object] = {
+            key.removeprefix(METADATA_PREFIX): json.loads(value)
+            for key, value in metadata.items()
+            if key.startswith(METADATA_PREFIX)
+        }
+        self.features: tuple[str, ...] = tuple(self.facts.get("features", CANONICAL.features))  # type: ignore[arg-type]
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        if len(inputs) != 1 or len(inputs[0].shape) != 2 or inputs[0].shape[1] != len(self.features):
+            raise InputError(
+                f"{name} takes {[(i.name, i.shape) for i in inputs]}; "
+                f"a student takes one matrix of shape [N, {len(self.features)}]: {', '.join(self.features)}"
+            )
+        self._input, self._output = inputs[0].name, outputs[0].name
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the file, in hex."""
+        return hashlib.sha256(self.content).hexdigest()
+
+    def score(self, x_NF: np.ndarray) -> np.ndarray:
+        """Score raw feature rows: float of shape (frames, features) to float64 of shape (frames,)."""
+        rows_NF = np.ascontiguousarray(x_NF, dtype=np.float32)
+        parts = [
+            self._session.run([self._output], {self._input: rows_NF[start : start + ROWS_A_CALL]})[0].reshape(-1)
+            for start in range(0, len(rows_NF), ROWS_A_CALL)
+        ]
+        return np.concatenate(parts).astype(np.float64)
+
+    def measure_latency(self, calls: int = 2000) -> Latency:
+        """Time `calls` calls of one row, and a tenth as many of a 240-row clip, after a warm-up."""
+        times = []
+        for rows, repeats in ((1, calls), (CLIP_ROWS, calls // 10)):
+            feed = {self._input: np.full((rows, len(self.features)), 0.5, dtype=np.float32)}
+            ticks = np.empty(repeats + 1, dtype=np.int64)
+            for _ in range(repeats // 10):
+                self._session.run(None, feed)
+            for call in range(repeats + 1):
+                ticks[call] = time.perf_counter_ns()
+                self._session.run(None, feed)
+            times += np.percentile(np.diff(ticks) / 1000, (50, 95)).tolist()
+        return Latency(*times)

@@ -1,0 +1,182 @@
+"""One ffmpeg/libvmaf pass over a pair: six features and the teacher's score for every frame.
+
+The pass runs `ffmpeg` as a child process; its JSON log is read by a pure function that refuses gaps, nulls and
+short logs rather than handing out a table that looks whole.
+"""
+
+import json
+import math
+import os
+import shlex
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+
+from vmaf_train.corpus import Pair
+from vmaf_train.errors import ExtractionError, InputError
+from vmaf_train.features import CANONICAL, TEACHER, TEACHER_KEY, log_keys
+
+# What is asked of libvmaf beside the teacher; part of a cache entry's identity.
+FEATURE_OPTIONS = "default"
+LOG_NAME = "log.json"
+
+
+@dataclass(frozen=True, eq=False)
+class FrameScores:
+    """Features and teacher scores of one clip, frame by frame.
+
+    Attributes:
+        features: column names of `x_NF`.
+        x_NF: float64 of shape (frames, features), raw libvmaf values as logged.
+        y_N: float64 of shape (frames,), the teacher's frame scores, 0 to 100.
+    """
+
+    features: tuple[str, ...]
+    x_NF: np.ndarray
+    y_N: np.ndarray
+
+
+class Ffmpeg:
+    """An ffmpeg executable that can score with libvmaf, from several threads at once.
+
+    Attributes:
+        path: the executable.
+        libvmaf_version: as libvmaf itself states it in its log.
+
+    Raises:
+        InputError: the executable has no libvmaf, or not the teacher's model.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._lock = Lock()
+        self._stopped = False
+        still = ["-f", "lavfi", "-i", "color=gray:size=64x64:rate=1:duration=1"]
+        try:
+            self.libvmaf_version: str = json.loads(self._log_of_pass([*still, *still], threads=1))["version"]
+        except (ExtractionError, OSError) as error:
+            raise InputError(
+                f"{path} cannot score with libvmaf and {TEACHER}; set VMAF_FFMPEG to an ffmpeg built with libvmaf, "
+                f"or unset it to use the one of imageio-ffmpeg. It said: {error}"
+            ) from error
+
+    def extract(self, pair: Pair, threads: int = 1) -> FrameScores:
+        """Score one pair in one pass that reads each file once, with `threads` threads inside libvmaf.
+
+        Raises:
+            ExtractionError: ffmpeg failed, or its log does not hold every frame; names the clip.
+        """
+        inputs = []
+        for path in (pair.dis, pair.ref):
+            inputs += ["-f", "rawvideo", "-pix_fmt", pair.format.pix_fmt, "-s", str(pair.format)]
+            inputs += ["-r", f"{pair.fps:g}", "-i", f"file:{path.absolute()}"]
+        try:
+            log = self._log_of_pass(inputs, threads)
+        except ExtractionError as error:
+            raise ExtractionError(f"{pair.clip}: {error}") from error
+        return parse_log(log, pair.clip, pair.n_frames)
+
+    def stop(self) -> None:
+        """End every running pass and refuse new ones; for an interrupt."""
+        with self._lock:
+            self._stopped = True
+            for process in self._running:
+                process.kill()
+
+    def _log_of_pass(self, inputs: list[str], threads: int) -> str:
+        """Run one libvmaf pass over two inputs, dis first, and return its JSON log."""
+        # The log's name is relative to the working folder, so that no path has to be escaped for the filter.
+        options = f"model=version={TEACHER}:log_path={LOG_NAME}:log_fmt=json:n_threads={threads}"
+        command = [str(self.path), "-nostdin", "-v", "error", *inputs]
+        command += ["-lavfi", f"[0:v][1:v]libvmaf={options}", "-f", "null", "-"]
+        with tempfile.TemporaryDirectory(prefix="vmaf-train-") as folder:
+            process = self._start(command, folder)
+            try:
+                _, stderr = process.communicate()
+            finally:
+                process.kill()
+                process.wait()
+                with self._lock:
+                    self._running.discard(process)
+            log = Path(folder) / LOG_NAME
+            if process.returncode or not log.is_file():
+                said = " | ".join(stderr.decode(errors="replace").strip().splitlines()[-3:])
+                raise ExtractionError(
+                    f"ffmpeg ended with status {process.returncode}: {said}. Command: {shlex.join(command)}"
+                )
+            return log.read_text()
+
+    def _start(self, command: list[str], folder: str) -> subprocess.Popen[bytes]:
+        with self._lock:
+            if self._stopped:
+                raise ExtractionError("extraction was stopped")
+            # In a session of its own: Ctrl-C reaches this process alone, which then ends its passes itself.
+            process = subprocess.Popen(
+                command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+            )
+            self._running.add(process)
+        return process
+
+
+def find_ffmpeg() -> Ffmpeg:
+    """Find the ffmpeg to use: $VMAF_FFMPEG, else the one that imageio-ffmpeg ships.
+
+    Raises:
+        InputError: there is none, or it cannot score with libvmaf.
+    """
+    wanted = os.environ.get("VMAF_FFMPEG")
+    if wanted:
+        found = shutil.which(wanted)
+    else:
+        import imageio_ffmpeg
+
+        try:
+            found = imageio_ffmpeg.get_ffmpeg_exe()
+        except RuntimeError:
+            found = None
+    if not found:
+        raise InputError(
+            f"no ffmpeg at {wanted or 'the place of imageio-ffmpeg'}; "
+            "set VMAF_FFMPEG to an ffmpeg built with libvmaf, or unset it and run: pip install imageio-ffmpeg"
+        )
+    return Ffmpeg(Path(found).absolute())
+
+
+def parse_log(text: str, clip: str, n_frames: int) -> FrameScores:
+    """Read a libvmaf JSON log into frame scores; the decimals in the log are kept exactly.
+
+    Args:
+        text: the log, as written with `log_fmt=json`.
+        clip: named in every error.
+        n_frames: how many frames the files hold; the log must hold frames 0 to n_frames - 1, each once, in order.
+
+    Raises:
+        ExtractionError: not JSON, a frame missing or out of order, a value missing, null or not finite.
+    """
+    again = "run the command again; if it stays, check the clip and the ffmpeg in VMAF_FFMPEG"
+    try:
+        frames = json.loads(text)["frames"]
+        metrics = [frame["metrics"] for frame in frames]
+        numbers = [frame["frameNum"] for frame in frames]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ExtractionError(f"{clip}: libvmaf's log cannot be read ({error!r}); {again}") from error
+    for position, number in enumerate(numbers):
+        if number != position:
+            raise ExtractionError(f"{clip}: libvmaf's log has frame {number} where frame {position} belongs; {again}")
+    if len(numbers) != n_frames:
+        raise ExtractionError(f"{clip}: libvmaf's log holds {len(numbers)} frames, the files hold {n_frames}; {again}")
+    columns = [log_keys(feature) for feature in CANONICAL.features] + [(TEACHER_KEY,)]
+    table = np.empty((n_frames, len(columns)))
+    for frame, logged in enumerate(metrics):
+        for column, keys in enumerate(columns):
+            value = next((logged[key] for key in keys if key in logged), None)
+            if not isinstance(value, int | float) or not math.isfinite(value):
+                raise ExtractionError(f"{clip}: frame {frame} has {value!r} for {keys[0]}; {again}")
+            table[frame, column] = value
+    return FrameScores(CANONICAL.features, table[:, :-1], table[:, -1])

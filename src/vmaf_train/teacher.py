@@ -1,0 +1,104 @@
+"""The teacher itself, without any pixel: vmaf_v0.6.1's support-vector regressor read from its model JSON.
+
+Source: the model file as published with libvmaf (here the copy in ffmpeg-quality-metrics' package data) and
+libvmaf's predict step: features rescaled linearly, nu-SVR with an RBF kernel (libsvm text format), score
+rescaled back and clipped to [0, 100]. The file's score transform is for phone screens and stays off, as in libvmaf.
+"""
+
+import importlib.util
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vmaf_train.errors import InputError
+from vmaf_train.features import TEACHER
+
+
+@dataclass(frozen=True, eq=False)
+class Teacher:
+    """A VMAF support-vector regressor.
+
+    Attributes:
+        features: names in the order of the model's own columns.
+        slopes, intercepts: float64 of shape (features + 1,); the score's own first.
+        support_SF: float64 of shape (support vectors, features), rescaled.
+        weights_S: float64 of shape (support vectors,).
+        rho, gamma: offset and RBF width.
+        clip: lowest and highest score.
+    """
+
+    features: tuple[str, ...]
+    slopes: np.ndarray
+    intercepts: np.ndarray
+    support_SF: np.ndarray
+    weights_S: np.ndarray
+    rho: float
+    gamma: float
+    clip: tuple[float, float]
+
+    def score(self, x_NF: np.ndarray, features: tuple[str, ...], chunk: int = 16384) -> np.ndarray:
+        """Score feature vectors.
+
+        Args:
+            x_NF: float of shape (frames, features), raw libvmaf values.
+            features: the names of its columns, in any order; matched by name.
+            chunk: rows held against all support vectors at once, to bound memory.
+
+        Returns:
+            float64 of shape (frames,), 0 to 100.
+        """
+        order = [features.index(name) for name in self.features]
+        scaled_NF = x_NF[:, order].astype(np.float64) * self.slopes[1:] + self.intercepts[1:]
+        raw_N = np.empty(len(scaled_NF))
+        for start in range(0, len(scaled_NF), chunk):
+            part = scaled_NF[start : start + chunk]
+            distances = (part**2).sum(1)[:, None] + (self.support_SF**2).sum(1) - 2 * part @ self.support_SF.T
+            raw_N[start : start + chunk] = np.exp(-self.gamma * distances) @ self.weights_S - self.rho
+        return np.clip((raw_N - self.intercepts[0]) / self.slopes[0], *self.clip)
+
+
+def load_teacher(path: Path | None = None) -> Teacher:
+    """Read a teacher from a libvmaf model JSON; without a path, vmaf_v0.6.1 from the installed package data.
+
+    Raises:
+        InputError: the file is missing or not a linear-rescale nu-SVR model.
+    """
+    path = path or _packaged_model()
+    try:
+        model = json.loads(path.read_text())["model_dict"]
+        if (model["model_type"], model["norm_type"]) != ("LIBSVMNUSVR", "linear_rescale"):
+            raise ValueError(f"{model['model_type']} with {model['norm_type']}")
+        header, vectors = model["model"].split("\nSV\n")
+        fields = dict(line.split(" ", 1) for line in header.splitlines())
+        rows = [line.split() for line in vectors.strip().splitlines()]
+        weights_S = np.array([float(row[0]) for row in rows])
+        support_SF = np.zeros((len(rows), len(model["feature_names"])))
+        for row, cells in zip(support_SF, rows, strict=True):
+            for cell in cells[1:]:
+                index, value = cell.split(":")
+                row[int(index) - 1] = float(value)
+        return Teacher(
+            # "VMAF_integer_feature_vif_scale0_score" -> "vif_scale0"
+            features=tuple(name.split("_feature_")[1].removesuffix("_score") for name in model["feature_names"]),
+            slopes=np.array(model["slopes"]),
+            intercepts=np.array(model["intercepts"]),
+            support_SF=support_SF,
+            weights_S=weights_S,
+            rho=float(fields["rho"]),
+            gamma=float(fields["gamma"]),
+            clip=tuple(model["score_clip"]),
+        )
+    except (OSError, KeyError, ValueError, IndexError) as error:
+        raise InputError(
+            f"{path} is not a readable teacher model ({error}); run: pip install --force-reinstall ffmpeg-quality-metrics"
+        ) from error
+
+
+def _packaged_model() -> Path:
+    # Found without importing the package: only its data is wanted.
+    spec = importlib.util.find_spec("ffmpeg_quality_metrics")
+    if spec is None or not spec.submodule_search_locations:
+        raise InputError(f"the model file of {TEACHER} is missing; run: pip install ffmpeg-quality-metrics")
+    return Path(spec.submodule_search_locations[0]) / "vmaf_models" / f"{TEACHER}.json"

@@ -1,0 +1,262 @@
+"""Everything that is said to MLflow: a job is a run, with an honest ending.
+
+`mlflow run` hands a run over in MLFLOW_RUN_ID; without one a run is made in the experiment that MLflow's own
+variables select. MLflow is imported when a run starts, not before.
+"""
+
+import logging
+import os
+import re
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from filelock import FileLock
+
+from vmaf_train import __version__
+from vmaf_train.dataset import FrameTable
+from vmaf_train.errors import InputError, VmafTrainError
+from vmaf_train.evaluation import EvalReport
+from vmaf_train.inference import OnnxStudent
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from vmaf_train.training import Epoch
+
+log = logging.getLogger(__name__)
+SQLITE = "sqlite:///"
+FLUSH_SECONDS = 5.0
+METRICS_A_BATCH = 1000
+RANDOM_RUN_NAME = re.compile(r"[a-z]+-[a-z]+-\d+")
+CHART_VIEW = "?compareRunsMode=CHART&workflowType=machine_learning"
+
+
+class Job:
+    """One piece of work and its MLflow run, once started.
+
+    Attributes:
+        run_id: of the run; None until `start`.
+    """
+
+    def __init__(self) -> None:
+        self.run_id: str | None = None
+        self._pending: list[Any] = []
+        self._flushed = 0.0
+
+    def start(self, run_name: str) -> None:
+        """Resume the run that `mlflow run` made, or make one; give it a readable name unless the user chose one.
+
+        Raises:
+            InputError: the tracking store cannot be used.
+        """
+        import mlflow
+
+        if self.run_id is None:
+            try:
+                with _created_once(mlflow.get_tracking_uri()):
+                    mlflow.MlflowClient().search_experiments(max_results=1)
+                run = mlflow.start_run(run_name=None if "MLFLOW_RUN_ID" in os.environ else run_name)
+            except (mlflow.MlflowException, OSError) as error:
+                raise InputError(
+                    f"the MLflow store {mlflow.get_tracking_uri()} cannot be used: {first_line(error)}; "
+                    "set MLFLOW_TRACKING_URI to a server or to sqlite:////path/of/mlflow.db "
+                    "(a file store also needs MLFLOW_ALLOW_FILE_STORE=true)"
+                ) from error
+            self.run_id = run.info.run_id
+            # MLflow's fluent calls resume the run of this variable by themselves; the job holds it from here on.
+            os.environ.pop("MLFLOW_RUN_ID", None)
+        if RANDOM_RUN_NAME.fullmatch(mlflow.get_run(self.run_id).info.run_name or ""):
+            mlflow.set_tag("mlflow.runName", run_name)
+
+    def end(self, status: str, error: str = "") -> None:
+        """Close the run as FINISHED, FAILED or KILLED, with the error as a tag; nothing if none was started."""
+        if self.run_id is None:
+            return
+        import mlflow
+
+        self._flush()
+        if error:
+            mlflow.set_tag("error", error[:5000])
+        mlflow.end_run(status)
+
+    def log_settings(self, settings: Mapping[str, object]) -> None:
+        """Log parameters, leaving alone those that `mlflow run` has logged under the same name."""
+        import mlflow
+
+        logged = mlflow.get_run(self.run_id).data.params
+        mlflow.log_params({key: value for key, value in settings.items() if key not in logged})
+
+    def log_tags(self, tags: Mapping[str, object]) -> None:
+        """Set tags, the version of the code and of the checkout it runs from among them."""
+        import mlflow
+
+        commit, dirty = git_state()
+        mlflow.set_tags({"git_commit": commit, "git_dirty": dirty, "vmaf_train_version": __version__, **tags})
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
+        """Keep metrics for the next batch, which is sent every few seconds and at the end."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        self._pending += [Metric(key, float(value), now, step) for key, value in metrics.items()]
+        if time.monotonic() - self._flushed > FLUSH_SECONDS:
+            self._flush()
+
+    def log_epoch(self, epoch: "Epoch") -> None:
+        """Keep what is known after an epoch, under its number as step."""
+        self.log_metrics({"train/loss": epoch.train_loss, "epoch/val_rmse": epoch.val_rmse}, epoch.number)
+
+    def log_report(self, prefix: str, report: EvalReport) -> None:
+        """Log the figures of a report as metrics under `prefix`, and the model's own size and latency."""
+        metrics = {f"{prefix}/{key}": getattr(report, key) for key in _FRAME_METRICS}
+        metrics |= {f"{prefix}/pooled_{key}": getattr(report.pooled, key) for key in _FRAME_METRICS}
+        metrics |= {f"{prefix}/{name}_rmse": row.rmse for name, row in report.references.items()}
+        for name, interval in report.intervals.items():
+            metrics |= {f"{prefix}/{name}_low": interval.low, f"{prefix}/{name}_high": interval.high}
+        if len(report.per_source) > 1:
+            metrics |= {f"{prefix}/source/{source}/rmse": row.rmse for source, row in report.per_source.items()}
+        metrics |= {f"latency/{key}": value for key, value in report.latency if key.endswith("_us")}
+        metrics |= {"model/parameters": report.model.parameters, "model/onnx_bytes": report.model.onnx_bytes}
+        self.log_metrics({key: value for key, value in metrics.items() if value is not None})
+
+    def log_files(self, files: Mapping[str, "bytes | Figure"], folder: str = "") -> None:
+        """Log artifacts by file name: bytes as they are, figures in the format of the name's ending."""
+        import mlflow
+
+        with tempfile.TemporaryDirectory(prefix="vmaf-train-") as made:
+            for name, content in files.items():
+                if isinstance(content, bytes):
+                    Path(made, name).write_bytes(content)
+                else:
+                    content.savefig(Path(made, name))
+            mlflow.log_artifacts(made, folder or None)
+
+    def log_dataset(self, table: FrameTable, corpus: str, context: str) -> None:
+        """Log a table as an input of the run: name, digest, columns, source; not its rows."""
+        import mlflow
+        from mlflow.data.code_dataset_source import CodeDatasetSource
+        from mlflow.data.meta_dataset import MetaDataset
+        from mlflow.types import ColSpec, Schema
+
+        schema = Schema([ColSpec("double", name) for name in (*table.features, "vmaf")])
+        source = CodeDatasetSource({"corpus": corpus, "sources": ",".join(table.sources)})
+        # MLflow's database keeps 36 characters of a digest; the whole one is a tag.
+        dataset = MetaDataset(source, name=f"{Path(corpus).name}-{context}", digest=table.digest[:32], schema=schema)
+        mlflow.log_input(dataset, context=context)
+
+    def log_model(self, student: OnnxStudent, example_NF: np.ndarray) -> None:
+        """Log the ONNX file as an MLflow model with its signature and a few example rows."""
+        import mlflow.onnx
+        import onnx
+        from mlflow.models import ModelSignature
+        from mlflow.types import Schema, TensorSpec
+
+        mlflow.onnx.log_model(
+            onnx.load_model_from_string(student.content),
+            name="model",
+            save_as_external_data=False,
+            # Stated, not inferred: inference would import and run everything once more.
+            pip_requirements=[f"{name}=={version(name)}" for name in ("mlflow", "onnx", "onnxruntime", "numpy")],
+            signature=ModelSignature(
+                Schema([TensorSpec(np.dtype("float32"), (-1, len(student.features)), "features")]),
+                Schema([TensorSpec(np.dtype("float32"), (-1,), "vmaf")]),
+            ),
+            input_example={"features": example_NF.astype(np.float32)},
+            onnx_execution_providers=["CPUExecutionProvider"],
+        )
+
+    def where_to_look(self) -> Sequence[str]:
+        """Return lines that lead to the run: its id, the command for the UI, and the address of the chart view."""
+        import mlflow
+
+        uri, run = mlflow.get_tracking_uri(), mlflow.get_run(self.run_id)
+        served = uri.startswith("http")
+        base = f"{uri if served else 'http://127.0.0.1:5000'}/#/experiments/{run.info.experiment_id}/runs"
+        start = () if served else (f"start the UI: mlflow ui --backend-store-uri {uri}",)
+        return (f"run {self.run_id}", *start, f"this run:     {base}/{self.run_id}", f"all, charted: {base}{CHART_VIEW}")
+
+    def _flush(self) -> None:
+        import mlflow
+
+        for start in range(0, len(self._pending), METRICS_A_BATCH):
+            mlflow.MlflowClient().log_batch(self.run_id, metrics=self._pending[start : start + METRICS_A_BATCH])
+        self._pending, self._flushed = [], time.monotonic()
+
+
+_FRAME_METRICS = ("plcc", "srocc", "krocc", "rmse", "max_abs_error", "bias")
+
+
+@contextmanager
+def job(run_name: str) -> Iterator[Job]:
+    """Do a piece of work as an MLflow run: FINISHED at the end, KILLED by an interrupt, FAILED by an error.
+
+    A run handed over by `mlflow run` is taken up at once, so that bad input is seen there too; otherwise none
+    exists until the work calls `start`.
+
+    Raises:
+        VmafTrainError: in place of an error of MLflow itself.
+    """
+    work = Job()
+    try:
+        if "MLFLOW_RUN_ID" in os.environ:
+            work.start(run_name)
+        yield work
+        work.end("FINISHED")
+    except KeyboardInterrupt:
+        _end_after_failure(work, "KILLED", "interrupted")
+        raise
+    except Exception as error:
+        _end_after_failure(work, "FAILED", f"{type(error).__name__}: {error}")
+        if type(error).__module__.partition(".")[0] in ("mlflow", "sqlalchemy", "requests"):
+            raise VmafTrainError(
+                f"MLflow failed: {first_line(error)}; check the tracking store (MLFLOW_TRACKING_URI) and run again"
+            ) from error
+        raise
+
+
+def git_state() -> tuple[str, str]:
+    """Return the commit of the checkout this code runs from and "true" or "false" for dirty, or "unknown" twice."""
+    here = Path(__file__).resolve()
+
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(here.parent), *words], capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        # An installed copy may lie inside somebody else's checkout; only one that tracks this file counts.
+        git("ls-files", "--error-unmatch", here.name)
+        return git("rev-parse", "HEAD"), str(bool(git("status", "--porcelain", ":/"))).lower()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown", "unknown"
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text, or its type where it has none."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def _end_after_failure(work: Job, status: str, reason: str) -> None:
+    try:
+        work.end(status, reason)
+    except Exception as error:  # the store may be what failed; the first error is the one to tell
+        log.warning("run %s could not be marked %s: %s", work.run_id, status, first_line(error))
+
+
+@contextmanager
+def _created_once(uri: str) -> Iterator[None]:
+    """Hold a lock beside an SQLite store: opened cold by several processes at once it would break for good."""
+    if not uri.startswith(SQLITE):
+        yield
+        return
+    database = Path(uri.removeprefix(SQLITE)).absolute()
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{database}.lock"):
+        yield
