@@ -24,31 +24,33 @@ def find_student(model: str) -> tuple[OnnxStudent, str]:
         if not Path(model).is_file():
             raise InputError(f"no file {model}; pass a run id, a models:/ URI or the path of an .onnx file")
         return OnnxStudent(Path(model).read_bytes(), model), Path(model).stem
-    if RUN_ID.fullmatch(model):
-        content = _download(f"runs:/{model}")
-    elif model.startswith(("models:/", "runs:/")):
-        content = _download(model)
-    else:
+    if not RUN_ID.fullmatch(model) and not model.startswith(("models:/", "runs:/")):
         raise InputError(f"model {model!r} is neither a run id, a models:/ URI nor the path of an .onnx file")
-    student = OnnxStudent(content, model)
+    student = OnnxStudent(_download(model), model)
     return student, str(student.facts.get("arch", model))
 
 
-def _download(uri: str) -> bytes:
-    """Fetch the one .onnx file below an MLflow artifact address."""
+def _download(model: str) -> bytes:
+    """Fetch the one .onnx file of a run or below an MLflow artifact address."""
     import mlflow
 
     with tempfile.TemporaryDirectory(prefix="vmaf-train-") as folder:
         try:
-            # With a folder of its own, or a local store would hand out its own files.
-            mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder)
+            if RUN_ID.fullmatch(model):
+                names = [entry.path for entry in mlflow.artifacts.list_artifacts(run_id=model)]
+                addresses = [f"runs:/{model}/{name}" for name in names if name.endswith(".onnx")]
+            else:
+                addresses = [model]
+            for address in addresses:
+                # With a folder of its own, or a local store would hand out its own files.
+                mlflow.artifacts.download_artifacts(artifact_uri=address, dst_path=folder)
         except (mlflow.MlflowException, OSError) as error:
             raise InputError(
-                f"MLflow has no {uri} in {mlflow.get_tracking_uri()}: {first_line(error)}; "
+                f"MLflow has no {model} in {mlflow.get_tracking_uri()}: {first_line(error)}; "
                 "check the id and MLFLOW_TRACKING_URI"
             ) from error
         files = sorted(Path(folder).rglob("*.onnx"))
         if len({file.read_bytes() for file in files}) != 1:
             found = ", ".join(file.name for file in files) or "none"
-            raise InputError(f"{uri} should hold one ONNX model and holds {found}; pass the path of one .onnx file")
+            raise InputError(f"{model} should hold one ONNX model and holds {found}; pass the path of one .onnx file")
         return files[0].read_bytes()
