@@ -137,7 +137,7 @@ class ClipCache:
             try:
                 with os.fdopen(descriptor, "wb") as file:
                     file.write(content)
-                os.replace(temporary, path)
+                Path(temporary).replace(path)
             except BaseException:
                 Path(temporary).unlink(missing_ok=True)
                 raise

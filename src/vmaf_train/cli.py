@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -22,12 +22,11 @@ from rich.text import Text
 from vmaf_train import pipeline
 from vmaf_train.errors import VmafTrainError
 from vmaf_train.evaluation import EvalReport, Metrics
-from vmaf_train.pipeline import ALL, DEMO, CorpusChoice, Reporter
+from vmaf_train.pipeline import ALL, AUTO, DEMO, CorpusChoice, Reporter
 
 if TYPE_CHECKING:
     from vmaf_train.training import Epoch
 
-AUTO = "auto"
 INTERRUPTED = 130
 PLAIN_LINE_SECONDS = 10.0
 
@@ -72,7 +71,7 @@ def prewarm(
     """Fill the cache: one libvmaf pass for every pair that it does not hold yet."""
     with _exit_code():
         wanted = () if sources == ALL else tuple(name.strip() for name in sources.split(",") if name.strip())
-        choice = CorpusChoice(corpus, _dims(assume_dims), wanted, max_pairs, strict == YesNo.yes, jobs)
+        choice = CorpusChoice(corpus, assume_dims, wanted, max_pairs, strict == YesNo.yes, jobs)
         done = pipeline.prewarm(choice, TerminalReporter())
         print(
             f"{len(done.scan.pairs)} pairs, {done.frames} frames: {done.extracted} extracted, "
@@ -98,7 +97,7 @@ def train(
     with _exit_code():
         from vmaf_train.training import Settings
 
-        choice = CorpusChoice(corpus, _dims(assume_dims), max_pairs=max_pairs, strict=strict == YesNo.yes)
+        choice = CorpusChoice(corpus, assume_dims, max_pairs=max_pairs, strict=strict == YesNo.yes)
         settings = Settings(epochs, batch_size, lr, seed)
         done = pipeline.train(choice, arch, val_source, settings, TerminalReporter())
         _print_report(done.report, f"{arch} on the held-out source {done.report.hold_out}")
@@ -116,7 +115,7 @@ def evaluate(
 ) -> None:
     """Judge a logged or in-tree ONNX model on a corpus and log the report to MLflow."""
     with _exit_code():
-        choice = CorpusChoice(corpus, _dims(assume_dims), max_pairs=max_pairs, strict=strict == YesNo.yes)
+        choice = CorpusChoice(corpus, assume_dims, max_pairs=max_pairs, strict=strict == YesNo.yes)
         done = pipeline.evaluate_model(choice, model, val_source, TerminalReporter())
         _print_report(done.report, f"{done.report.model.name} on {corpus}, {val_source}")
         _print_sources(done.report)
@@ -129,9 +128,7 @@ def main(arch: Arch = "mlp_small", corpus: Corpus = DEMO, assume_dims: Dims = AU
     with _exit_code():
         from vmaf_train.training import Settings
 
-        trained, judged = pipeline.run_all(
-            CorpusChoice(corpus, _dims(assume_dims)), arch, Settings(), TerminalReporter()
-        )
+        trained, judged = pipeline.run_all(CorpusChoice(corpus, assume_dims), arch, Settings(), TerminalReporter())
         _print_report(trained.report, f"{arch} on the held-out source {trained.report.hold_out}")
         _print_sources(judged.report)
         _print_where(judged.where)
@@ -207,7 +204,7 @@ def _bar(title: str, total: int, unit: str, *columns: ProgressColumn) -> Iterato
     with Progress(*layout, TimeRemainingColumn(), console=err, disable=not err.is_terminal, transient=True) as bar:
         task = bar.add_task(title, total=total)
 
-        def step(line: str, **fields: object) -> None:
+        def step(line: str, **fields: Any) -> None:
             nonlocal shown
             bar.update(task, advance=1, **fields)
             last = bar.tasks[0].completed == total
@@ -234,16 +231,14 @@ def _exit_code() -> Iterator[None]:
         raise typer.Exit(INTERRUPTED) from None
 
 
-def _dims(text: str) -> str:
-    return "" if text == AUTO else text
-
-
 def _print_report(report: EvalReport, title: str) -> None:
     rows: dict[str, Metrics] = {report.model.name: report, "pooled scores": report.pooled}
     rows |= {name.replace("_", " "): row for name, row in report.references.items()}
     _print_metrics(title, rows)
     if interval := report.intervals.get("rmse"):
-        print(f"RMSE {report.confidence:.0%} interval, by bootstrap over clips: {interval.low:.4f} to {interval.high:.4f}")
+        print(
+            f"RMSE {report.confidence:.0%} interval, by bootstrap over clips: {interval.low:.4f} to {interval.high:.4f}"
+        )
     latency = report.latency
     print(
         f"{report.model.parameters or 'unknown'} parameters, {report.model.onnx_bytes} bytes of ONNX, one row p50 "

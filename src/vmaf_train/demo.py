@@ -6,9 +6,7 @@ do over film. Names follow the corpus grammar; the same ffmpeg makes the same by
 
 import hashlib
 import re
-import shlex
 import shutil
-import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
@@ -16,7 +14,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from vmaf_train.errors import ExtractionError, InputError
+from vmaf_train.errors import InputError
+from vmaf_train.processes import Processes
 
 WIDTH, HEIGHT, FRAMES, FPS = 320, 180, 48, 25
 MEGABYTES = 81 * FRAMES * WIDTH * HEIGHT * 3 // 2 // 10**6
@@ -121,9 +120,7 @@ def clip_names() -> list[tuple[str, str]]:
     return [(_ref_name(source), _dis_name(source, rung)) for source in SOURCES for rung in RUNGS]
 
 
-def make_demo_corpus(
-    folder: Path, ffmpeg: Path, jobs: int, on_clip: Callable[[str], None] = lambda clip: None
-) -> Path:
+def make_demo_corpus(folder: Path, ffmpeg: Path, jobs: int, on_clip: Callable[[str], None] = lambda clip: None) -> Path:
     """Make the demo corpus below `folder`, once, and return the folder that holds `ref/` and `dis/`.
 
     Several processes at once make it once; one that is killed leaves nothing that looks finished. Corpora of other
@@ -177,43 +174,25 @@ def _kbps(source: DemoSource, rung: Rung) -> int:
 
 def _recipe_digest(ffmpeg: Path) -> str:
     """Return 12 hex digits over everything that the corpus's bytes depend on."""
-    version = subprocess.run([ffmpeg, "-version"], capture_output=True, check=False).stdout.splitlines()[:1]
-    stat = ffmpeg.stat()
-    recipe = [*map(astuple, SOURCES), *map(astuple, RUNGS), _ref_command(""), _encode_command("", 0, 0), _decode_command()]
-    return hashlib.sha256(repr((recipe, version, stat.st_size, FRAMES)).encode()).hexdigest()[:12]
+    version = Processes().run([str(ffmpeg), "-version"]).splitlines()[0]
+    tables = [*map(astuple, SOURCES), *map(astuple, RUNGS)]
+    commands = [_ref_command(""), _encode_command("", 0, 0), _decode_command()]
+    return hashlib.sha256(repr((version, tables, commands)).encode()).hexdigest()[:12]
 
 
 def _make_all(part: Path, ffmpeg: Path, jobs: int, on_clip: Callable[[str], None]) -> None:
-    running: set[subprocess.Popen[bytes]] = set()
-
-    def run(arguments: list[str], stdin: bytes = b"") -> bytes:
-        command = [str(ffmpeg), "-nostdin", "-v", "error", *arguments]
-        process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-        )
-        running.add(process)
-        try:
-            out, stderr = process.communicate(stdin)
-        finally:
-            running.discard(process)
-        if process.returncode:
-            said = stderr.decode(errors="replace").strip().splitlines()
-            if said and "No space left" in said[-1]:
-                raise OSError(28, "No space left on device")
-            raise ExtractionError(
-                f"ffmpeg ended with status {process.returncode}: {' | '.join(said[-3:])}. Command: {shlex.join(command)}"
-            )
-        return out
+    processes = Processes()
+    quiet = [str(ffmpeg), "-v", "error"]
 
     def make_ref(source: DemoSource) -> None:
         ref = part / "ref" / _ref_name(source)
-        run([*_ref_command(source.graph), str(ref)])
+        processes.run([*quiet, *_ref_command(source.graph), str(ref)])
         on_clip(ref.stem)
 
     def make_dis(source: DemoSource, rung: Rung) -> None:
         ref, dis = part / "ref" / _ref_name(source), part / "dis" / _dis_name(source, rung)
-        bitstream = run(_encode_command(str(ref), rung.height, _kbps(source, rung)))
-        run([*_decode_command(), str(dis)], bitstream)
+        bitstream = processes.run([*quiet, *_encode_command(str(ref), rung.height, _kbps(source, rung))])
+        processes.run([*quiet, *_decode_command(), str(dis)], stdin=bitstream)
         on_clip(dis.stem)
 
     with ThreadPoolExecutor(jobs) as pool:
@@ -222,8 +201,7 @@ def _make_all(part: Path, ffmpeg: Path, jobs: int, on_clip: Callable[[str], None
             list(pool.map(lambda pair: make_dis(*pair), [(s, r) for s in SOURCES for r in RUNGS]))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            for process in tuple(running):
-                process.kill()
+            processes.stop()
             raise
 
 

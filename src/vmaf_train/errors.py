@@ -21,7 +21,7 @@ class ExtractionError(VmafTrainError):
     """An external tool failed or its output does not add up; the message holds the command and its last words."""
 
 
-class GateRefused(VmafTrainError):
+class GateRefusedError(VmafTrainError):
     """A promotion gate said no; nothing was changed."""
 
     exit_code = 3

@@ -4,6 +4,7 @@ PLCC, SROCC, KROCC: Pearson's, Spearman's and Kendall's (tau-b) correlation; RMS
 errors in score points. A correlation is None where one side is constant.
 """
 
+import warnings
 from collections.abc import Mapping
 
 import numpy as np
@@ -224,16 +225,19 @@ def bootstrap_over_clips(score_N: np.ndarray, truth_N: np.ndarray, clip_N: np.nd
     n_clips = len(sums_CM)
     if n_clips < 2:
         return {}
-    result = stats.bootstrap(
-        (np.arange(n_clips),),
-        resampled,
-        vectorized=True,
-        method="percentile",
-        n_resamples=RESAMPLES,
-        confidence_level=LEVEL,
-        batch=100,
-        rng=np.random.default_rng(0),
-    )
+    with warnings.catch_warnings():
+        # A constant side makes its limits nan, which are left out below.
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+        result = stats.bootstrap(
+            (np.arange(n_clips),),
+            resampled,
+            vectorized=True,
+            method="percentile",
+            n_resamples=RESAMPLES,
+            confidence_level=LEVEL,
+            batch=100,
+            rng=np.random.default_rng(0),
+        )
     limits = zip(("rmse", "bias", "plcc"), *result.confidence_interval, strict=True)
     return {name: Interval(low=low, high=high) for name, low, high in limits if np.isfinite([low, high]).all()}
 

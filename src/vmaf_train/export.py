@@ -21,8 +21,8 @@ OPSET, IR_VERSION = 17, 8
 INPUT, OUTPUT = "features", "vmaf"
 # The operators that the runtime inside libvmaf lets such a model use, as far as students need them.
 ALLOWED_OPERATORS = frozenset(
-    "Gemm MatMul Add Sub Mul Div Relu Tanh Clip Squeeze Unsqueeze Reshape Concat Conv "
-    "ReduceSum Constant Identity".split()
+    {"Gemm", "MatMul", "Add", "Sub", "Mul", "Div", "Relu", "Tanh", "Clip", "Squeeze", "Unsqueeze", "Reshape"}
+    | {"Concat", "Conv", "ReduceSum", "Constant", "Identity"}
 )
 
 
@@ -45,9 +45,7 @@ def to_onnx(student: Student, features: Sequence[str], facts: Mapping[str, objec
     nodes, tensors, last = [], [], INPUT
     for index, (matrix, bias) in enumerate(weights):
         tensors += [_tensor(f"weight{index}", matrix), _tensor(f"bias{index}", bias)]
-        nodes.append(
-            helper.make_node("Gemm", [last, f"weight{index}", f"bias{index}"], [f"dense{index}"], transB=1)
-        )
+        nodes.append(helper.make_node("Gemm", [last, f"weight{index}", f"bias{index}"], [f"dense{index}"], transB=1))
         last = f"dense{index}"
         if index < len(weights) - 1:
             nodes.append(helper.make_node("Tanh", [last], [f"tanh{index}"]))
@@ -77,7 +75,8 @@ def to_onnx(student: Student, features: Sequence[str], facts: Mapping[str, objec
         **facts,
     }
     helper.set_model_props(model, {METADATA_PREFIX + key: json.dumps(value) for key, value in known.items()})
-    return model.SerializeToString(deterministic=True)
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
 
 
 def check_contract(content: bytes) -> None:

@@ -19,9 +19,7 @@ class FeatureSet:
 
 
 FEATURE_SETS = {
-    "canonical": FeatureSet(
-        "canonical", ("adm2", "vif_scale0", "vif_scale1", "vif_scale2", "vif_scale3", "motion2")
-    ),
+    "canonical": FeatureSet("canonical", ("adm2", "vif_scale0", "vif_scale1", "vif_scale2", "vif_scale3", "motion2")),
 }
 CANONICAL = FEATURE_SETS["canonical"]
 

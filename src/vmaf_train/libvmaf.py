@@ -9,17 +9,16 @@ import math
 import os
 import shlex
 import shutil
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 
 import numpy as np
 
 from vmaf_train.corpus import Pair
 from vmaf_train.errors import ExtractionError, InputError
 from vmaf_train.features import CANONICAL, TEACHER, TEACHER_KEY, log_keys
+from vmaf_train.processes import Processes
 
 # What is asked of libvmaf beside the teacher; part of a cache entry's identity.
 FEATURE_OPTIONS = "default"
@@ -54,9 +53,7 @@ class Ffmpeg:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._running: set[subprocess.Popen[bytes]] = set()
-        self._lock = Lock()
-        self._stopped = False
+        self._processes = Processes()
         still = ["-f", "lavfi", "-i", "color=gray:size=64x64:rate=1:duration=1"]
         try:
             self.libvmaf_version: str = json.loads(self._log_of_pass([*still, *still], threads=1))["version"]
@@ -84,10 +81,7 @@ class Ffmpeg:
 
     def stop(self) -> None:
         """End every running pass and refuse new ones; for an interrupt."""
-        with self._lock:
-            self._stopped = True
-            for process in self._running:
-                process.kill()
+        self._processes.stop()
 
     def _log_of_pass(self, inputs: list[str], threads: int) -> str:
         """Run one libvmaf pass over two inputs, dis first, and return its JSON log."""
@@ -96,32 +90,11 @@ class Ffmpeg:
         command = [str(self.path), "-nostdin", "-v", "error", *inputs]
         command += ["-lavfi", f"[0:v][1:v]libvmaf={options}", "-f", "null", "-"]
         with tempfile.TemporaryDirectory(prefix="vmaf-train-") as folder:
-            process = self._start(command, folder)
-            try:
-                _, stderr = process.communicate()
-            finally:
-                process.kill()
-                process.wait()
-                with self._lock:
-                    self._running.discard(process)
-            log = Path(folder) / LOG_NAME
-            if process.returncode or not log.is_file():
-                said = " | ".join(stderr.decode(errors="replace").strip().splitlines()[-3:])
-                raise ExtractionError(
-                    f"ffmpeg ended with status {process.returncode}: {said}. Command: {shlex.join(command)}"
-                )
+            self._processes.run(command, Path(folder))
+            log = Path(folder, LOG_NAME)
+            if not log.is_file():
+                raise ExtractionError(f"ffmpeg wrote no libvmaf log. Command: {shlex.join(command)}")
             return log.read_text()
-
-    def _start(self, command: list[str], folder: str) -> subprocess.Popen[bytes]:
-        with self._lock:
-            if self._stopped:
-                raise ExtractionError("extraction was stopped")
-            # In a session of its own: Ctrl-C reaches this process alone, which then ends its passes itself.
-            process = subprocess.Popen(
-                command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
-            )
-            self._running.add(process)
-        return process
 
 
 def find_ffmpeg() -> Ffmpeg:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -43,12 +44,17 @@ class Student(nn.Module):
         layers: the trainable part, float32, from standardised features to a standardised score.
     """
 
+    x_mean_F: Tensor
+    x_std_F: Tensor
+    y_mean: Tensor
+    y_std: Tensor
+
     def __init__(self, architecture: Architecture, n_features: int) -> None:
         super().__init__()
         self.architecture = architecture
         widths = (n_features, *architecture.hidden, 1)
         stack: list[nn.Module] = []
-        for inputs, outputs in zip(widths, widths[1:], strict=False):
+        for inputs, outputs in pairwise(widths):
             stack += [nn.Linear(inputs, outputs), nn.Tanh()]
         self.layers = nn.Sequential(*stack[:-1])
         self.n_parameters = sum(weights.numel() for weights in self.layers.parameters())
@@ -73,7 +79,7 @@ class Student(nn.Module):
 
     def forward(self, x_NF: Tensor) -> Tensor:
         """Score raw feature rows: float of shape (frames, features) to float32 of shape (frames,), 0 to 100."""
-        z_N = self.layers(self.standardised(x_NF)).squeeze(-1)
+        z_N: Tensor = self.layers(self.standardised(x_NF)).squeeze(-1)
         return (z_N.double() * self.y_std + self.y_mean).clamp(SCORE_MIN, SCORE_MAX).float()
 
 

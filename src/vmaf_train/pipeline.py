@@ -1,4 +1,4 @@
-"""The whole way of the data: corpus -> one libvmaf pass a pair -> cache -> table -> student -> ONNX -> report -> MLflow.
+"""The whole way of the data: corpus, one libvmaf pass a pair, cache, table, student, ONNX, report, MLflow.
 
 Each public function is one command. Nothing is printed here: a Reporter is told what happens.
 """
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 DEMO = "demo"
 ALL = "all"
+AUTO = "auto"
 
 
 class Reporter:
@@ -57,7 +58,7 @@ class CorpusChoice:
 
     Attributes:
         corpus: a folder in the Netflix layout, or "demo".
-        assume_dims: "WxH" of every file; empty is 1920x1080, or the demo corpus's own size.
+        assume_dims: "WxH" of every file; "auto" is 1920x1080, or the demo corpus's own size.
         sources: keep only these; empty keeps all.
         max_pairs: keep at most so many, sources in turn; 0 keeps all.
         strict: files that are no usable pair are an error instead of being left out.
@@ -65,7 +66,7 @@ class CorpusChoice:
     """
 
     corpus: str = DEMO
-    assume_dims: str = ""
+    assume_dims: str = AUTO
     sources: tuple[str, ...] = ()
     max_pairs: int = 0
     strict: bool = False
@@ -75,6 +76,10 @@ class CorpusChoice:
     def workers(self) -> int:
         """How many passes to run at once."""
         return self.jobs or len(os.sched_getaffinity(0))
+
+    def format_or(self, default: YuvFormat) -> YuvFormat:
+        """Return the geometry asked for, or `default` for "auto"."""
+        return default if self.assume_dims == AUTO else parse_dims(self.assume_dims)
 
 
 @dataclass(frozen=True)
@@ -145,7 +150,7 @@ def run_all(choice: CorpusChoice, arch: str, settings: "Settings", reporter: Rep
     """
     with tracking.job(arch) as run:
         _prewarm(choice, run, reporter)
-        trained = _train(choice, arch, "auto", settings, run, reporter)
+        trained = _train(choice, arch, AUTO, settings, run, reporter)
         return trained, _evaluate(choice, trained.student, arch, ALL, run, reporter, folder="all_sources")
 
 
@@ -176,6 +181,8 @@ def _train(
     found = _open_corpus(choice, ffmpeg, reporter)
     hold_out = choose_hold_out((pair.source for pair in found.pairs), val_source)
     reporter.say(f"hold-out: {hold_out} ({'as asked' if val_source == hold_out else 'chosen: val_source is auto'})")
+    if smoke:
+        reporter.say("smoke: zero-filled features and scores, initial weights; the metrics say nothing about quality")
     run.start(arch)
     run.log_settings(
         {"arch": arch, "corpus": choice.corpus, "val_source": val_source, **asdict(settings)}
@@ -195,7 +202,7 @@ def _train(
         run.log_epoch(epoch)
 
     fit = training.fit(arch, train_rows, val_rows, settings, on_epoch)
-    facts = {"teacher": TEACHER, "hold_out": hold_out, "train_sources": train_rows.sources}
+    facts: dict[str, object] = {"teacher": TEACHER, "hold_out": hold_out, "train_sources": train_rows.sources}
     facts |= {"train_digest": train_rows.digest, "libvmaf_version": libvmaf_version, "smoke": smoke}
     student = OnnxStudent(export.to_onnx(fit.student, table.features, facts), arch)
     export.check_contract(student.content)
@@ -208,13 +215,12 @@ def _train(
 
     run.log_dataset(train_rows, choice.corpus, "training")
     run.log_dataset(val_rows, choice.corpus, "validation")
-    run.log_report("val", report)
+    # Under a name of their own, so that no list of runs ranks a smoke above real ones.
+    run.log_report("smoke" if smoke else "val", report)
     run.log_tags({"dataset_digest": table.digest, **_tags_of(report), "smoke": str(smoke).lower()})
-    run.log_files(
-        {f"{arch}.onnx": student.content, "eval_report.json": report.model_dump_json(indent=2).encode()}
-        | figures.evaluation_figures(report, score_N, val_rows.y_N)
-        | figures.training_figure(fit.history, hold_out)
-    )
+    run.log_files({f"{arch}.onnx": student.content, "eval_report.json": report.model_dump_json(indent=2).encode()})
+    run.log_files(figures.evaluation_figures(report, score_N, val_rows.y_N))
+    run.log_files(figures.training_figure(fit.history, hold_out))
     run.log_model(student, val_rows.x_NF[:4])
     return Trained(report, run.where_to_look(), student)
 
@@ -249,11 +255,8 @@ def _evaluate(
     run.log_report("eval", report)
     if not folder:
         run.log_tags({"dataset_digest": table.digest, **_tags_of(report)})
-    run.log_files(
-        {"eval_report.json": report.model_dump_json(indent=2).encode()}
-        | figures.evaluation_figures(report, score_N, table.y_N),
-        folder,
-    )
+    run.log_files({"eval_report.json": report.model_dump_json(indent=2).encode()}, folder)
+    run.log_files(figures.evaluation_figures(report, score_N, table.y_N), folder)
     return Evaluated(report, run.where_to_look())
 
 
@@ -267,14 +270,16 @@ def _tags_of(report: EvalReport) -> dict[str, str]:
 
 def _open_corpus(choice: CorpusChoice, ffmpeg: Ffmpeg | None, reporter: Reporter) -> Scan:
     """Find the pairs of the chosen corpus; the demo corpus is made first, or only named where there is no ffmpeg."""
+    if ffmpeg:
+        ClipCache(cache_root()).check_writable()
     if choice.corpus != DEMO:
         folder = Path(choice.corpus).expanduser()
-        format = parse_dims(choice.assume_dims) if choice.assume_dims else YuvFormat()
+        format = choice.format_or(YuvFormat())
     elif ffmpeg is None:
         return _demo_by_name(choice)
     else:
         format = YuvFormat(demo.WIDTH, demo.HEIGHT)
-        if choice.assume_dims not in ("", str(format)):
+        if choice.format_or(format) != format:
             raise InputError(f"the demo corpus is {format}; leave assume_dims out, or pass a corpus folder")
         with reporter.making_demo(len(demo.clip_names())) as on_clip:
             folder = demo.make_demo_corpus(cache_root() / "_demo", ffmpeg.path, choice.workers, on_clip)
@@ -286,7 +291,7 @@ def _open_corpus(choice: CorpusChoice, ffmpeg: Ffmpeg | None, reporter: Reporter
 
 def _demo_by_name(choice: CorpusChoice) -> Scan:
     """Name the demo's pairs without making them, for a smoke."""
-    format = parse_dims(choice.assume_dims) if choice.assume_dims else YuvFormat(demo.WIDTH, demo.HEIGHT)
+    format = choice.format_or(YuvFormat(demo.WIDTH, demo.HEIGHT))
     pairs = [
         Pair(dis_source(dis), Path("ref", ref), Path("dis", dis), demo.FPS, demo.FRAMES, format)
         for ref, dis in demo.clip_names()
@@ -308,7 +313,6 @@ def _frame_scores(
     scores = {pair: cache.load(pair, identity) for pair, identity in identities.items()}
     missing = [pair for pair, loaded in scores.items() if loaded is None]
     if missing:
-        cache.check_writable()
         with reporter.extraction(len(missing), sum(pair.n_frames for pair in missing)) as advance:
             # Closed on the way out, so that a full disk ends the passes that still run.
             with closing(_extract(missing, ffmpeg, workers)) as passes:

@@ -20,14 +20,14 @@ def find_student(model: str) -> tuple[OnnxStudent, str]:
     Raises:
         InputError: nothing is there, it holds no ONNX file or more than one, or the file is not a student.
     """
-    if Path(model).suffix == ".onnx":
-        if not Path(model).is_file():
-            raise InputError(f"no file {model}; pass a run id, a models:/ URI or the path of an .onnx file")
-        return OnnxStudent(Path(model).read_bytes(), model), Path(model).stem
-    if not RUN_ID.fullmatch(model) and not model.startswith(("models:/", "runs:/")):
-        raise InputError(f"model {model!r} is neither a run id, a models:/ URI nor the path of an .onnx file")
-    student = OnnxStudent(_download(model), model)
-    return student, str(student.facts.get("arch", model))
+    if RUN_ID.fullmatch(model) or model.startswith(("models:/", "runs:/")):
+        student = OnnxStudent(_download(model), model)
+        return student, str(student.facts.get("arch", model))
+    if Path(model).suffix != ".onnx":
+        raise InputError(f"model {model!r} is neither a run id, a models:/ or runs:/ URI nor the path of an .onnx file")
+    if not Path(model).is_file():
+        raise InputError(f"no file {model}; pass a run id, a models:/ URI or the path of an .onnx file")
+    return OnnxStudent(Path(model).read_bytes(), model), Path(model).stem
 
 
 def _download(model: str) -> bytes:

@@ -56,7 +56,8 @@ class Teacher:
             part = scaled_NF[start : start + chunk]
             distances = (part**2).sum(1)[:, None] + (self.support_SF**2).sum(1) - 2 * part @ self.support_SF.T
             raw_N[start : start + chunk] = np.exp(-self.gamma * distances) @ self.weights_S - self.rho
-        return np.clip((raw_N - self.intercepts[0]) / self.slopes[0], *self.clip)
+        unclipped_N: np.ndarray = (raw_N - self.intercepts[0]) / self.slopes[0]
+        return unclipped_N.clip(*self.clip)
 
 
 def load_teacher(path: Path | None = None) -> Teacher:
@@ -92,7 +93,8 @@ def load_teacher(path: Path | None = None) -> Teacher:
         )
     except (OSError, KeyError, ValueError, IndexError) as error:
         raise InputError(
-            f"{path} is not a readable teacher model ({error}); run: pip install --force-reinstall ffmpeg-quality-metrics"
+            f"{path} is not a readable teacher model ({error}); "
+            "run: pip install --force-reinstall ffmpeg-quality-metrics"
         ) from error
 
 

@@ -42,11 +42,11 @@ class Job:
     """One piece of work and its MLflow run, once started.
 
     Attributes:
-        run_id: of the run; None until `start`.
+        run_id: of the run; empty until `start`.
     """
 
     def __init__(self) -> None:
-        self.run_id: str | None = None
+        self.run_id = ""
         self._pending: list[Any] = []
         self._flushed = 0.0
 
@@ -58,7 +58,7 @@ class Job:
         """
         import mlflow
 
-        if self.run_id is None:
+        if not self.run_id:
             try:
                 with _created_once(mlflow.get_tracking_uri()):
                     mlflow.MlflowClient().search_experiments(max_results=1)
@@ -77,7 +77,7 @@ class Job:
 
     def end(self, status: str, error: str = "") -> None:
         """Close the run as FINISHED, FAILED or KILLED, with the error as a tag; nothing if none was started."""
-        if self.run_id is None:
+        if not self.run_id:
             return
         import mlflow
 
@@ -126,7 +126,7 @@ class Job:
         metrics |= {"model/parameters": report.model.parameters, "model/onnx_bytes": report.model.onnx_bytes}
         self.log_metrics({key: value for key, value in metrics.items() if value is not None})
 
-    def log_files(self, files: Mapping[str, "bytes | Figure"], folder: str = "") -> None:
+    def log_files(self, files: "Mapping[str, bytes] | Mapping[str, Figure]", folder: str = "") -> None:
         """Log artifacts by file name: bytes as they are, figures in the format of the name's ending."""
         import mlflow
 
@@ -148,7 +148,9 @@ class Job:
         schema = Schema([ColSpec("double", name) for name in (*table.features, "vmaf")])
         source = CodeDatasetSource({"corpus": corpus, "sources": ",".join(table.sources)})
         # MLflow's database keeps 36 characters of a digest; the whole one is a tag.
-        dataset = MetaDataset(source, name=f"{Path(corpus).name}-{context}", digest=table.digest[:32], schema=schema)
+        dataset = MetaDataset(  # type: ignore[abstract]
+            source, name=f"{Path(corpus).name}-{context}", digest=table.digest[:32], schema=schema
+        )
         mlflow.log_input(dataset, context=context)
 
     def log_model(self, student: OnnxStudent, example_NF: np.ndarray) -> None:
@@ -180,7 +182,12 @@ class Job:
         served = uri.startswith("http")
         base = f"{uri if served else 'http://127.0.0.1:5000'}/#/experiments/{run.info.experiment_id}/runs"
         start = () if served else (f"start the UI: mlflow ui --backend-store-uri {uri}",)
-        return (f"run {self.run_id}", *start, f"this run:     {base}/{self.run_id}", f"all, charted: {base}{CHART_VIEW}")
+        return (
+            f"run {self.run_id}",
+            *start,
+            f"this run:     {base}/{self.run_id}",
+            f"all, charted: {base}{CHART_VIEW}",
+        )
 
     def _flush(self) -> None:
         import mlflow

@@ -85,6 +85,7 @@ def _solve(student: Student, z_NF: torch.Tensor, t_N: torch.Tensor) -> float:
     with_one = np.column_stack([z_NF.double().numpy(), np.ones(len(z_NF))])
     weights, *_ = np.linalg.lstsq(with_one, t_N.double().numpy(), rcond=None)
     layer = student.layers[0]
+    assert isinstance(layer, nn.Linear)
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(weights[None, :-1]))
         layer.bias.copy_(torch.from_numpy(weights[-1:]))
@@ -99,7 +100,7 @@ def _descend(
     note: Callable[[int, float], None],
 ) -> None:
     """Run Adam for the settings' epochs over shuffled batches, the learning rate going through one cycle."""
-    weights = list(student.layers.parameters())
+    weights: list[torch.Tensor] = list(student.layers.parameters())
     # torch.optim's classes import the compiler stack on first use, two seconds; its functional Adam does not.
     first, second = [torch.zeros_like(w) for w in weights], [torch.zeros_like(w) for w in weights]
     steps = [torch.zeros(()) for _ in weights]
@@ -108,7 +109,7 @@ def _descend(
     rates = iter(one_cycle(settings.lr, total))
     for number in range(1, settings.epochs + 1):
         summed = torch.zeros(())
-        for rows in torch.randperm(len(z_NF), generator=order).split(settings.batch_size):
+        for rows in torch.split(torch.randperm(len(z_NF), generator=order), settings.batch_size):
             loss = nn.functional.mse_loss(student.layers(z_NF[rows]).squeeze(-1), t_N[rows])
             gradients = list(torch.autograd.grad(loss, weights))
             with torch.no_grad():

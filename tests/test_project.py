@@ -1,0 +1,121 @@
+"""The house rules that no module can hold by itself."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import typer
+import yaml
+
+from vmaf_train.cli import app
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "vmaf_train"
+FLOORS = [
+    {"features", "errors"},
+    {"processes"},
+    {"corpus", "libvmaf", "teacher", "models", "demo"},
+    {"cache", "dataset", "inference"},
+    {"training", "evaluation", "export"},
+    {"tracking", "registry", "figures"},
+    {"pipeline"},
+    {"cli"},
+]
+# Modules of one floor that may import one another, in this direction only.
+NEIGHBOURS = {("libvmaf", "corpus"), ("registry", "tracking")}
+HEAVY = {
+    "torch": {"models", "training", "export"},
+    "mlflow": {"tracking", "registry"},
+    "typer": {"cli"},
+    "rich": {"cli"},
+}
+
+
+def imports_of(module: str) -> set[str]:
+    tree = ast.parse((PACKAGE / f"{module}.py").read_text())
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} if node.module != "vmaf_train" else {f"vmaf_train.{a.name}" for a in node.names}
+    return found - {"vmaf_train.__version__"}
+
+
+MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if not path.stem.startswith("__"))
+
+
+def test_every_module_stands_on_a_floor():
+    assert sorted(set.union(*FLOORS)) == MODULES
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_from_lower_floors_only(module):
+    floor = {name: level for level, names in enumerate(FLOORS) for name in names}
+    for name in imports_of(module):
+        if name.startswith("vmaf_train.") and (module, other := name.split(".")[1]) not in NEIGHBOURS:
+            assert floor[other] < floor[module], f"{module} imports {other}"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_heavy_libraries_are_imported_only_in_their_rooms(module):
+    for name in imports_of(module):
+        rooms = HEAVY.get(name.partition(".")[0])
+        assert rooms is None or module in rooms, f"{module} imports {name}"
+
+
+def test_prewarm_needs_neither_torch_nor_mlflow_nor_matplotlib():
+    code = (
+        "import sys, vmaf_train.cli; print(sorted({'torch', 'mlflow', 'matplotlib', 'scipy.stats'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_no_source_file_is_longer_than_400_lines():
+    assert {path.name: n for path in PACKAGE.glob("*.py") if (n := len(path.read_text().splitlines())) > 400} == {}
+
+
+def entry_points() -> dict[str, dict[str, object]]:
+    return yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]
+
+
+def test_mlproject_and_the_command_line_have_the_same_commands():
+    commands = typer.main.get_command(app).commands
+    assert set(entry_points()) <= set(commands)
+
+
+@pytest.mark.parametrize("name", sorted(entry_points()))
+def test_an_entry_point_has_the_parameters_and_defaults_of_its_command(name):
+    entry = entry_points()[name]
+    options = {option.name: option for option in typer.main.get_command(app).commands[name].params}
+    assert set(entry["parameters"]) == set(options)
+    for key, parameter in entry["parameters"].items():
+        assert ("default" in parameter) != options[key].required, key
+        if "default" in parameter:
+            default = getattr(options[key].default, "value", options[key].default)
+            assert parameter["default"] == str(default), key
+        assert f"--{key.replace('_', '-')} {{{key}}}" in " ".join(entry["command"].split())
+    assert f"PYTHONPATH=src python -m vmaf_train {name} " in entry["command"]
+
+
+def pins() -> dict[str, str]:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    return dict(line.split("==") for line in lines)
+
+
+def test_constraints_hold_exact_versions_and_name_no_host():
+    text = (ROOT / "constraints.txt").read_text()
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line) for line in text.splitlines())
+    assert pins()["torch"] == "2.13.0"
+
+
+def test_conda_yaml_pins_the_dependencies_of_pyproject_at_the_constraints_versions():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needed = {re.split(r"[<>=]", line)[0] for line in project["dependencies"]}
+    pip = yaml.safe_load((ROOT / "conda.yaml").read_text())["dependencies"][-1]["pip"]
+    assert dict(line.split("==") for line in pip) == {name: pins()[name] for name in needed}
