@@ -1,7 +1,7 @@
 """Small corpora, a warm demo cache, and MLflow stores of a test's own."""
 
-import os
 import shutil
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,8 +9,13 @@ import numpy as np
 import pytest
 
 from vmaf_train import libvmaf, pipeline
+from vmaf_train.corpus import Pair, YuvFormat
+from vmaf_train.dataset import FrameTable
+from vmaf_train.features import CANONICAL
+from vmaf_train.libvmaf import FrameScores
+from vmaf_train.teacher import load_teacher
 
-VARIABLES = (
+FOREIGN_VARIABLES = (
     "VMAF_FFMPEG",
     "MLFLOW_RUN_ID",
     "MLFLOW_TRACKING_URI",
@@ -20,34 +25,119 @@ VARIABLES = (
 )
 
 
+def isolate(patch: pytest.MonkeyPatch, cache: Path) -> None:
+    patch.setenv("VMAF_TINY_AI_CACHE", str(cache))
+    for name in FOREIGN_VARIABLES:
+        patch.delenv(name, raising=False)
+
+
 @pytest.fixture(autouse=True)
-def environment_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give each test an empty cache, and an empty folder where a run without a store would make one."""
-    for name in VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("VMAF_TINY_AI_CACHE", str(tmp_path / "vmaf-cache"))
+def isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    isolate(monkeypatch, tmp_path / "cache")
+    # A run without a store would make one in the working folder.
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
 
 
 @pytest.fixture(scope="session")
 def ffmpeg() -> libvmaf.Ffmpeg:
-    return libvmaf.find_ffmpeg()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("VMAF_FFMPEG", raising=False)
+        return libvmaf.find_ffmpeg()
 
 
 @pytest.fixture(scope="session")
-def demo_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a cache folder in which the demo corpus is made and prewarmed."""
-    folder = tmp_path_factory.mktemp("demo") / "cache"
+def demo_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache folder with the demo corpus made and every pair of it extracted; read it, do not change it."""
+    cache = tmp_path_factory.mktemp("demo-cache")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VMAF_TINY_AI_CACHE", str(folder))
+        isolate(patch, cache)
         pipeline.prewarm(pipeline.CorpusChoice(), pipeline.Reporter())
+    yield cache
+
+
+@pytest.fixture(scope="session")
+def make_corpus() -> Callable[..., Path]:
+    return write_corpus
+
+
+def write_corpus(
+    folder: Path,
+    sources: tuple[str, ...] = ("Alpha", "Beta"),
+    rungs: int = 2,
+    frames: int = 6,
+    dims: tuple[int, int] = (64, 64),
+) -> Path:
+    """Write a valid corpus: smooth moving refs; the lower the rung, the blurrier and noisier the dis."""
+    (folder / "ref").mkdir(parents=True)
+    (folder / "dis").mkdir()
+    for source in sources:
+        draw = np.random.default_rng(zlib.crc32(source.encode()))
+        waves = draw.uniform(0.05, 0.6, size=(4, 2)), draw.uniform(0, 6, size=4), draw.uniform(0.2, 1.0, size=4)
+        ref = [_picture(dims, frame, *waves) for frame in range(frames)]
+        (folder / "ref" / f"{source}_25fps.yuv").write_bytes(b"".join(map(_yuv420p, ref)))
+        for rung in range(1, rungs + 1):
+            loss = 1 - rung / (rungs + 1)
+            dis = [_worse(picture, loss, draw) for picture in ref]
+            name = f"{source}_{10 * rung}_{dims[1]}_{100 * rung}.yuv"
+            (folder / "dis" / name).write_bytes(b"".join(map(_yuv420p, dis)))
     return folder
+
+
+def _picture(
+    dims: tuple[int, int], frame: int, turns: np.ndarray, phases: np.ndarray, speeds: np.ndarray
+) -> np.ndarray:
+    y, x = np.mgrid[: dims[1], : dims[0]]
+    moves = (np.sin(a * x + b * y + p + v * frame) for (a, b), p, v in zip(turns, phases, speeds, strict=True))
+    return 128 + 25 * sum(moves)
+
+
+def _worse(luma: np.ndarray, loss: float, draw: np.random.Generator) -> np.ndarray:
+    blurred = sum(np.roll(luma, (i, j), (0, 1)) for i in (-1, 0, 1) for j in (-1, 0, 1)) / 9
+    return (1 - loss) * luma + loss * blurred + draw.normal(0, 12 * loss, luma.shape)
+
+
+def _yuv420p(luma: np.ndarray) -> bytes:
+    chroma = 2 * ((luma.shape[0] + 1) // 2) * ((luma.shape[1] + 1) // 2)
+    return luma.clip(16, 235).round().astype(np.uint8).tobytes() + bytes([128]) * chroma
+
+
+@pytest.fixture(scope="session")
+def make_table() -> Callable[..., FrameTable]:
+    return _make_table
+
+
+def _make_table(
+    sources: tuple[str, ...] = ("Alpha", "Beta", "Gamma"), clips: int = 3, frames: int = 40, seed: int = 0
+) -> FrameTable:
+    """Build a table of feature vectors drawn from the box they live in, scored by the teacher itself."""
+    draw, teacher = np.random.default_rng(seed), load_teacher()
+    made = []
+    for source in sources:
+        for clip in range(1, clips + 1):
+            dis = f"{source}_{10 * clip}_64_{100 * clip}.yuv"
+            pair = Pair(source, Path(f"{source}_25fps.yuv"), Path(dis), 25.0, frames, YuvFormat(64, 64))
+            x_NF = draw.uniform(0.2, 1.0, (frames, 6)) * (1, 1, 1, 1, 1, 20)
+            made.append((pair, FrameScores(CANONICAL.features, x_NF, teacher.score(x_NF, CANONICAL.features))))
+    return FrameTable.from_clips(made)
+
+
+@pytest.fixture
+def fake_ffmpeg(tmp_path: Path, ffmpeg: libvmaf.Ffmpeg) -> Callable[[str], Path]:
+    """Give a maker of shell scripts that stand in for ffmpeg; the real one is "$REAL" in them."""
+
+    def make(script: str) -> Path:
+        path = tmp_path / "fake-ffmpeg"
+        path.write_text(f"#!/bin/sh\nREAL='{ffmpeg.path}'\n{script}\n")
+        path.chmod(0o755)
+        return path
+
+    return make
 
 
 @pytest.fixture(scope="session")
 def store_template(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], str]:
-    """Return what copies an empty SQLite store into a folder and gives its address; making one takes seconds."""
+    """What copies an empty SQLite store into a folder and gives its address; making a new one takes seconds."""
     from mlflow import MlflowClient
 
     made = tmp_path_factory.mktemp("store") / "mlflow.db"
@@ -61,10 +151,11 @@ def store_template(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path],
 
 
 @pytest.fixture
-def store(store_template: Callable[[Path], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def store(store_template: Callable[[Path], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Point MLflow at an empty SQLite store of the test's own."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", store_template(tmp_path))
-    yield os.environ["MLFLOW_TRACKING_URI"]
+    address = store_template(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    return address
 
 
 @pytest.fixture
@@ -72,29 +163,4 @@ def cold_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Point MLflow at an SQLite store that does not exist yet; return the folder it would be made in."""
     folder = tmp_path / "cold"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
-    return folder
-
-
-def make_corpus(
-    folder: Path,
-    sources: tuple[str, ...] = ("Alpha", "Beta"),
-    rungs: int = 2,
-    frames: int = 6,
-    dims: tuple[int, int] = (64, 64),
-) -> Path:
-    """Write a small corpus in the Netflix layout: moving waves, and the same under growing noise."""
-    width, height = dims
-    for kind in ("ref", "dis"):
-        (folder / kind).mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    y, x = np.mgrid[:height, :width]
-    for index, source in enumerate(sources):
-        luma = [128 + 60 * np.sin((x + (index + 1) * n) / 5) * np.cos((y - n) / (3 + index)) for n in range(frames)]
-        clips = {f"ref/{source}_25fps.yuv": 0.0}
-        clips |= {f"dis/{source}_{10 * r}_{height // 2}_{100 * r}.yuv": 40.0 / r for r in range(1, rungs + 1)}
-        for name, noise in clips.items():
-            chroma = np.full(2 * ((width + 1) // 2) * ((height + 1) // 2), 128, np.uint8)
-            noisy = [np.clip(frame + rng.normal(0, noise, frame.shape), 0, 255) for frame in luma]
-            parts = [part for frame in noisy for part in (frame.astype(np.uint8).ravel(), chroma)]
-            (folder / name).write_bytes(np.concatenate(parts).tobytes())
     return folder

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import make_corpus
+from conftest import write_corpus
 from typer.testing import CliRunner
 
 from vmaf_train import cache, libvmaf
@@ -30,7 +30,7 @@ def files_below(*folders: Path) -> list[Path]:
 
 @pytest.fixture
 def corpus(tmp_path):
-    return make_corpus(tmp_path / "corpus")
+    return write_corpus(tmp_path / "corpus")
 
 
 def break_nothing(corpus):
@@ -118,7 +118,7 @@ def test_a_bad_value_names_the_choices_and_writes_nothing(options, message, corp
 
 
 def test_a_corpus_of_one_source_cannot_be_trained_on(tmp_path, cold_store):
-    corpus = make_corpus(tmp_path / "corpus", sources=("Alpha",))
+    corpus = write_corpus(tmp_path / "corpus", sources=("Alpha",))
     result = call("train", "--corpus", corpus, *DIMS)
     assert result.exit_code == 2
     assert "Alpha is the only source" in result.output
@@ -221,7 +221,7 @@ def test_a_pair_that_fails_does_not_stop_the_others(corpus, monkeypatch, tmp_pat
 def test_an_interrupt_marks_the_run_killed_and_keeps_a_whole_cache(tmp_path, store):
     import mlflow
 
-    corpus = make_corpus(tmp_path / "corpus", rungs=12, frames=60)
+    corpus = write_corpus(tmp_path / "corpus", rungs=12, frames=60)
     command = [sys.executable, "-m", "vmaf_train", "train", "--corpus", str(corpus), *DIMS]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     while len(files_below(cache.cache_root())) < 3 and process.poll() is None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import pytest
-from conftest import make_corpus
+from conftest import write_corpus
 
 from vmaf_train import demo, pipeline, registry
 from vmaf_train.errors import ExtractionError, InputError
@@ -176,7 +176,7 @@ def test_a_smoke_runs_no_libvmaf_makes_no_demo_and_ranks_nowhere(store, monkeypa
 
 
 def test_a_smoke_of_a_given_corpus_checks_its_files(tmp_path, store):
-    corpus = make_corpus(tmp_path / "corpus", dims=(32, 32))
+    corpus = write_corpus(tmp_path / "corpus", dims=(32, 32))
     choice = CorpusChoice(str(corpus), "16x16")
     done = pipeline.train(choice, "mlp_small", "auto", Settings(epochs=0), Reporter())
     assert done.report.n_samples == 2 * 24
@@ -185,7 +185,7 @@ def test_a_smoke_of_a_given_corpus_checks_its_files(tmp_path, store):
 
 
 def test_tennis_is_held_out_where_it_is(tmp_path, store):
-    corpus = make_corpus(tmp_path / "corpus", sources=("Alpha", "Tennis", "Zeta"))
+    corpus = write_corpus(tmp_path / "corpus", sources=("Alpha", "Tennis", "Zeta"))
     done = pipeline.train(CorpusChoice(str(corpus), "64x64"), "linear", "auto", Settings(), Reporter())
     assert done.report.hold_out == "Tennis"
 
@@ -193,7 +193,7 @@ def test_tennis_is_held_out_where_it_is(tmp_path, store):
 def test_a_failed_extraction_marks_the_run_failed_with_the_error(tmp_path, store, monkeypatch):
     from test_cli import failing_for
 
-    corpus = make_corpus(tmp_path / "corpus")
+    corpus = write_corpus(tmp_path / "corpus")
     clip = sorted(path.stem for path in (corpus / "dis").iterdir())[0]
     monkeypatch.setenv("VMAF_FFMPEG", failing_for(clip, tmp_path))
     with pytest.raises(ExtractionError):

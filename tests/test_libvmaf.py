@@ -1,0 +1,179 @@
+import json
+import subprocess
+import threading
+import time
+
+import numpy as np
+import pytest
+from conftest import write_corpus
+
+from vmaf_train.corpus import YuvFormat, scan
+from vmaf_train.errors import ExtractionError, InputError
+from vmaf_train.features import CANONICAL
+from vmaf_train.libvmaf import Ffmpeg, find_ffmpeg, parse_log
+from vmaf_train.teacher import load_teacher
+
+
+def pairs_of(folder, **options):
+    return scan(write_corpus(folder, **options), YuvFormat(*options.get("dims", (64, 64)))).pairs
+
+
+def own_log(ffmpeg, pair, folder) -> list[dict[str, float]]:
+    """Ask ffmpeg's libvmaf filter directly, dis first, and return the metrics of each frame."""
+    raw = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", str(pair.format), "-r", "25", "-i"]
+    command = [str(ffmpeg.path), "-v", "error", *raw, str(pair.dis), *raw, str(pair.ref)]
+    command += ["-lavfi", "libvmaf=log_fmt=json:log_path=own.json", "-f", "null", "-"]
+    subprocess.run(command, cwd=folder, check=True, stdin=subprocess.DEVNULL)
+    return [frame["metrics"] for frame in json.loads((folder / "own.json").read_text())["frames"]]
+
+
+def test_scores_and_features_equal_libvmafs_own_log_exactly(ffmpeg, tmp_path):
+    pair = pairs_of(tmp_path / "c", frames=8, dims=(160, 90))[0]
+    logged = own_log(ffmpeg, pair, tmp_path)
+    scores = ffmpeg.extract(pair)
+    assert scores.features == CANONICAL.features
+    assert scores.y_N.tolist() == [frame["vmaf"] for frame in logged]
+    for column, name in enumerate(scores.features):
+        assert scores.x_NF[:, column].tolist() == [frame[f"integer_{name}"] for frame in logged]
+    assert np.ptp(scores.y_N) > 0
+
+
+def test_the_distorted_clip_is_not_taken_for_the_reference(ffmpeg, tmp_path):
+    pair = pairs_of(tmp_path / "c", frames=8, dims=(160, 90))[0]
+    other_way = own_log(ffmpeg, type(pair)(pair.source, pair.dis, pair.ref, 25, 8, pair.format), tmp_path)
+    assert abs(ffmpeg.extract(pair).y_N.mean() - np.mean([frame["vmaf"] for frame in other_way])) > 1
+
+
+@pytest.mark.parametrize("name", ["with space", "a:b", "it's", "100%d", "[x];,=", "-dash"])
+def test_a_path_with_signs_that_ffmpeg_reads_specially_is_no_trouble(ffmpeg, tmp_path, name):
+    (pair, *_) = pairs_of(tmp_path / name)
+    assert ffmpeg.extract(pair).y_N.shape == (6,)
+
+
+def log_of(frames):
+    metrics = {**{f"integer_{name}": 0.5 for name in CANONICAL.features}, "vmaf": 50.0}
+    return {"version": "x", "frames": [{"frameNum": n, "metrics": dict(metrics)} for n in frames]}
+
+
+def spoilt(frame, key, value):
+    log = log_of(range(3))
+    log["frames"][frame]["metrics"][key] = value
+    return json.dumps(log)
+
+
+def without(frame, key):
+    log = log_of(range(3))
+    del log["frames"][frame]["metrics"][key]
+    return json.dumps(log)
+
+
+BAD_LOGS = [
+    (json.dumps(log_of([0, 2])), "frame 2 where frame 1 belongs"),
+    (json.dumps(log_of([0, 2, 1])), "frame 2 where frame 1 belongs"),
+    (json.dumps(log_of([0, 1])), "holds 2 frames, the files hold 3"),
+    (json.dumps(log_of([0, 1, 2, 3])), "holds 4 frames, the files hold 3"),
+    (spoilt(1, "vmaf", None), "frame 1 has None for vmaf"),
+    (spoilt(2, "integer_adm2", float("nan")), "frame 2 has nan for integer_adm2"),
+    (spoilt(0, "integer_motion2", "0.5"), "frame 0 has '0.5' for integer_motion2"),
+    (without(1, "integer_vif_scale3"), "frame 1 has None for integer_vif_scale3"),
+    ('{"frames": [{"frameNum": 0}]}', "cannot be read"),
+    ("{", "cannot be read"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), BAD_LOGS)
+def test_a_log_with_a_gap_a_null_or_too_few_frames_is_refused_with_clip_and_frame(text, message):
+    with pytest.raises(ExtractionError, match=f"Alpha_10_32_50: .*{message}"):
+        parse_log(text, "Alpha_10_32_50", 3)
+
+
+def test_a_good_log_is_read_and_the_keys_of_older_builds_too():
+    log = log_of(range(3))
+    log["frames"][1]["metrics"] = dict.fromkeys(CANONICAL.features, 0.25) | {"vmaf": 30}
+    scores = parse_log(json.dumps(log), "clip", 3)
+    assert scores.x_NF[1].tolist() == [0.25] * 6
+    assert scores.y_N.tolist() == [50.0, 30.0, 50.0]
+
+
+def script(folder, text):
+    path = folder / "ffmpeg"
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_no_ffmpeg_is_bad_input(monkeypatch):
+    monkeypatch.setenv("VMAF_FFMPEG", "no-such-ffmpeg")
+    with pytest.raises(InputError, match="no ffmpeg at no-such-ffmpeg") as caught:
+        find_ffmpeg()
+    assert caught.value.exit_code == 2
+
+
+def test_an_ffmpeg_that_writes_no_log_is_bad_input(tmp_path):
+    with pytest.raises(InputError, match=r"cannot score with libvmaf.*wrote no libvmaf log"):
+        Ffmpeg(script(tmp_path, "exit 0"))
+
+
+def test_the_ffmpeg_of_the_variable_is_used(monkeypatch, ffmpeg, tmp_path):
+    path = script(tmp_path, f'exec {ffmpeg.path} "$@"')
+    monkeypatch.setenv("VMAF_FFMPEG", str(path))
+    assert find_ffmpeg().path == path
+    assert find_ffmpeg().libvmaf_version == ffmpeg.libvmaf_version
+
+
+def test_a_failing_pass_tells_clip_command_and_last_words(ffmpeg, tmp_path):
+    (pair, *_) = pairs_of(tmp_path / "c")
+    pair.dis.unlink()
+    with pytest.raises(ExtractionError, match=rf"{pair.clip}: .*No such file.*Command: .*-lavfi"):
+        ffmpeg.extract(pair)
+
+
+def test_stop_ends_a_running_pass_and_refuses_the_next(tmp_path):
+    ffmpeg = find_ffmpeg()
+    (pair, *_) = pairs_of(tmp_path / "c", sources=("Alpha",), rungs=1, frames=400, dims=(320, 180))
+    failure: list[BaseException] = []
+
+    def extract():
+        try:
+            ffmpeg.extract(pair)
+        except ExtractionError as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=extract)
+    thread.start()
+    while not ffmpeg._processes._running:
+        time.sleep(0.001)
+    ffmpeg.stop()
+    thread.join(timeout=5)
+    assert not thread.is_alive()
+    assert "status -9" in str(failure[0])
+    with pytest.raises(ExtractionError, match="stopped before it ran"):
+        ffmpeg.extract(pair)
+
+
+def test_the_teachers_svr_agrees_with_libvmaf(ffmpeg, demo_cache):
+    from vmaf_train.cache import Envelope
+
+    teacher = load_teacher()
+    for path in sorted(demo_cache.glob("*/*.json"))[::7]:
+        envelope = Envelope.model_validate_json(path.read_bytes())
+        x_NF = np.array([envelope.features[name] for name in CANONICAL.features]).T
+        assert np.abs(teacher.score(x_NF, CANONICAL.features) - envelope.teacher_scores).max() < 2e-4
+
+
+def test_the_teacher_finds_its_columns_by_name_and_chunks_do_not_show():
+    teacher = load_teacher()
+    x_NF = np.random.default_rng(0).uniform(0, 1, (100, 6))
+    wanted = teacher.score(x_NF, CANONICAL.features)
+    np.testing.assert_array_equal(teacher.score(x_NF[:, ::-1], CANONICAL.features[::-1]), wanted)
+    np.testing.assert_allclose(teacher.score(x_NF, CANONICAL.features, chunk=7), wanted, atol=1e-9)
+    assert np.ptp(wanted) > 10
+
+
+@pytest.mark.parametrize("text", [None, "{", '{"model_dict": {"model_type": "OTHER", "norm_type": "none"}}'])
+def test_a_broken_teacher_model_is_bad_input(text, tmp_path):
+    path = tmp_path / "model.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(InputError, match=r"model\.json is not a readable teacher model"):
+        load_teacher(path)
