@@ -12,6 +12,9 @@ import typer
 import yaml
 
 from vmaf_train.cli import app
+from vmaf_train.export import to_onnx
+from vmaf_train.features import CANONICAL
+from vmaf_train.models import build
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "vmaf_train"
@@ -119,3 +122,33 @@ def test_conda_yaml_pins_the_dependencies_of_pyproject_at_the_constraints_versio
     needed = {re.split(r"[<>=]", line)[0] for line in project["dependencies"]}
     pip = yaml.safe_load((ROOT / "conda.yaml").read_text())["dependencies"][-1]["pip"]
     assert dict(line.split("==") for line in pip) == {name: pins()[name] for name in needed}
+
+
+def test_the_command_line_reference_is_that_of_the_code(tmp_path):
+    made = tmp_path / "cli.md"
+    command = [sys.executable, "-m", "typer", "vmaf_train.cli", "utils", "docs", "--name", "vmaf-train"]
+    subprocess.run([*command, "--output", str(made)], check=True, capture_output=True)
+    assert made.read_text() == (ROOT / "docs" / "cli.md").read_text(), (
+        f"run: {' '.join(command[1:])} --output docs/cli.md"
+    )
+
+
+def test_every_mlflow_run_line_in_the_readme_and_docs_names_a_real_entry_point_and_its_parameters():
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    lines = re.findall(r"^ *mlflow run \. .*", "\n".join(page.read_text() for page in pages), flags=re.M)
+    assert len(lines) >= 5
+    for line in lines:
+        entry = re.search(r" -e (\w+)", line)
+        known = entry_points()[entry[1] if entry else "main"]["parameters"]
+        assert set(re.findall(r"-P (\w+)=", line)) <= set(known), line
+
+
+def test_the_readmes_python_runs_on_a_student(tmp_path, monkeypatch):
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.S)
+    (tmp_path / "mlp_small.onnx").write_bytes(
+        to_onnx(build("mlp_small", CANONICAL.features, 0), CANONICAL.features, {})
+    )
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    exec(code, names)
+    assert 0 <= names["scores"][0] <= 100

@@ -9,6 +9,7 @@ from torch import nn
 from torch.optim.adam import adam
 
 from vmaf_train.dataset import FrameTable
+from vmaf_train.errors import InputError
 from vmaf_train.models import Student, build
 
 
@@ -57,6 +58,9 @@ def fit(
 
     The affine student is solved by least squares in float64; the others are trained by Adam (Kingma and Ba,
     2015) under a one-cycle learning rate. The same seed on the same machine gives the same weights.
+
+    Raises:
+        InputError: the loss is no longer a number.
     """
     student = build(arch, train.features, settings.seed)
     x_NF, y_N = torch.from_numpy(train.x_NF), torch.from_numpy(train.y_N)
@@ -118,6 +122,8 @@ def _descend(
                     amsgrad=False, beta1=0.9, beta2=0.99, lr=next(rates), weight_decay=0.0, eps=1e-8, maximize=False,
                 )  # fmt: skip
             summed += loss.detach() * len(rows)
+        if not torch.isfinite(summed):
+            raise InputError(f"training diverged in epoch {number}; pass a lower lr than {settings.lr:g}")
         note(number, float(summed) / len(z_NF))
 
 
