@@ -13,6 +13,7 @@ from vmaf_train.corpus import Pair, YuvFormat
 from vmaf_train.dataset import FrameTable
 from vmaf_train.features import CANONICAL
 from vmaf_train.libvmaf import FrameScores
+from vmaf_train.reporting import Reporter
 from vmaf_train.teacher import load_teacher
 
 FOREIGN_VARIABLES = (
@@ -52,7 +53,7 @@ def demo_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     cache = tmp_path_factory.mktemp("demo-cache")
     with pytest.MonkeyPatch.context() as patch:
         isolate(patch, cache)
-        pipeline.prewarm(pipeline.CorpusChoice(), pipeline.Reporter())
+        pipeline.prewarm(pipeline.CorpusChoice(), Reporter())
     yield cache
 
 
@@ -141,7 +142,9 @@ def store_template(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path],
     from mlflow import MlflowClient
 
     made = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(f"sqlite:///{made}").search_experiments()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(made.parent)  # where a store is made decides where its artifacts go
+        MlflowClient(f"sqlite:///{made}").search_experiments()
 
     def copy(folder: Path) -> str:
         shutil.copy(made, folder / "mlflow.db")

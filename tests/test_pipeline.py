@@ -18,7 +18,8 @@ from conftest import write_corpus
 from vmaf_train import demo, pipeline, registry
 from vmaf_train.errors import ExtractionError, InputError
 from vmaf_train.evaluation import EvalReport
-from vmaf_train.pipeline import CorpusChoice, Reporter
+from vmaf_train.pipeline import CorpusChoice
+from vmaf_train.reporting import Reporter
 from vmaf_train.training import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -64,6 +65,7 @@ def test_a_finished_run_holds_report_figures_and_one_onnx_file(trained):
     assert artifacts(run) == {
         "mlp_small.onnx",
         "eval_report.json",
+        "held_out.npz",
         "predicted_vs_teacher.png",
         "residual_by_score.png",
         "rmse_by_clip.png",

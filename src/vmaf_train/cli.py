@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,14 +21,16 @@ from rich.table import Table
 from rich.text import Text
 
 from vmaf_train import pipeline
-from vmaf_train.errors import VmafTrainError
+from vmaf_train.errors import GateRefusedError, InputError, VmafTrainError
 from vmaf_train.evaluation import EvalReport, Metrics
-from vmaf_train.pipeline import ALL, AUTO, DEMO, CorpusChoice, Reporter
+from vmaf_train.pipeline import ALL, AUTO, DEMO, CorpusChoice
+from vmaf_train.reporting import Reporter
 
 if TYPE_CHECKING:
     from vmaf_train.training import Epoch
 
 INTERRUPTED = 130
+NONE = "none"
 PLAIN_LINE_SECONDS = 10.0
 
 app = typer.Typer(
@@ -56,6 +59,7 @@ Arch = Annotated[str, typer.Option(help="Architecture: linear, mlp_small or mlp_
 Epochs = Annotated[int, typer.Option(min=0, help="Passes over the training frames; 0 is a smoke without libvmaf.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Frames a step.")]
 LearningRate = Annotated[float, typer.Option(min=0.0, help="Highest learning rate of the one-cycle schedule.")]
+Tree = Annotated[str, typer.Option(help="The checkout whose model/tiny/ is meant.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of the initial weights and of the order of the frames.")]
 
 
@@ -132,6 +136,44 @@ def main(arch: Arch = "mlp_small", corpus: Corpus = DEMO, assume_dims: Dims = AU
         _print_report(trained.report, f"{arch} on the held-out source {trained.report.hold_out}")
         _print_sources(judged.report)
         _print_where(judged.where)
+
+
+@app.command()
+def register(
+    run_id: Annotated[str, typer.Option(help="The training run whose student is promoted.")] = NONE,
+    version: Annotated[str, typer.Option(help="Instead: point the alias back at this registered version.")] = NONE,
+    allow_worse: Annotated[YesNo, typer.Option(help="yes lets a worse student take the alias.")] = YesNo.no,
+    allow_dirty: Annotated[YesNo, typer.Option(help="yes lets a run of uncommitted code through.")] = YesNo.no,
+    tree: Tree = ".",
+) -> None:
+    """Promote a run's student through the gates to the registry's alias and to model/tiny/."""
+    with _exit_code():
+        if (run_id == NONE) == (version == NONE):
+            raise InputError("register wants either run_id or version; pass one of them")
+        back = "" if version == NONE else version
+        done = pipeline.register(run_id, back, Path(tree), allow_worse == YesNo.yes, allow_dirty == YesNo.yes)
+        _print_gates(done.gates)
+        print(f"alias {done.alias} names version {done.version}")
+        print("\n".join(f"wrote {name}" for name in done.changed) or "the tree held all of it already")
+
+
+@app.command()
+def sync(
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; name what differs and exit 1.")] = False,
+    tree: Tree = ".",
+) -> None:
+    """Write what the registry's aliases name into model/tiny/ and its model cards."""
+    with _exit_code():
+        if check and (problems := pipeline.check_tree(Path(tree))):
+            print("\n".join(problems))
+            raise VmafTrainError(
+                f"{len(problems)} difference(s) between the tree and the registry; run: vmaf-train sync"
+            )
+        if check:
+            print("the tree and the registry agree")
+        else:
+            changed = pipeline.sync_tree(Path(tree))
+            print("\n".join(f"wrote {name}" for name in changed) or "the tree held all of it already")
 
 
 def run() -> None:
@@ -220,6 +262,10 @@ def _exit_code() -> Iterator[None]:
     """Turn what a user can cause into one line and an exit code."""
     try:
         yield
+    except GateRefusedError as error:
+        _print_gates(error.gates)
+        err.print(f"refused: {error}", markup=False)
+        raise typer.Exit(error.exit_code) from None
     except VmafTrainError as error:
         err.print(f"error: {error}", markup=False)
         raise typer.Exit(error.exit_code) from None
@@ -264,6 +310,16 @@ def _print_metrics(title: str, rows: Mapping[str, Metrics]) -> None:
             name, str(row.n_samples), f"{row.rmse:.4f}", *correlations, f"{row.max_abs_error:.3f}", f"{row.bias:+.3f}"
         )
     Console(highlight=False, width=None if sys.stdout.isatty() else 110).print(table)
+
+
+def _print_gates(gates: Sequence[Any]) -> None:
+    table = Table()
+    for name in ("gate", "", "fact"):
+        table.add_column(name)
+    for gate in gates:
+        table.add_row(gate.name, "passed" if gate.passed else "REFUSED", gate.fact)
+    if gates:
+        Console(highlight=False, width=None if sys.stdout.isatty() else 160).print(table)
 
 
 def _print_where(where: Sequence[str], *more: str) -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 from vmaf_train.errors import InputError
 
 _SOURCE = r"(?P<source>[A-Za-z0-9][A-Za-z0-9_-]*)"
-REF_NAME = re.compile(_SOURCE + r"_(?P<fps>\d+(?:\.\d+)?)fps\.yuv")
-DIS_NAME = re.compile(_SOURCE + r"_(?P<quality>\d+)_(?P<height>\d+)_(?P<kbps>\d+)\.yuv")
+REF_NAME = re.compile(_SOURCE + r"_(?P<fps>[1-9][0-9]*(?:\.[0-9]+)?)fps\.yuv")
+DIS_NAME = re.compile(_SOURCE + r"_(?P<quality>[0-9]+)_(?P<height>[0-9]+)_(?P<kbps>[0-9]+)\.yuv")
 REF_GRAMMAR = "<source>_<fps>fps.yuv"
 DIS_GRAMMAR = "<source>_<quality>_<height>_<kbps>.yuv"
 
@@ -69,7 +69,7 @@ def parse_dims(text: str) -> YuvFormat:
     Raises:
         InputError: the text is not two positive whole numbers with an x between them.
     """
-    match = re.fullmatch(r"(\d+)x(\d+)", text)
+    match = re.fullmatch(r"([0-9]+)x([0-9]+)", text)
     if not match or not all(map(int, match.groups())):
         raise InputError(f"assume-dims {text!r} is not WIDTHxHEIGHT in pixels; write it like 1920x1080")
     return YuvFormat(int(match[1]), int(match[2]))

@@ -1,10 +1,13 @@
 """The rows a student learns from and is judged on: one table of frames, its digest, and the hold-out split."""
 
 import hashlib
+import io
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -86,6 +89,31 @@ class FrameTable:
             clips=tuple(self.clips[index] for index in kept),
             clip_sources=tuple(self.clip_sources[index] for index in kept),
         )
+
+
+def pack(table: FrameTable, score_N: np.ndarray) -> bytes:
+    """Pack a table and a student's scores of it (float64 of shape (frames,)) into a compressed NumPy archive."""
+    packed = io.BytesIO()
+    columns: dict[str, Any] = {field.name: np.asarray(getattr(table, field.name)) for field in fields(table)}
+    np.savez_compressed(packed, score_N=score_N, **columns)
+    return packed.getvalue()
+
+
+def unpack(content: bytes) -> tuple[FrameTable, np.ndarray]:
+    """Read back what `pack` wrote.
+
+    Raises:
+        InputError: it is no such archive.
+    """
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            columns: dict[str, Any] = {name: arrays[name] for name in arrays.files}
+        for name in ("features", "clips", "clip_sources"):
+            columns[name] = tuple(columns[name].tolist())
+        score_N = columns.pop("score_N")
+        return FrameTable(**columns), score_N
+    except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
+        raise InputError(f"not an archive of held-out frames: {error!r}; train again to have one logged") from error
 
 
 def choose_hold_out(sources: Iterable[str], wanted: str = "auto") -> str:

@@ -4,6 +4,8 @@ Every message names the fact (which file, which value) and the next step. Librar
 only the command line prints them and turns `exit_code` into the status of the process.
 """
 
+from collections.abc import Sequence
+
 
 class VmafTrainError(Exception):
     """Something failed that a retry or a repaired environment may cure."""
@@ -22,6 +24,10 @@ class ExtractionError(VmafTrainError):
 
 
 class GateRefusedError(VmafTrainError):
-    """A promotion gate said no; nothing was changed."""
+    """A promotion gate said no; nothing was changed. `gates` holds them all, in order."""
 
     exit_code = 3
+
+    def __init__(self, message: str, gates: Sequence[object]) -> None:
+        super().__init__(message)
+        self.gates = gates

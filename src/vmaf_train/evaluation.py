@@ -214,12 +214,15 @@ def bootstrap_over_clips(score_N: np.ndarray, truth_N: np.ndarray, clip_N: np.nd
     moments = (np.ones_like(error_N), error_N, error_N**2, *centred, *(c**2 for c in centred), centred[0] * centred[1])
     sums_CM = np.stack([np.bincount(clip_N, weights=moment) for moment in moments], axis=-1)
 
+    constant = 1e-12 * score_N.var() * truth_N.var()
+
     def resampled(picks: np.ndarray, axis: int) -> np.ndarray:
         picked = np.moveaxis(picks, axis, -1).astype(int)
         n, e, ee, p, t, pp, tt, pt = np.moveaxis(sums_CM[picked].sum(-2), -1, 0)
-        # A resample of one clip over and over may be constant: no correlation, and 0/0 stays nan to be left out.
+        # A resample of one clip over and over may be constant but for rounding: no correlation, left out as nan.
+        spread = (pp / n - (p / n) ** 2) * (tt / n - (t / n) ** 2)
         with np.errstate(invalid="ignore", divide="ignore"):
-            plcc = (pt / n - p * t / n**2) / np.sqrt((pp / n - (p / n) ** 2) * (tt / n - (t / n) ** 2))
+            plcc = np.where(spread > constant, (pt / n - p * t / n**2) / np.sqrt(spread), np.nan)
         return np.stack([np.sqrt(ee / n), e / n, plcc])
 
     n_clips = len(sums_CM)

@@ -7,23 +7,15 @@ import json
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
+from vmaf_train.contract import INPUT, IR_VERSION, OPSET, OUTPUT
 from vmaf_train.errors import VmafTrainError
 from vmaf_train.features import SCORE_MAX, SCORE_MIN
 from vmaf_train.inference import METADATA_PREFIX, OnnxStudent
 from vmaf_train.models import Student
-
-OPSET, IR_VERSION = 17, 8
-INPUT, OUTPUT = "features", "vmaf"
-# The operators that the runtime inside libvmaf lets such a model use, as far as students need them.
-ALLOWED_OPERATORS = frozenset(
-    {"Gemm", "MatMul", "Add", "Sub", "Mul", "Div", "Relu", "Tanh", "Clip", "Squeeze", "Unsqueeze", "Reshape"}
-    | {"Concat", "Conv", "ReduceSum", "Constant", "Identity"}
-)
 
 
 def to_onnx(student: Student, features: Sequence[str], facts: Mapping[str, object]) -> bytes:
@@ -79,34 +71,6 @@ def to_onnx(student: Student, features: Sequence[str], facts: Mapping[str, objec
     return content
 
 
-def check_contract(content: bytes) -> None:
-    """Hold an ONNX file to the model contract: one file, opset, IR version, operators, input and output.
-
-    Raises:
-        VmafTrainError: names the first part of the contract that is broken.
-    """
-    model = onnx.load_model_from_string(content)
-    onnx.checker.check_model(model, full_check=True)
-    shapes = [
-        (value.name, value.type.tensor_type.elem_type, len(value.type.tensor_type.shape.dim))
-        for value in (*model.graph.input, *model.graph.output)
-    ]
-    external = [t.name for t in model.graph.initializer if t.data_location == TensorProto.EXTERNAL]
-    foreign = sorted({node.op_type for node in model.graph.node} - ALLOWED_OPERATORS)
-    for fine, fact in (
-        (not external, f"weights outside the file: {', '.join(external)}"),
-        (model.ir_version == IR_VERSION, f"IR version {model.ir_version}, not {IR_VERSION}"),
-        ([(o.domain, o.version) for o in model.opset_import] == [("", OPSET)], f"opset is not {OPSET}"),
-        (not foreign, f"operators outside the allow-list: {', '.join(foreign)}"),
-        (
-            shapes == [(INPUT, TensorProto.FLOAT, 2), (OUTPUT, TensorProto.FLOAT, 1)],
-            f"input and output are {shapes}, not {INPUT} float32 [N, F] and {OUTPUT} float32 [N]",
-        ),
-    ):
-        if not fine:
-            raise VmafTrainError(f"the ONNX file breaks the model contract: {fact}")
-
-
 def check_same_scores(exported: OnnxStudent, student: Student, x_NF: np.ndarray, tolerance: float = 1e-4) -> float:
     """Return the largest difference between the ONNX file and the torch model on these rows, in score points.
 
@@ -120,5 +84,5 @@ def check_same_scores(exported: OnnxStudent, student: Student, x_NF: np.ndarray,
     return difference
 
 
-def _tensor(name: str, values: np.ndarray) -> onnx.TensorProto:
+def _tensor(name: str, values: np.ndarray) -> TensorProto:
     return numpy_helper.from_array(values.astype(np.float32), name)

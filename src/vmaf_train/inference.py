@@ -58,17 +58,25 @@ class OnnxStudent:
         }
         self.features: tuple[str, ...] = tuple(self.facts.get("features", CANONICAL.features))  # type: ignore[arg-type]
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        if len(inputs) != 1 or len(inputs[0].shape) != 2 or inputs[0].shape[1] != len(self.features):
+        fits = len(inputs) == 1 and inputs[0].type == "tensor(float)" and len(inputs[0].shape) == 2
+        if not fits or inputs[0].shape[1] != len(self.features):
             raise InputError(
-                f"{name} takes {[(i.name, i.shape) for i in inputs]}; "
-                f"a student takes one matrix of shape [N, {len(self.features)}]: {', '.join(self.features)}"
+                f"{name} takes {[(i.name, i.type, i.shape) for i in inputs]}; "
+                f"a student takes one float32 matrix of shape [N, {len(self.features)}]: {', '.join(self.features)}"
             )
+        if len(outputs) != 1 or outputs[0].shape[1:] not in ([], [1]):
+            raise InputError(f"{name} gives {[(o.name, o.shape) for o in outputs]}; a student gives one score a row")
         self._input, self._output = inputs[0].name, outputs[0].name
+
+    @staticmethod
+    def hash_of(content: bytes) -> str:
+        """Return the SHA-256 of a file's bytes, in hex."""
+        return hashlib.sha256(content).hexdigest()
 
     @cached_property
     def sha256(self) -> str:
         """SHA-256 of the file, in hex."""
-        return hashlib.sha256(self.content).hexdigest()
+        return self.hash_of(self.content)
 
     def score(self, x_NF: np.ndarray) -> np.ndarray:
         """Score raw feature rows: float of shape (frames, features) to float64 of shape (frames,)."""

@@ -57,7 +57,7 @@ class Ffmpeg:
         still = ["-f", "lavfi", "-i", "color=gray:size=64x64:rate=1:duration=1"]
         try:
             self.libvmaf_version: str = json.loads(self._log_of_pass([*still, *still], threads=1))["version"]
-        except (ExtractionError, OSError) as error:
+        except (ExtractionError, OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"{path} cannot score with libvmaf and {TEACHER}; set VMAF_FFMPEG to an ffmpeg built with libvmaf, "
                 f"or unset it to use the one of imageio-ffmpeg. It said: {error}"
@@ -135,7 +135,7 @@ def parse_log(text: str, clip: str, n_frames: int) -> FrameScores:
     again = "run the command again; if it stays, check the clip and the ffmpeg in VMAF_FFMPEG"
     try:
         frames = json.loads(text)["frames"]
-        metrics = [frame["metrics"] for frame in frames]
+        metrics = [dict(frame["metrics"]) for frame in frames]
         numbers = [frame["frameNum"] for frame in frames]
     except (ValueError, KeyError, TypeError) as error:
         raise ExtractionError(f"{clip}: libvmaf's log cannot be read ({error!r}); {again}") from error

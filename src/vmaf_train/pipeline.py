@@ -5,24 +5,25 @@ Each public function is one command. Nothing is printed here: a Reporter is told
 
 import os
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vmaf_train import demo, registry, tracking
+from vmaf_train import demo, registry, sync, tracking
 from vmaf_train.cache import ClipCache, cache_root, identity_of
 from vmaf_train.corpus import Pair, Scan, YuvFormat, dis_source, first_in_turn, parse_dims, scan
-from vmaf_train.dataset import FrameTable, choose_hold_out, split
-from vmaf_train.errors import ExtractionError, InputError
+from vmaf_train.dataset import FrameTable, choose_hold_out, pack, split
+from vmaf_train.errors import ExtractionError, GateRefusedError, InputError
 from vmaf_train.evaluation import EvalReport, evaluate
 from vmaf_train.features import CANONICAL, TEACHER
 from vmaf_train.inference import OnnxStudent
 from vmaf_train.libvmaf import Ffmpeg, FrameScores, find_ffmpeg
+from vmaf_train.reporting import Reporter
 
 if TYPE_CHECKING:
     from vmaf_train.training import Epoch, Settings
@@ -30,26 +31,6 @@ if TYPE_CHECKING:
 DEMO = "demo"
 ALL = "all"
 AUTO = "auto"
-
-
-class Reporter:
-    """What the pipeline tells while it works; this one keeps quiet."""
-
-    def say(self, line: str) -> None:
-        """Take one line for people."""
-
-    @contextmanager
-    def extraction(self, pairs: int, frames: int) -> Iterator[Callable[[int], None]]:
-        """Follow an extraction; yields what is called with the frames of each pair done."""
-        yield lambda frames: None
-
-    @contextmanager
-    def making_demo(self, clips: int) -> Iterator[Callable[[str], None]]:
-        """Follow the making of the demo corpus; yields what is called with each clip's name."""
-        yield lambda clip: None
-
-    def epoch(self, epoch: "Epoch", of: int) -> None:
-        """Take the state of a fit after each epoch."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +89,16 @@ class Trained(Evaluated):
     student: OnnxStudent
 
 
+@dataclass(frozen=True)
+class Registered:
+    """What a promotion did: the gates it passed, the version its alias names, the files that changed."""
+
+    gates: Sequence[registry.Gate]
+    version: str
+    alias: str
+    changed: Sequence[str]
+
+
 def prewarm(choice: CorpusChoice, reporter: Reporter) -> Prewarmed:
     """Fill the cache: one libvmaf pass for every pair that it does not hold yet.
 
@@ -154,6 +145,52 @@ def run_all(choice: CorpusChoice, arch: str, settings: "Settings", reporter: Rep
         return trained, _evaluate(choice, trained.student, arch, ALL, run, reporter, folder="all_sources")
 
 
+def register(run_id: str, version: str, root: Path, allow_worse: bool, allow_dirty: bool) -> Registered:
+    """Promote a run's student: gates, a version once for each file, its alias, and the files in the tree.
+
+    Args:
+        run_id: of a training run; ignored when `version` is given.
+        version: of the registered model, to point its alias back at it; empty for a promotion.
+        root: the checkout whose model/tiny/ is written.
+        allow_worse, allow_dirty: let those two gates pass.
+
+    Raises:
+        GateRefusedError: a gate said no; nothing was changed.
+        InputError: no such run or version, or no such checkout.
+    """
+    with tracking.job("register"):
+        tree, gates = sync.Tree(root), []
+        candidate = None if version else registry.find_candidate(run_id)
+        if candidate:
+            gates = registry.judge(candidate, allow_worse, allow_dirty)
+            if refused := [gate.name for gate in gates if not gate.passed]:
+                raise GateRefusedError(f"run {run_id} is not registered: {', '.join(refused)}", gates)
+        # From here to the files in one piece, so that the tree holds what the aliases name last.
+        with tree.lock:
+            place = candidate.place if candidate else registry.point_back(version)
+            assert place, "the gates let no other arch through"
+            if candidate:
+                version = registry.promote(candidate, place)
+            return Registered(gates, version, place.alias, tree.sync(registry.promoted_students()))
+
+
+def sync_tree(root: Path) -> list[str]:
+    """Write what the registry's aliases name into the checkout's model/tiny/; return the names of what changed.
+
+    Raises:
+        InputError: no such checkout, or it cannot be written.
+        VmafTrainError: a registered version is not what its tags say; nothing was written.
+    """
+    tree = sync.Tree(root)
+    with tree.lock:
+        return tree.sync(registry.promoted_students())
+
+
+def check_tree(root: Path) -> list[str]:
+    """Return one line for each difference between the checkout's model/tiny/ and the registry."""
+    return sync.Tree(root).check(registry.promoted_students())
+
+
 def _prewarm(choice: CorpusChoice, run: tracking.Job, reporter: Reporter) -> Prewarmed:
     started = time.monotonic()
     ffmpeg = find_ffmpeg()
@@ -173,7 +210,7 @@ def _train(
     run: tracking.Job,
     reporter: Reporter,
 ) -> Trained:
-    from vmaf_train import export, models, training
+    from vmaf_train import contract, export, models, training
 
     models.find_architecture(arch)
     smoke = not settings.epochs
@@ -203,9 +240,10 @@ def _train(
 
     fit = training.fit(arch, train_rows, val_rows, settings, on_epoch)
     facts: dict[str, object] = {"teacher": TEACHER, "hold_out": hold_out, "train_sources": train_rows.sources}
+    facts |= {"corpus": Path(choice.corpus).name, "train_frames": len(train_rows)}
     facts |= {"train_digest": train_rows.digest, "libvmaf_version": libvmaf_version, "smoke": smoke}
     student = OnnxStudent(export.to_onnx(fit.student, table.features, facts), arch)
-    export.check_contract(student.content)
+    contract.check_contract(student.content)
     export.check_same_scores(student, fit.student, table.x_NF)
     report, score_N = evaluate(
         student, val_rows, name=arch, corpus=choice.corpus, libvmaf_version=libvmaf_version, hold_out=hold_out
@@ -219,6 +257,7 @@ def _train(
     run.log_report("smoke" if smoke else "val", report)
     run.log_tags({"dataset_digest": table.digest, **_tags_of(report), "smoke": str(smoke).lower()})
     run.log_files({f"{arch}.onnx": student.content, "eval_report.json": report.model_dump_json(indent=2).encode()})
+    run.log_files({"held_out.npz": pack(val_rows, score_N)})
     run.log_files(figures.evaluation_figures(report, score_N, val_rows.y_N))
     run.log_files(figures.training_figure(fit.history, hold_out))
     run.log_model(student, val_rows.x_NF[:4])

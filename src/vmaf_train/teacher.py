@@ -91,7 +91,7 @@ def load_teacher(path: Path | None = None) -> Teacher:
             gamma=float(fields["gamma"]),
             clip=tuple(model["score_clip"]),
         )
-    except (OSError, KeyError, ValueError, IndexError) as error:
+    except (OSError, KeyError, ValueError, IndexError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path} is not a readable teacher model ({error}); "
             "run: pip install --force-reinstall ffmpeg-quality-metrics"

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlparse
+from urllib.request import url2pathname
 
 import numpy as np
 from filelock import FileLock
@@ -60,7 +62,7 @@ class Job:
 
         if not self.run_id:
             try:
-                with _created_once(mlflow.get_tracking_uri()):
+                with store_lock(mlflow.get_tracking_uri()):
                     mlflow.MlflowClient().search_experiments(max_results=1)
                 run = mlflow.start_run(run_name=None if "MLFLOW_RUN_ID" in os.environ else run_name)
             except (mlflow.MlflowException, OSError) as error:
@@ -258,12 +260,19 @@ def _end_after_failure(work: Job, status: str, reason: str) -> None:
 
 
 @contextmanager
-def _created_once(uri: str) -> Iterator[None]:
-    """Hold a lock beside an SQLite store: opened cold by several processes at once it would break for good."""
-    if not uri.startswith(SQLITE):
+def store_lock(uri: str) -> Iterator[None]:
+    """Hold a lock beside a local store; a server keeps order by itself.
+
+    An SQLite store that several processes open cold breaks for good, and a file store loses version numbers when two
+    register at once.
+    """
+    if uri.startswith(SQLITE):
+        place = Path(uri.removeprefix(SQLITE)).absolute()
+    elif "://" not in uri or uri.startswith("file:"):
+        place = Path(url2pathname(urlparse(uri).path)).absolute()
+    else:
         yield
         return
-    database = Path(uri.removeprefix(SQLITE)).absolute()
-    database.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{database}.lock"):
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{place}.lock"):
         yield

@@ -1,0 +1,10 @@
+"""Write the JSON Schemas of the in-tree contract beside this file. Usage: python docs/schemas/write.py"""
+
+import json
+from pathlib import Path
+
+from vmaf_train.shipped import Index, Sidecar
+
+for name, model in (("sidecar", Sidecar), ("registry", Index)):
+    path = Path(__file__).with_name(f"{name}.schema.json")
+    path.write_text(json.dumps(model.model_json_schema(), indent=2) + "\n")
