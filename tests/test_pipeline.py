@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -222,6 +223,31 @@ def test_bad_input_marks_a_run_handed_over_as_failed(store, monkeypatch):
         pipeline.train(CorpusChoice(), "mlp_huge", "auto", Settings(), Reporter())
     assert only_run().info.status == "FAILED"
     assert "mlp_huge" in only_run().data.tags["error"]
+
+
+def test_a_checkout_is_dirty_by_what_is_not_committed_but_not_by_what_a_promotion_writes(tmp_path):
+    subprocess.run(["git", "clone", "-q", "--no-hardlinks", str(ROOT), str(tmp_path / "clone")], check=True)
+    module = tmp_path / "clone" / "src" / "vmaf_train" / "tracking.py"
+    shutil.copy(ROOT / "src" / "vmaf_train" / "tracking.py", module)
+    git = ["git", "-C", str(tmp_path / "clone"), "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    subprocess.run([*git, "commit", "-qam", "as it is here", "--allow-empty"], check=True)
+
+    def state() -> list[str]:
+        code = "from vmaf_train.tracking import git_state; print(*git_state())"
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONPATH": str(module.parents[1])},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout.split()
+
+    commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    (tmp_path / "clone" / "model" / "tiny" / "new.onnx").write_bytes(b"")
+    assert state() == [commit, "false"]
+    (tmp_path / "clone" / "src" / "new.py").write_text("")
+    assert state() == [commit, "true"]
 
 
 def test_a_name_chosen_by_the_user_is_kept(store, monkeypatch):

@@ -242,7 +242,9 @@ def git_state() -> tuple[str, str]:
     try:
         # An installed copy may lie inside somebody else's checkout; only one that tracks this file counts.
         git("ls-files", "--error-unmatch", here.name)
-        return git("rev-parse", "HEAD"), str(bool(git("status", "--porcelain", ":/"))).lower()
+        # What a promotion writes is no input of any training.
+        changed = git("status", "--porcelain", "--", ":/", ":(top,exclude)model/tiny", ":(top,exclude)docs/ai/models")
+        return git("rev-parse", "HEAD"), str(bool(changed)).lower()
     except (OSError, subprocess.CalledProcessError):
         return "unknown", "unknown"
 
