@@ -280,18 +280,19 @@ def test_eight_first_runs_at_once_all_succeed(tmp_path, cold_store):
     assert [run.info.status for run in runs] == ["FINISHED"] * 8
 
 
-@pytest.mark.slow
-def test_a_tracking_server_gets_the_same_run(tmp_path, monkeypatch):
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """Serve MLflow on the loopback with proxied artifacts and point at it; return its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{free.getsockname()[1]}"
     serve = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", address.rpartition(":")[2]]
     serve += ["--backend-store-uri", f"sqlite:///{tmp_path}/server.db", "--artifacts-destination", f"{tmp_path}/kept"]
-    server = subprocess.Popen(
+    process = subprocess.Popen(
         [*serve, "--workers", "1"], cwd=tmp_path, start_new_session=True, stderr=subprocess.DEVNULL
     )
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     try:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
         deadline = time.monotonic() + 90
         while True:
             try:
@@ -300,13 +301,40 @@ def test_a_tracking_server_gets_the_same_run(tmp_path, monkeypatch):
             except OSError:
                 assert time.monotonic() < deadline, "the server did not come up"
                 time.sleep(0.2)
-        done = pipeline.train(CorpusChoice(assume_dims="16x16"), "linear", "auto", Settings(epochs=0), Reporter())
-        assert only_run().info.status == "FINISHED"
-        assert registry.find_student(only_run().info.run_id)[0].content == done.student.content
-        assert any(address in line for line in done.where)
+        yield address
     finally:
-        os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@pytest.fixture
+def file_store(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"file://{tmp_path}/mlruns")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    return f"file://{tmp_path}/mlruns"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["server", "file_store"])
+def test_a_student_goes_the_whole_way_from_training_to_the_tree(kind, request, tmp_path, demo_choice):
+    address = request.getfixturevalue(kind)
+    done = pipeline.train(demo_choice, "mlp_small", "auto", Settings(), Reporter())
+    assert only_run().info.status == "FINISHED"
+    run_id = only_run().info.run_id
+    assert registry.find_student(run_id)[0].content == done.student.content
+    if kind == "server":
+        assert any(address in line for line in done.where)
+    (tmp_path / "checkout" / "model").mkdir(parents=True)
+    checkout = tmp_path / "checkout"
+    registered = pipeline.register(run_id, "", checkout, allow_worse=False, allow_dirty=True)
+    assert (registered.version, registered.alias) == ("1", "default")
+    assert (checkout / "model" / "tiny" / "vmaf_tiny_v1.onnx").read_bytes() == done.student.content
+    assert pipeline.check_tree(checkout) == []
+    assert pipeline.register(run_id, "", checkout, allow_worse=False, allow_dirty=True).changed == []
+    assert pipeline.register("", "1", checkout, allow_worse=False, allow_dirty=True).changed == []
+    assert pipeline.evaluate_model(demo_choice, "models:/vmaf_tiny@default", "Weather", Reporter()).report.rmse == (
+        done.report.rmse
+    )
 
 
 @pytest.mark.slow
