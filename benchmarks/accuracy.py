@@ -26,7 +26,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
         os.chdir(folder)
-        print("| student | parameters | frames | RMSE, demo hold-out | RMSE, given corpus | SROCC | max error |")
+        print("| student | parameters | ONNX bytes | RMSE, demo hold-out | RMSE, given | SROCC, given | max error, given |")
         print("|---|---|---|---|---|---|---|")
         for arch, row in ARCHITECTURES.items():
             held_out, judged = [], []
@@ -37,7 +37,7 @@ def main() -> None:
                 judged.append(pipeline.evaluate_model(given, run_id, "all", Reporter()).report)
             rmse = [report.rmse for report in judged]
             print(
-                f"| {arch} | {row.parameters} | {judged[0].n_samples} | {spread(held_out)} | {spread(rmse)} | "
+                f"| {arch} | {row.parameters} | {judged[0].model.onnx_bytes} | {spread(held_out)} | {spread(rmse)} | "
                 f"{statistics.mean(report.srocc for report in judged):.5f} | "
                 f"{max(report.max_abs_error for report in judged):.2f} |"
             )
