@@ -8,9 +8,11 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import mlflow
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -220,6 +222,47 @@ def test_a_student_is_not_compared_on_what_the_holder_was_trained_on(ids):
     result = register(ids["other hold-out"])
     assert result.exit_code == 3
     assert "version 1 was trained on Colony, so the two cannot be compared on it" in result.output
+
+
+@pytest.mark.parametrize(
+    ("ours", "passes"),
+    [
+        (lambda y_N: y_N + 3, False),  # a perfect PLCC does not make up for a worse RMSE
+        (lambda y_N: y_N.mean() + 0.999 * (y_N - y_N.mean()), True),
+    ],
+)
+def test_both_rmse_and_plcc_have_to_hold(ours, passes, ids, monkeypatch):
+    register(ids["small"])
+    candidate = registry.find_candidate(ids["short"])
+    monkeypatch.setattr(candidate.student, "score", lambda x_NF: ours(candidate.held_out.y_N))
+    (gate,) = [gate for gate in registry.judge(candidate, False, True) if gate.name == "not worse"]
+    assert gate.passed is passes, gate.fact
+
+
+def test_a_lower_plcc_is_refused_whatever_the_rmse(ids, monkeypatch):
+    register(ids["small"])
+    candidate = registry.find_candidate(ids["short"])
+    y_N = candidate.held_out.y_N
+    wobble_N = 0.7 * np.where(np.arange(len(y_N)) % 2, 1, -1)  # RMSE 0.7, below the holder's own
+    monkeypatch.setattr(candidate.student, "score", lambda x_NF: y_N + wobble_N)
+    holder = registry.promoted_students()["default"]
+    monkeypatch.setattr(holder.student, "score", lambda x_NF: y_N + 3)
+    monkeypatch.setattr(registry, "promoted_students", lambda: {"default": holder})
+    (gate,) = [gate for gate in registry.judge(candidate, False, True) if gate.name == "not worse"]
+    assert not gate.passed, gate.fact
+
+
+def test_a_promotion_waits_for_another_that_writes_the_tree(ids):
+    tree = Tree(Path())
+    arguments = (ids["small"], "", Path(), False, True)
+    with tree.lock:
+        waiting = threading.Thread(target=pipeline.register, args=arguments)
+        waiting.start()
+        waiting.join(timeout=1.5)
+        assert (waiting.is_alive(), versions()) == (True, {})
+    waiting.join(timeout=30)
+    assert versions() == {"1": ids["small"]}
+    assert tree.check(registry.promoted_students()) == []
 
 
 def test_a_report_that_the_model_does_not_reproduce_is_refused(ids, monkeypatch):
