@@ -26,9 +26,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
         os.chdir(folder)
-        print(
-            "| student | parameters | ONNX bytes | RMSE, demo hold-out | RMSE, given | SROCC, given | max error, given |"
-        )
+        print("| student | parameters | ONNX bytes | RMSE, demo hold-out | RMSE, given | SROCC, given | max error |")
         print("|---|---|---|---|---|---|---|")
         for arch, row in ARCHITECTURES.items():
             held_out, judged = [], []
