@@ -105,6 +105,8 @@ def test_a_bad_corpus_is_one_line_exit_2_and_nothing_written(command, spoil, mes
 
 
 BAD_VALUES = [
+    (["--seed", str(2**64)], r"Invalid value for '--seed'"),
+    (["--lr", "0"], r"Invalid value for '--lr'"),
     (["--arch", "mlp_huge"], r"unknown arch 'mlp_huge'; choose one of: linear, mlp_small, mlp_medium"),
     (["--val-source", "Gamma"], r"val_source Gamma is not in the corpus; choose one of: Alpha, Beta"),
 ]
@@ -194,6 +196,10 @@ def test_prewarm_does_only_what_is_missing(corpus):
     assert "1 extracted, 3 already there" in call("prewarm", "--corpus", corpus, *DIMS).output
 
 
+def test_a_list_of_no_sources_is_bad_input(corpus):
+    assert call("prewarm", "--corpus", corpus, *DIMS, "--sources", ",").exit_code == 2
+
+
 def test_prewarm_keeps_the_sources_asked_for(corpus):
     assert "2 pairs, 12 frames" in call("prewarm", "--corpus", corpus, *DIMS, "--sources", "Beta").output
     assert [path.parent.name for path in files_below(cache.cache_root())] == ["Beta", "Beta"]
@@ -224,7 +230,7 @@ def test_an_interrupt_marks_the_run_killed_and_keeps_a_whole_cache(tmp_path, sto
     corpus = write_corpus(tmp_path / "corpus", rungs=12, frames=60)
     command = [sys.executable, "-m", "vmaf_train", "train", "--corpus", str(corpus), *DIMS]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    while len(files_below(cache.cache_root())) < 3 and process.poll() is None:
+    while len(list(cache.cache_root().glob("*/[!.]*.json"))) < 3 and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=60)

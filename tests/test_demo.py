@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -149,14 +150,21 @@ def test_a_making_that_is_interrupted_leaves_nothing_that_looks_finished(small, 
     assert files_of(demo.make_demo_corpus(tmp_path / "stopped", ffmpeg.path, 2)) == files_of(whole)
 
 
-def test_corpora_of_other_recipes_are_removed_and_nothing_else(small, ffmpeg, tmp_path):
+def test_corpora_of_other_recipes_stay_for_who_may_be_reading_them(small, ffmpeg, tmp_path):
     folder = tmp_path / "demo"
-    for name in ("0123456789ab", "ba9876543210.part", "mine", "0123456789ab-copy"):
+    for name in ("0123456789ab", "mine"):
         (folder / name).mkdir(parents=True)
-    (folder / "0123456789ac").write_text("a file")
     made = demo.make_demo_corpus(folder, ffmpeg.path, 2)
-    kept = {"mine", "0123456789ab-copy", "0123456789ac", "making.lock"}
-    assert {path.name for path in folder.iterdir()} == {made.name} | kept
+    assert {path.name for path in folder.iterdir()} == {made.name, "0123456789ab", "mine", "making.lock"}
+
+
+@pytest.mark.parametrize("spoil", [Path.unlink, lambda path: path.write_bytes(b"short")])
+def test_a_corpus_that_lost_a_file_or_a_part_of_one_is_made_again(spoil, small, ffmpeg, tmp_path):
+    made = demo.make_demo_corpus(tmp_path / "demo", ffmpeg.path, 2)
+    whole = {path: path.read_bytes() for path in made.rglob("*.yuv")}
+    spoil(next((made / "dis").iterdir()))
+    assert demo.make_demo_corpus(tmp_path / "demo", ffmpeg.path, 2) == made
+    assert {path: path.read_bytes() for path in made.rglob("*.yuv")} == whole
 
 
 def test_another_recipe_is_another_corpus(small, ffmpeg, tmp_path, monkeypatch):

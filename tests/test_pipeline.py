@@ -250,6 +250,17 @@ def test_a_checkout_is_dirty_by_what_is_not_committed_but_not_by_what_a_promotio
     assert state() == [commit, "true"]
 
 
+def test_passwords_and_paths_stay_out_of_what_is_shown_and_kept(tmp_path, store, monkeypatch):
+    corpus = write_corpus(tmp_path / "corpus")
+    done = pipeline.train(CorpusChoice(str(corpus), "64x64"), "linear", "auto", Settings(), Reporter())
+    assert done.report.dataset.corpus == "corpus"
+    assert str(tmp_path) not in done.report.model_dump_json()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:s3cret@127.0.0.1:9")
+    with pytest.raises(InputError, match="cannot be used") as caught:
+        pipeline.train(CorpusChoice(assume_dims="16x16"), "linear", "auto", Settings(epochs=0), Reporter())
+    assert "s3cret" not in str(caught.value)
+
+
 def test_a_name_chosen_by_the_user_is_kept(store, monkeypatch):
     run_id = mlflow.MlflowClient().create_run("0", run_name="tuesday").info.run_id
     monkeypatch.setenv("MLFLOW_RUN_ID", run_id)

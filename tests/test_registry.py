@@ -518,6 +518,68 @@ def test_without_an_exchange_of_folders_two_renames_do_and_a_kill_between_is_hea
     assert Tree(Path()).check(promoted) == []
 
 
+def test_a_report_without_correlations_is_refused_before_anything_changes(ids):
+    candidate = registry.find_candidate(ids["small"])
+    one_clip = candidate.report.model_copy(update={"pooled": candidate.report.pooled.model_copy(update={"plcc": None})})
+    gates = registry.judge(type(candidate)(**{**vars(candidate), "report": one_clip}), False, True)
+    assert [gate.name for gate in gates if not gate.passed] == ["enough to judge"]
+
+
+def test_a_deleted_run_is_refused(ids):
+    mlflow.MlflowClient().delete_run(ids["small"])
+    result = register(ids["small"])
+    mlflow.MlflowClient().restore_run(ids["small"])
+    assert (result.exit_code, "deleted, smoke false" in result.output, versions()) == (3, True, {})
+
+
+def test_a_holder_that_cannot_be_read_is_told_and_can_be_replaced(ids):
+    register(ids["short"])
+    mlflow.MlflowClient().set_model_version_tag("vmaf_tiny", "1", "sha256", "f" * 64)
+    refused = register(ids["small"])
+    assert (refused.exit_code, "version 1 cannot be read" in refused.output) == (3, True)
+    assert register(ids["small"], "--allow-worse", "yes").exit_code == 0
+    assert call("sync", "--check").exit_code == 0
+
+
+def test_sync_removes_nothing_that_it_did_not_write(ids):
+    register(ids["short"])
+    mine = Path("model/tiny/training_runs/mine/notes.txt")
+    mine.parent.mkdir()
+    mine.write_text("keep")
+    result = register(ids["small"])
+    assert f"removed model/tiny/training_runs/{ids['short']}/eval_report.json" in result.output
+    assert mine.read_text() == "keep"
+
+
+def test_an_index_entry_without_its_file_is_named(ids):
+    register(ids["small"])
+    path = Path("model/tiny/registry.json")
+    index = json.loads(path.read_text())
+    index["models"].append({"id": "evil", "kind": "fr", "onnx": "evil.onnx", "sha256": "0" * 64})
+    path.write_text(json.dumps(index, indent=2) + "\n")
+    assert "lists evil, but evil.onnx is missing" in call("sync", "--check").output
+
+
+def test_an_index_entry_that_breaks_its_contract_is_not_dropped(ids):
+    register(ids["small"])
+    path = Path("model/tiny/registry.json")
+    path.write_text(path.read_text().replace('"models": [', '"models": [{"id": "theirs", "color": "red"},'))
+    before = tree_files()
+    result = call("sync")
+    assert (result.exit_code, "breaks its contract" in result.output) == (1, True)
+    assert tree_files() == before
+
+
+@pytest.mark.parametrize("name", ["vmaf_tiny_v1.json", "training_runs"])
+def test_an_edited_sidecar_or_report_is_named_without_the_registry(name, ids):
+    register(ids["small"])
+    mlflow.MlflowClient().delete_registered_model_alias("vmaf_tiny", "default")
+    path = Path("model/tiny", name)
+    path = path if path.is_file() else next(path.rglob("*.json"))
+    path.write_text(path.read_text().replace("0.8", "0.1"))
+    assert "model/tiny/vmaf_tiny_v1: model, sidecar and report do not agree" in call("sync", "--check").output
+
+
 def test_two_registrations_at_once_end_with_a_version_each_and_one_alias(ids):
     command = [sys.executable, "-m", "vmaf_train", "register", "--allow-worse", "yes", *DIRTY, "--run-id"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}

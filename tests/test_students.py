@@ -229,7 +229,7 @@ def test_a_file_of_another_student_is_refused(exported):
 def test_scores_that_are_no_numbers_are_refused(exported):
     x_NF = box(50)
     x_NF[7, 0] = np.nan
-    with pytest.raises(VmafTrainError, match="score points off"):
+    with pytest.raises(VmafTrainError, match="scores that are no numbers, first for frame 7"):
         check_same_scores(exported["linear"][2], exported["linear"][0], x_NF)
 
 

@@ -56,11 +56,13 @@ Jobs = Annotated[int, typer.Option(min=0, help="libvmaf passes at once; 0 is one
 MaxPairs = Annotated[int, typer.Option(min=0, help="Use at most so many pairs, sources in turn; 0 is all.")]
 Strict = Annotated[YesNo, typer.Option(help="yes makes every file that is no usable pair an error.")]
 Arch = Annotated[str, typer.Option(help="Architecture: linear, mlp_small or mlp_medium.")]
-Epochs = Annotated[int, typer.Option(min=0, help="Passes over the training frames; 0 is a smoke without libvmaf.")]
+Epochs = Annotated[
+    int, typer.Option(min=0, max=100_000, help="Passes over the training frames; 0 is a smoke without libvmaf.")
+]
 BatchSize = Annotated[int, typer.Option(min=1, help="Frames a step.")]
-LearningRate = Annotated[float, typer.Option(min=0.0, help="Highest learning rate of the one-cycle schedule.")]
+LearningRate = Annotated[float, typer.Option(min=1e-9, help="Highest learning rate of the one-cycle schedule.")]
 Tree = Annotated[str, typer.Option(help="The checkout whose model/tiny/ is meant.")]
-Seed = Annotated[int, typer.Option(min=0, help="Of the initial weights and of the order of the frames.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of the initial weights and of the order of the frames.")]
 
 
 @app.command()
@@ -75,6 +77,8 @@ def prewarm(
     """Fill the cache: one libvmaf pass for every pair that it does not hold yet."""
     with _exit_code():
         wanted = () if sources == ALL else tuple(name.strip() for name in sources.split(",") if name.strip())
+        if sources != ALL and not wanted:
+            raise InputError(f"sources {sources!r} names none; write them like Tennis,Seeking, or {ALL}")
         choice = CorpusChoice(corpus, assume_dims, wanted, max_pairs, strict == YesNo.yes, jobs)
         done = pipeline.prewarm(choice, TerminalReporter())
         print(
@@ -154,7 +158,7 @@ def register(
         done = pipeline.register(run_id, back, Path(tree), allow_worse == YesNo.yes, allow_dirty == YesNo.yes)
         _print_gates(done.gates)
         print(f"alias {done.alias} names version {done.version}")
-        print("\n".join(f"wrote {name}" for name in done.changed) or "the tree held all of it already")
+        print("\n".join(done.changed) or "the tree held all of it already")
 
 
 @app.command()
@@ -167,13 +171,14 @@ def sync(
         if check and (problems := pipeline.check_tree(Path(tree))):
             print("\n".join(problems))
             raise VmafTrainError(
-                f"{len(problems)} difference(s) between the tree and the registry; run: vmaf-train sync"
+                f"{len(problems)} difference(s) between the tree and the registry; "
+                "vmaf-train sync writes what the registry of MLFLOW_TRACKING_URI names"
             )
         if check:
             print("the tree and the registry agree")
         else:
             changed = pipeline.sync_tree(Path(tree))
-            print("\n".join(f"wrote {name}" for name in changed) or "the tree held all of it already")
+            print("\n".join(changed) or "the tree held all of it already")
 
 
 def run() -> None:
@@ -187,7 +192,7 @@ def run() -> None:
         if len(first) == 1 or first[-1] - first[0] > 2:
             raise KeyboardInterrupt
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
     # Nothing here makes garbage in cycles worth the collector's time, while imports make it walk millions of objects.
     gc.disable()

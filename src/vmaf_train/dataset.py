@@ -128,7 +128,9 @@ def choose_hold_out(sources: Iterable[str], wanted: str = "auto") -> str:
     if wanted not in known:
         raise InputError(f"val_source {wanted} is not in the corpus; choose one of: {', '.join(known)}, or auto")
     if len(known) == 1:
-        raise InputError(f"{wanted} is the only source, so nothing is left to train on; a corpus needs two or more")
+        raise InputError(
+            f"{wanted} is the only source, so nothing is left to train on; use a corpus (or max_pairs) of two or more"
+        )
     return wanted
 
 

@@ -5,7 +5,6 @@ do over film. Names follow the corpus grammar; the same ffmpeg makes the same by
 """
 
 import hashlib
-import re
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,6 @@ from vmaf_train.processes import Processes
 
 WIDTH, HEIGHT, FRAMES, FPS = 320, 180, 48, 25
 MEGABYTES = 81 * FRAMES * WIDTH * HEIGHT * 3 // 2 // 10**6
-RECIPE_FOLDER = re.compile(r"[0-9a-f]{12}")
 
 
 @dataclass(frozen=True)
@@ -123,8 +121,8 @@ def clip_names() -> list[tuple[str, str]]:
 def make_demo_corpus(folder: Path, ffmpeg: Path, jobs: int, on_clip: Callable[[str], None] = lambda clip: None) -> Path:
     """Make the demo corpus below `folder`, once, and return the folder that holds `ref/` and `dis/`.
 
-    Several processes at once make it once; one that is killed leaves nothing that looks finished. Corpora of other
-    recipes are removed.
+    Several processes at once make it once; one that is killed leaves nothing that looks finished. A corpus of another
+    recipe or ffmpeg stays beside it: somebody may be reading it.
 
     Args:
         folder: kept for demo corpora alone.
@@ -138,16 +136,15 @@ def make_demo_corpus(folder: Path, ffmpeg: Path, jobs: int, on_clip: Callable[[s
     """
     try:
         made = folder / _recipe_digest(ffmpeg)
-        if made.is_dir():
+        if _is_whole(made):
             return made
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "making.lock"):
-            if made.is_dir():
+            if _is_whole(made):
                 return made
-            for old in folder.iterdir():
-                if old.is_dir() and RECIPE_FOLDER.fullmatch(old.name.removesuffix(".part")):
-                    shutil.rmtree(old)
             part = made.with_suffix(".part")
+            for leftover in (made, part):
+                shutil.rmtree(leftover, ignore_errors=True)
             for kind in ("ref", "dis"):
                 (part / kind).mkdir(parents=True)
             _make_all(part, ffmpeg, jobs, on_clip)
@@ -158,6 +155,13 @@ def make_demo_corpus(folder: Path, ffmpeg: Path, jobs: int, on_clip: Callable[[s
             f"cannot make the demo corpus in {folder}: {error.strerror}; free {MEGABYTES} MB there, "
             "or set VMAF_TINY_AI_CACHE to a folder that can be written, then run again"
         ) from error
+
+
+def _is_whole(made: Path) -> bool:
+    """Tell whether every file is there at its full size; somebody may have cleared space by hand."""
+    names = {Path(kind, name) for pair in clip_names() for kind, name in zip(("ref", "dis"), pair, strict=True)}
+    size = FRAMES * WIDTH * HEIGHT * 3 // 2
+    return all((made / name).is_file() and (made / name).stat().st_size == size for name in names)
 
 
 def _ref_name(source: DemoSource) -> str:

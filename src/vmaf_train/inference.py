@@ -51,15 +51,21 @@ class OnnxStudent:
         except Exception as error:  # onnxruntime's errors share no public base class
             raise InputError(f"{name} is not an ONNX model that onnxruntime can load: {error}") from error
         metadata = self._session.get_modelmeta().custom_metadata_map
-        self.facts: Mapping[str, object] = {
-            key.removeprefix(METADATA_PREFIX): json.loads(value)
-            for key, value in metadata.items()
-            if key.startswith(METADATA_PREFIX)
-        }
-        self.features: tuple[str, ...] = tuple(self.facts.get("features", CANONICAL.features))  # type: ignore[arg-type]
+        try:
+            self.facts: Mapping[str, object] = {
+                key.removeprefix(METADATA_PREFIX): json.loads(value)
+                for key, value in metadata.items()
+                if key.startswith(METADATA_PREFIX)
+            }
+        except ValueError as error:
+            raise InputError(f"{name} has metadata of ours that is no JSON: {error}; export it again") from error
+        named = self.facts.get("features", CANONICAL.features)
+        self.features: tuple[str, ...] = tuple(named) if isinstance(named, list | tuple) else ()
+        if unknown := [str(feature) for feature in self.features if feature not in CANONICAL.features]:
+            raise InputError(f"{name} reads {', '.join(unknown)}; known are {', '.join(CANONICAL.features)}")
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         fits = len(inputs) == 1 and inputs[0].type == "tensor(float)" and len(inputs[0].shape) == 2
-        if not fits or inputs[0].shape[1] != len(self.features):
+        if not fits or isinstance(inputs[0].shape[0], int) or inputs[0].shape[1] != len(self.features):
             raise InputError(
                 f"{name} takes {[(i.name, i.type, i.shape) for i in inputs]}; "
                 f"a student takes one float32 matrix of shape [N, {len(self.features)}]: {', '.join(self.features)}"
@@ -79,13 +85,22 @@ class OnnxStudent:
         return self.hash_of(self.content)
 
     def score(self, x_NF: np.ndarray) -> np.ndarray:
-        """Score raw feature rows: float of shape (frames, features) to float64 of shape (frames,)."""
+        """Score raw feature rows: float of shape (frames, features) to float64 of shape (frames,).
+
+        Raises:
+            InputError: a score is not finite.
+        """
         rows_NF = np.ascontiguousarray(x_NF, dtype=np.float32)
         parts = [
             self._session.run([self._output], {self._input: rows_NF[start : start + ROWS_A_CALL]})[0].reshape(-1)
             for start in range(0, len(rows_NF), ROWS_A_CALL)
         ]
-        return np.concatenate(parts).astype(np.float64)
+        score_N = np.concatenate(parts).astype(np.float64)
+        if not np.isfinite(score_N).all():
+            raise InputError(
+                f"the model gives scores that are no numbers, first for frame {int(np.argmin(np.isfinite(score_N)))}"
+            )
+        return score_N
 
     def measure_latency(self, calls: int = 2000) -> Latency:
         """Time `calls` calls of one row, and a tenth as many of a 240-row clip, after a warm-up."""

@@ -56,7 +56,13 @@ class CorpusChoice:
     @property
     def workers(self) -> int:
         """How many passes to run at once."""
-        return self.jobs or len(os.sched_getaffinity(0))
+        # Not every system tells which cores this process may use.
+        return self.jobs or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+    @property
+    def name(self) -> str:
+        """The corpus's name without the path to it, which is nobody else's business."""
+        return self.corpus if self.corpus == DEMO else Path(self.corpus).expanduser().resolve().name
 
     def format_or(self, default: YuvFormat) -> YuvFormat:
         """Return the geometry asked for, or `default` for "auto"."""
@@ -160,18 +166,20 @@ def register(run_id: str, version: str, root: Path, allow_worse: bool, allow_dir
     """
     with tracking.job("register"):
         tree, gates = sync.Tree(root), []
-        candidate = None if version else registry.find_candidate(run_id)
-        if candidate:
-            gates = registry.judge(candidate, allow_worse, allow_dirty)
-            if refused := [gate.name for gate in gates if not gate.passed]:
-                raise GateRefusedError(f"run {run_id} is not registered: {', '.join(refused)}", gates)
-        # From here to the files in one piece, so that the tree holds what the aliases name last.
+        # From the judgement to the files in one piece: what was judged against is what is replaced.
         with tree.lock:
-            place = candidate.place if candidate else registry.point_back(version)
-            assert place, "the gates let no other arch through"
-            if candidate:
+            if version:
+                place = registry.point_back(version)
+            else:
+                candidate = registry.find_candidate(run_id)
+                gates = registry.judge(candidate, allow_worse, allow_dirty)
+                if refused := [gate.name for gate in gates if not gate.passed]:
+                    raise GateRefusedError(f"run {run_id} is not registered: {', '.join(refused)}", gates)
+                assert candidate.place, "the gates let no other arch through"
+                place = candidate.place
                 version = registry.promote(candidate, place)
-            return Registered(gates, version, place.alias, tree.sync(registry.promoted_students()))
+            changed = tree.sync({place.alias: registry.fetch(version)})
+            return Registered(gates, version, place.alias, changed)
 
 
 def sync_tree(root: Path) -> list[str]:
@@ -240,19 +248,19 @@ def _train(
 
     fit = training.fit(arch, train_rows, val_rows, settings, on_epoch)
     facts: dict[str, object] = {"teacher": TEACHER, "hold_out": hold_out, "train_sources": train_rows.sources}
-    facts |= {"corpus": Path(choice.corpus).name, "train_frames": len(train_rows)}
+    facts |= {"corpus": choice.name, "train_frames": len(train_rows)}
     facts |= {"train_digest": train_rows.digest, "libvmaf_version": libvmaf_version, "smoke": smoke}
     student = OnnxStudent(export.to_onnx(fit.student, table.features, facts), arch)
     contract.check_contract(student.content)
     export.check_same_scores(student, fit.student, table.x_NF)
     report, score_N = evaluate(
-        student, val_rows, name=arch, corpus=choice.corpus, libvmaf_version=libvmaf_version, hold_out=hold_out
+        student, val_rows, name=arch, corpus=choice.name, libvmaf_version=libvmaf_version, hold_out=hold_out
     )
 
     from vmaf_train import figures
 
-    run.log_dataset(train_rows, choice.corpus, "training")
-    run.log_dataset(val_rows, choice.corpus, "validation")
+    run.log_dataset(train_rows, choice.name, "training")
+    run.log_dataset(val_rows, choice.name, "validation")
     # Under a name of their own, so that no list of runs ranks a smoke above real ones.
     run.log_report("smoke" if smoke else "val", report)
     run.log_tags({"dataset_digest": table.digest, **_tags_of(report), "smoke": str(smoke).lower()})
@@ -285,12 +293,12 @@ def _evaluate(
     table = FrameTable.from_clips(zip(pairs, scores, strict=True))
     hold_out = None if val_source == ALL else val_source
     report, score_N = evaluate(
-        student, table, name=name, corpus=choice.corpus, libvmaf_version=ffmpeg.libvmaf_version, hold_out=hold_out
+        student, table, name=name, corpus=choice.name, libvmaf_version=ffmpeg.libvmaf_version, hold_out=hold_out
     )
 
     from vmaf_train import figures
 
-    run.log_dataset(table, choice.corpus, "evaluation")
+    run.log_dataset(table, choice.name, "evaluation")
     run.log_report("eval", report)
     if not folder:
         run.log_tags({"dataset_digest": table.digest, **_tags_of(report)})
@@ -312,7 +320,7 @@ def _open_corpus(choice: CorpusChoice, ffmpeg: Ffmpeg | None, reporter: Reporter
     if ffmpeg:
         ClipCache(cache_root()).check_writable()
     if choice.corpus != DEMO:
-        folder = Path(choice.corpus).expanduser()
+        folder = Path(choice.corpus).expanduser().absolute()
         format = choice.format_or(YuvFormat())
     elif ffmpeg is None:
         return _demo_by_name(choice)

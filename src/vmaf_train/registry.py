@@ -19,7 +19,7 @@ from vmaf_train.errors import InputError, VmafTrainError
 from vmaf_train.evaluation import EvalReport, compare
 from vmaf_train.inference import OnnxStudent
 from vmaf_train.shipped import REPORT, SHIPPED, Promoted, ShippedModel, place_of
-from vmaf_train.tracking import first_line, store_lock
+from vmaf_train.tracking import first_line, open_store, store_lock, without_password
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -95,7 +95,7 @@ def find_candidate(run_id: str) -> Candidate:
     return Candidate(
         run_id=run_id,
         model_id=models[0],
-        status=run.info.status,
+        status=run.info.status if run.info.lifecycle_stage == "active" else run.info.lifecycle_stage,
         tags=run.data.tags,
         student=OnnxStudent(_download_onnx(f"models:/{models[0]}"), f"the model of run {run_id}"),
         report=_report_of(run_id),
@@ -115,8 +115,10 @@ def judge(candidate: Candidate, allow_worse: bool, allow_dirty: bool) -> list[Ga
     report, student, tags = candidate.report, candidate.student, candidate.tags
     place = candidate.place
     finished = candidate.status == "FINISHED" and tags.get("smoke") == "false"
+    correlations = [getattr(m, key) for m in (report, report.pooled) for key in ("plcc", "srocc", "krocc")]
     gates = [
         Gate("finished run", finished, f"{candidate.status}, smoke {tags.get('smoke', 'unknown')}"),
+        Gate("enough to judge", None not in correlations, f"{report.n_samples} frames of {len(report.per_clip)} clips"),
         Gate("shipped arch", place is not None, f"{report.model.arch}" + ("" if place else ": never shipped")),
     ]
     try:
@@ -206,7 +208,13 @@ def _reproduces(candidate: Candidate) -> Gate:
 
 def _not_worse(candidate: Candidate, place: ShippedModel, allow_worse: bool) -> Gate:
     """Compare with the student that holds the alias, on the candidate's held-out frames."""
-    name, holder = "not worse", promoted_students().get(place.alias)
+    name = "not worse"
+    with _asking(f"registered model {REGISTERED_MODEL}") as client:
+        version = _aliases(client).get(place.alias)
+    try:
+        holder = fetch(version) if version else None
+    except VmafTrainError as error:
+        return Gate(name, allow_worse, f"version {version} cannot be read: {error}{_allowed(allow_worse)}")
     if holder is None:
         return Gate(name, True, "nothing holds the alias yet")
     if holder.student.sha256 == candidate.student.sha256:
@@ -269,11 +277,12 @@ def _asking(what: str) -> "Iterator[MlflowClient]":
 
     # MLflow would draw a bar for every small file it fetches.
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    open_store()
     try:
         yield mlflow.MlflowClient()
     except (mlflow.MlflowException, OSError) as error:
         raise InputError(
-            f"MLflow has no usable {what} in {mlflow.get_tracking_uri()}: {first_line(error)}; "
+            f"MLflow has no usable {what} in {without_password(mlflow.get_tracking_uri())}: {first_line(error)}; "
             "check the id and MLFLOW_TRACKING_URI"
         ) from error
 

@@ -7,6 +7,7 @@ heals what a kill between them leaves. Model cards in docs/ai/models/ are made f
 
 import ctypes
 import errno
+import json
 import os
 import shutil
 import sys
@@ -22,7 +23,7 @@ from vmaf_train.inference import OnnxStudent
 from vmaf_train.shipped import (
     INDEX,
     SHIPPED,
-    Index,
+    IndexEntry,
     Promoted,
     ShippedModel,
     Sidecar,
@@ -62,7 +63,7 @@ class Tree:
             promoted: students by alias.
 
         Returns:
-            The names of what changed, relative to the checkout; empty when all was there.
+            A line for each file written or removed, relative to the checkout; empty when all was there.
 
         Raises:
             VmafTrainError: a shipped place is damaged and no alias names what belongs there.
@@ -76,30 +77,39 @@ class Tree:
                     "restore it with: git checkout -- model/tiny"
                 )
             wanted = self._wanted(promoted)
-            changed = [f"model/tiny/{name}" for name in self._differing(wanted)]
+            verb = {name: "wrote" if name in wanted else "removed" for name in self._differing(wanted)}
+            changed = [f"{verb[name]} model/tiny/{name}" for name in verb]
             if changed:
                 self._exchange(wanted)
             for name, content in self._wanted_cards().items():
                 if _read(self.cards / name) != content:
                     self._write_card(name, content)
-                    changed.append(f"docs/ai/models/{name}")
+                    changed.append(f"wrote docs/ai/models/{name}")
         return changed
 
     def check(self, promoted: Mapping[str, Promoted]) -> list[str]:
         """Name every difference between the tree and the registry, one line each; empty when they agree."""
-        problems = []
+        problems, comparable = [], dict(promoted)
         for row in SHIPPED:
             own, named = self._read_place(row), promoted.get(row.alias)
             sidecar = self._sidecar(row)
-            if named is None:
-                if sidecar:
-                    problems.append(f"alias {row.alias} names nothing in the registry, the tree ships {row.id}")
-            elif own and sidecar and sidecar.sha256 != named.student.sha256:
+            if named is None and self._damaged(row):
+                problems.append(f"model/tiny/{row.id}: model, sidecar and report do not agree; see git diff model/tiny")
+            if named is None and sidecar:
+                problems.append(f"alias {row.alias} names nothing in the registry, the tree ships {row.id}")
+            if named and own and sidecar and sidecar.sha256 != named.student.sha256:
+                del comparable[row.alias]
                 problems.append(
                     f"alias {row.alias} was moved: it names version {named.version} of run {named.run_id}, "
                     f"the tree holds run {sidecar.mlflow_run_id}"
                 )
-        wanted = self._wanted(promoted if not problems else {})
+        for entry in self._foreign():
+            content = _read(self.models / entry.onnx)
+            if content is None or OnnxStudent.hash_of(content) != entry.sha256:
+                problems.append(
+                    f"model/tiny/registry.json lists {entry.id}, but {entry.onnx} is missing or another file"
+                )
+        wanted = self._wanted(comparable)
         problems += [f"model/tiny/{name}: {self._fault(name)}" for name in self._differing(wanted)]
         problems += [
             f"docs/ai/models/{name}: {_missing_or_other(self.cards / name)}"
@@ -117,8 +127,7 @@ class Tree:
             if own:
                 files |= own
                 sidecars.append((row, Sidecar.model_validate_json(own[f"{row.id}.json"])))
-        ours = {row.id for row in SHIPPED}
-        foreign = [entry for entry in self._index().models if entry.id not in ours]
+        foreign = self._foreign()
         if sidecars or foreign:
             files[INDEX] = index_of(sidecars, foreign)
         return files
@@ -140,9 +149,15 @@ class Tree:
             return {}
         names = (f"{row.id}.onnx", f"{row.id}.json", report_name(sidecar))
         found = {name: content for name in names if (content := _read(self.models / name)) is not None}
-        if len(found) < len(names) or OnnxStudent.hash_of(found[f"{row.id}.onnx"]) != sidecar.sha256:
+        if len(found) < len(names) or OnnxStudent.hash_of(found[sidecar.onnx]) != sidecar.sha256:
             return {}
-        return found
+        try:
+            report = EvalReport.model_validate_json(found[report_name(sidecar)])
+            student = OnnxStudent(found[sidecar.onnx], row.id)
+            origin = Promoted(student, report, sidecar.mlflow_run_id, sidecar.git_commit, version="")
+            return found if files_of(row, origin) == found else {}
+        except (ValidationError, InputError):
+            return {}
 
     def _damaged(self, row: ShippedModel) -> bool:
         present = any((self.models / f"{row.id}{ending}").exists() for ending in (".onnx", ".json"))
@@ -161,18 +176,24 @@ class Tree:
         except ValidationError:
             return None
 
-    def _index(self) -> Index:
+    def _foreign(self) -> list[IndexEntry]:
+        """Return the index's entries that are not ours to change; an index that is no JSON holds none."""
         try:
-            return Index.model_validate_json(_read(self.models / INDEX) or b'{"models": []}')
-        except ValidationError:
-            return Index(models=())
+            entries = json.loads(_read(self.models / INDEX) or b"{}").get("models", [])
+            return [IndexEntry.model_validate(e) for e in entries if e.get("id") not in {row.id for row in SHIPPED}]
+        except ValidationError as error:
+            raise VmafTrainError(
+                f"{self.models / INDEX} has an entry that breaks its contract: {error.errors()[0]['msg']}; "
+                "repair it, or restore it with: git checkout -- model/tiny"
+            ) from error
+        except (ValueError, AttributeError, TypeError):
+            return []
 
     def _managed(self) -> set[str]:
         """Return the names in model/tiny/ that are ours to write and to remove."""
         names = {INDEX} | {f"{row.id}{ending}" for row in SHIPPED for ending in (".onnx", ".json")}
-        runs = self.models / "training_runs"
-        reports = {path.relative_to(self.models).as_posix() for path in runs.rglob("*") if path.is_file()}
-        return {name for name in names if (self.models / name).exists()} | reports
+        names |= {report_name(sidecar) for row in SHIPPED if (sidecar := self._sidecar(row))}
+        return {name for name in names if (self.models / name).exists()}
 
     def _differing(self, wanted: Mapping[str, bytes]) -> list[str]:
         return sorted(name for name in wanted.keys() | self._managed() if _read(self.models / name) != wanted.get(name))

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 SQLITE = "sqlite:///"
+RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 FLUSH_SECONDS = 5.0
 METRICS_A_BATCH = 1000
 RANDOM_RUN_NAME = re.compile(r"[a-z]+-[a-z]+-\d+")
@@ -61,16 +62,8 @@ class Job:
         import mlflow
 
         if not self.run_id:
-            try:
-                with store_lock(mlflow.get_tracking_uri()):
-                    mlflow.MlflowClient().search_experiments(max_results=1)
-                run = mlflow.start_run(run_name=None if "MLFLOW_RUN_ID" in os.environ else run_name)
-            except (mlflow.MlflowException, OSError) as error:
-                raise InputError(
-                    f"the MLflow store {mlflow.get_tracking_uri()} cannot be used: {first_line(error)}; "
-                    "set MLFLOW_TRACKING_URI to a server or to sqlite:////path/of/mlflow.db "
-                    "(a file store also needs MLFLOW_ALLOW_FILE_STORE=true)"
-                ) from error
+            open_store()
+            run = mlflow.start_run(run_name=None if "MLFLOW_RUN_ID" in os.environ else run_name)
             self.run_id = run.info.run_id
             # MLflow's fluent calls resume the run of this variable by themselves; the job holds it from here on.
             os.environ.pop("MLFLOW_RUN_ID", None)
@@ -151,7 +144,7 @@ class Job:
         source = CodeDatasetSource({"corpus": corpus, "sources": ",".join(table.sources)})
         # MLflow's database keeps 36 characters of a digest; the whole one is a tag.
         dataset = MetaDataset(  # type: ignore[abstract]
-            source, name=f"{Path(corpus).name}-{context}", digest=table.digest[:32], schema=schema
+            source, name=f"{corpus}-{context}", digest=table.digest[:32], schema=schema
         )
         mlflow.log_input(dataset, context=context)
 
@@ -180,7 +173,7 @@ class Job:
         """Return lines that lead to the run: its id, the command for the UI, and the address of the chart view."""
         import mlflow
 
-        uri, run = mlflow.get_tracking_uri(), mlflow.get_run(self.run_id)
+        uri, run = without_password(mlflow.get_tracking_uri()), mlflow.get_run(self.run_id)
         served = uri.startswith("http")
         base = f"{uri if served else 'http://127.0.0.1:5000'}/#/experiments/{run.info.experiment_id}/runs"
         start = () if served else (f"start the UI: mlflow ui --backend-store-uri {uri}",)
@@ -261,6 +254,37 @@ def _end_after_failure(work: Job, status: str, reason: str) -> None:
         log.warning("run %s could not be marked %s: %s", work.run_id, status, first_line(error))
 
 
+def open_store() -> None:
+    """Reach the tracking store, making a local one if need be; to be called before anything else asks MLflow.
+
+    Raises:
+        InputError: it cannot be used.
+    """
+    import mlflow
+
+    retries = os.environ.get(RETRIES)
+    # MLflow's own seven retries take minutes to say that nobody listens.
+    os.environ[RETRIES] = retries or "2"
+    try:
+        with store_lock(mlflow.get_tracking_uri()):
+            mlflow.MlflowClient().search_experiments(max_results=1)
+    except Exception as error:  # MLflow's, SQLAlchemy's, alembic's and requests' errors share no base class
+        raise InputError(
+            f"the MLflow store {without_password(mlflow.get_tracking_uri())} cannot be used: "
+            f"{without_password(first_line(error))}; set MLFLOW_TRACKING_URI to a running server or to "
+            "sqlite:////path/of/mlflow.db (a file store also needs MLFLOW_ALLOW_FILE_STORE=true)"
+        ) from error
+    finally:
+        os.environ.pop(RETRIES)
+        if retries:
+            os.environ[RETRIES] = retries
+
+
+def without_password(text: str) -> str:
+    """Return a text with user names and passwords in its addresses left out."""
+    return re.sub(r"//[^/@\s]*@", "//***@", text)
+
+
 @contextmanager
 def store_lock(uri: str) -> Iterator[None]:
     """Hold a lock beside a local store; a server keeps order by itself.
@@ -276,5 +300,6 @@ def store_lock(uri: str) -> Iterator[None]:
         yield
         return
     place.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{place}.lock"):
+    # One lock object for each path, so that a holder may ask again.
+    with FileLock(f"{place}.lock", is_singleton=True):
         yield
