@@ -71,14 +71,18 @@ def to_onnx(student: Student, features: Sequence[str], facts: Mapping[str, objec
     return content
 
 
-def check_same_scores(exported: OnnxStudent, student: Student, x_NF: np.ndarray, tolerance: float = 1e-4) -> float:
+def check_same_scores(exported: OnnxStudent, student: Student, x_NF: np.ndarray, tolerance: float = 1e-3) -> float:
     """Return the largest difference between the ONNX file and the torch model on these rows, in score points.
+
+    Both get the rows as float32. Rounding stays below 1e-4 on a real corpus and may reach it where features hardly
+    vary, since large folded weights then cancel; a wrong fold is off by far more than the tolerance.
 
     Raises:
         VmafTrainError: it is above `tolerance`.
     """
+    rows_NF = x_NF.astype(np.float32)
     with torch.inference_mode():
-        difference = float(np.abs(exported.score(x_NF) - student(torch.from_numpy(x_NF)).numpy()).max())
+        difference = float(np.abs(exported.score(rows_NF) - student(torch.from_numpy(rows_NF)).numpy()).max())
     if not difference <= tolerance:
         raise VmafTrainError(f"the ONNX file is {difference:.2e} score points off the torch model; report this")
     return difference

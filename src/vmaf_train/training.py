@@ -87,8 +87,7 @@ def fit(
 def _solve(student: Student, z_NF: torch.Tensor, t_N: torch.Tensor) -> float:
     """Set the affine layer to the least-squares solution; return its mean squared error."""
     with_one = np.column_stack([z_NF.double().numpy(), np.ones(len(z_NF))])
-    # Directions in which the rows hardly vary would get huge weights, which float32 cannot fold.
-    weights, *_ = np.linalg.lstsq(with_one, t_N.double().numpy(), rcond=1e-4)
+    weights, *_ = np.linalg.lstsq(with_one, t_N.double().numpy(), rcond=None)
     layer = student.layers[0]
     assert isinstance(layer, nn.Linear)
     with torch.no_grad():
