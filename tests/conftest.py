@@ -7,14 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from promotion import train
 
 from vmaf_train import libvmaf, pipeline
 from vmaf_train.corpus import Pair, YuvFormat
 from vmaf_train.dataset import FrameTable
 from vmaf_train.features import CANONICAL
 from vmaf_train.libvmaf import FrameScores
+from vmaf_train.pipeline import CorpusChoice
 from vmaf_train.reporting import Reporter
 from vmaf_train.teacher import load_teacher
+from vmaf_train.training import Settings
 
 FOREIGN_VARIABLES = (
     "VMAF_FFMPEG",
@@ -53,7 +56,7 @@ def demo_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     cache = tmp_path_factory.mktemp("demo-cache")
     with pytest.MonkeyPatch.context() as patch:
         isolate(patch, cache)
-        pipeline.prewarm(pipeline.CorpusChoice(), Reporter())
+        pipeline.prewarm(CorpusChoice(), Reporter())
     yield cache
 
 
@@ -167,3 +170,30 @@ def cold_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "cold"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
     return folder
+
+
+@pytest.fixture(scope="session")
+def runs(demo_cache, store_template, tmp_path_factory):
+    """Train a few students once; return the store's address and the run ids by what they are."""
+    address = store_template(tmp_path_factory.mktemp("runs"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VMAF_TINY_AI_CACHE", str(demo_cache))
+        patch.setenv("MLFLOW_TRACKING_URI", address)
+        ids = {"small": train("mlp_small"), "short": train("mlp_small", epochs=4), "linear": train("linear")}
+        ids["medium"] = train("mlp_medium")
+        done = pipeline.train(CorpusChoice(), "mlp_small", "Colony", Settings(), Reporter())
+        ids["other hold-out"] = done.where[0].split()[1]
+        smoke = pipeline.train(CorpusChoice(assume_dims="16x16"), "mlp_small", "auto", Settings(epochs=0), Reporter())
+        ids["smoke"] = smoke.where[0].split()[1]
+    return address, ids
+
+
+@pytest.fixture
+def ids(runs, tmp_path, monkeypatch):
+    """Give the test a registry of its own over those runs, and a checkout with an empty model/ as working folder."""
+    address, ids = runs
+    shutil.copy(address.removeprefix("sqlite:///"), tmp_path / "mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    (tmp_path / "checkout" / "model").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "checkout")
+    return ids
