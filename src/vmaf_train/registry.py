@@ -282,8 +282,8 @@ def _asking(what: str) -> "Iterator[MlflowClient]":
         yield mlflow.MlflowClient()
     except (mlflow.MlflowException, OSError) as error:
         raise InputError(
-            f"MLflow has no usable {what} in {without_password(mlflow.get_tracking_uri())}: {first_line(error)}; "
-            "check the id and MLFLOW_TRACKING_URI"
+            without_password(f"MLflow has no usable {what} in {mlflow.get_tracking_uri()}: {first_line(error)}; ")
+            + "check the id and MLFLOW_TRACKING_URI"
         ) from error
 
 

@@ -38,6 +38,8 @@ RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 FLUSH_SECONDS = 5.0
 METRICS_A_BATCH = 1000
 RANDOM_RUN_NAME = re.compile(r"[a-z]+-[a-z]+-\d+")
+# Tracking stores that this process has reached.
+_opened: set[str] = set()
 CHART_VIEW = "?compareRunsMode=CHART&workflowType=machine_learning"
 
 
@@ -218,7 +220,8 @@ def job(run_name: str) -> Iterator[Job]:
         _end_after_failure(work, "FAILED", f"{type(error).__name__}: {error}")
         if type(error).__module__.partition(".")[0] in ("mlflow", "sqlalchemy", "requests"):
             raise VmafTrainError(
-                f"MLflow failed: {first_line(error)}; check the tracking store (MLFLOW_TRACKING_URI) and run again"
+                f"MLflow failed: {without_password(first_line(error))}; "
+                "check the tracking store (MLFLOW_TRACKING_URI) and run again"
             ) from error
         raise
 
@@ -255,22 +258,26 @@ def _end_after_failure(work: Job, status: str, reason: str) -> None:
 
 
 def open_store() -> None:
-    """Reach the tracking store, making a local one if need be; to be called before anything else asks MLflow.
+    """Reach the tracking store, once a process, making a local one if need be; call it before asking MLflow.
 
     Raises:
         InputError: it cannot be used.
     """
     import mlflow
 
+    uri = mlflow.get_tracking_uri()
+    if uri in _opened:
+        return
     retries = os.environ.get(RETRIES)
     # MLflow's own seven retries take minutes to say that nobody listens.
     os.environ[RETRIES] = retries or "2"
     try:
-        with store_lock(mlflow.get_tracking_uri()):
+        with store_lock(uri):
             mlflow.MlflowClient().search_experiments(max_results=1)
+        _opened.add(uri)
     except Exception as error:  # MLflow's, SQLAlchemy's, alembic's and requests' errors share no base class
         raise InputError(
-            f"the MLflow store {without_password(mlflow.get_tracking_uri())} cannot be used: "
+            f"the MLflow store {without_password(uri)} cannot be used: "
             f"{without_password(first_line(error))}; set MLFLOW_TRACKING_URI to a running server or to "
             "sqlite:////path/of/mlflow.db (a file store also needs MLFLOW_ALLOW_FILE_STORE=true)"
         ) from error
