@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from vmaf_train import pipeline
 from vmaf_train.cli import app
-from vmaf_train.pipeline import CorpusChoice
+from vmaf_train.frames import CorpusChoice
 from vmaf_train.reporting import Reporter
 from vmaf_train.training import Settings
 

@@ -19,7 +19,7 @@ from conftest import write_corpus
 from vmaf_train import demo, pipeline, registry
 from vmaf_train.errors import ExtractionError, InputError
 from vmaf_train.evaluation import EvalReport
-from vmaf_train.pipeline import CorpusChoice
+from vmaf_train.frames import CorpusChoice
 from vmaf_train.reporting import Reporter
 from vmaf_train.training import Settings
 

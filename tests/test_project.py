@@ -20,15 +20,16 @@ FLOORS = [
     {"features", "errors"},
     {"processes", "reporting"},
     {"corpus", "libvmaf", "teacher", "models", "demo"},
-    {"cache", "dataset", "inference", "contract"},
-    {"training", "evaluation", "export"},
+    {"sampling", "cache", "dataset", "inference", "contract"},
+    {"frames", "training", "evaluation", "export"},
+    {"comparison"},
     {"shipped"},
     {"tracking", "registry", "figures", "sync"},
     {"pipeline"},
     {"cli"},
 ]
 # Modules of one floor that may import one another, in this direction only.
-NEIGHBOURS = {("libvmaf", "corpus"), ("registry", "tracking")}
+NEIGHBOURS = {("libvmaf", "corpus"), ("models", "teacher"), ("registry", "tracking")}
 HEAVY = {
     "torch": {"models", "training", "export"},
     "mlflow": {"tracking", "registry"},

@@ -21,9 +21,11 @@ from rich.table import Table
 from rich.text import Text
 
 from vmaf_train import pipeline
+from vmaf_train.comparison import Comparison
 from vmaf_train.errors import GateRefusedError, InputError, VmafTrainError
 from vmaf_train.evaluation import EvalReport, Metrics
-from vmaf_train.pipeline import ALL, AUTO, DEMO, CorpusChoice
+from vmaf_train.frames import AUTO, DEMO, CorpusChoice
+from vmaf_train.pipeline import ALL
 from vmaf_train.reporting import Reporter
 
 if TYPE_CHECKING:
@@ -55,12 +57,19 @@ Dims = Annotated[str, typer.Option(help="WxH of every file; auto is 1920x1080, o
 Jobs = Annotated[int, typer.Option(min=0, help="libvmaf passes at once; 0 is one a core.")]
 MaxPairs = Annotated[int, typer.Option(min=0, help="Use at most so many pairs, sources in turn; 0 is all.")]
 Strict = Annotated[YesNo, typer.Option(help="yes makes every file that is no usable pair an error.")]
-Arch = Annotated[str, typer.Option(help="Architecture: linear, mlp_small or mlp_medium.")]
+Arch = Annotated[str, typer.Option(help="Architecture: mlp_small, quartic, ...; a wrong name lists all of them.")]
 Epochs = Annotated[
     int, typer.Option(min=0, max=100_000, help="Passes over the training frames; 0 is a smoke without libvmaf.")
 ]
+SweepEpochs = Annotated[int, typer.Option(min=1, max=100_000, help="Passes over the training frames.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Frames a step.")]
-LearningRate = Annotated[float, typer.Option(min=1e-9, help="Highest learning rate of the one-cycle schedule.")]
+LearningRate = Annotated[
+    float, typer.Option(min=0, help="Longest Gauss-Newton step, or highest rate of Adam; 0 is the solver's own.")
+]
+TeacherPoints = Annotated[
+    int,
+    typer.Option(min=0, max=10_000_000, help="Feature vectors labelled by the teacher to train on as well; 0 is none."),
+]
 Tree = Annotated[str, typer.Option(help="The checkout whose model/tiny/ is meant.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of the initial weights and of the order of the frames.")]
 
@@ -76,10 +85,7 @@ def prewarm(
 ) -> None:
     """Fill the cache: one libvmaf pass for every pair that it does not hold yet."""
     with _exit_code():
-        wanted = () if sources == ALL else tuple(name.strip() for name in sources.split(",") if name.strip())
-        if sources != ALL and not wanted:
-            raise InputError(f"sources {sources!r} names none; write them like Tennis,Seeking, or {ALL}")
-        choice = CorpusChoice(corpus, assume_dims, wanted, max_pairs, strict == YesNo.yes, jobs)
+        choice = CorpusChoice(corpus, assume_dims, _names(sources, "sources"), max_pairs, strict == YesNo.yes, jobs)
         done = pipeline.prewarm(choice, TerminalReporter())
         print(
             f"{len(done.scan.pairs)} pairs, {done.frames} frames: {done.extracted} extracted, "
@@ -94,9 +100,10 @@ def train(
     corpus: Corpus = DEMO,
     val_source: Annotated[str, typer.Option(help="Held-out source; auto is Tennis, else the last by name.")] = AUTO,
     epochs: Epochs = 30,
-    batch_size: BatchSize = 256,
-    lr: LearningRate = 0.04,
+    batch_size: BatchSize = 64,
+    lr: LearningRate = 0.0,
     seed: Seed = 0,
+    teacher_points: TeacherPoints = 8192,
     assume_dims: Dims = AUTO,
     max_pairs: MaxPairs = 0,
     strict: Strict = YesNo.no,
@@ -106,10 +113,38 @@ def train(
         from vmaf_train.training import Settings
 
         choice = CorpusChoice(corpus, assume_dims, max_pairs=max_pairs, strict=strict == YesNo.yes)
-        settings = Settings(epochs, batch_size, lr, seed)
+        settings = Settings(epochs, batch_size, lr, seed, teacher_points)
         done = pipeline.train(choice, arch, val_source, settings, TerminalReporter())
         _print_report(done.report, f"{arch} on the held-out source {done.report.hold_out}")
         _print_where(done.where, f"judge it elsewhere: vmaf-train evaluate --model {done.where[0].split()[1]}")
+
+
+@app.command()
+def sweep(
+    archs: Annotated[str, typer.Option(help="Comma-separated architectures, or all.")] = ALL,
+    folds: Annotated[str, typer.Option(help="Comma-separated sources to hold out in turn, or all.")] = ALL,
+    seeds: Annotated[int, typer.Option(min=1, max=1000, help="Fits a fold and architecture.")] = 5,
+    corpus: Corpus = DEMO,
+    epochs: SweepEpochs = 30,
+    batch_size: BatchSize = 64,
+    lr: LearningRate = 0.0,
+    seed: Seed = 0,
+    teacher_points: TeacherPoints = 8192,
+    assume_dims: Dims = AUTO,
+    max_pairs: MaxPairs = 0,
+    strict: Strict = YesNo.no,
+) -> None:
+    """Compare architectures by leave-one-source-out over several seeds, and log one run for each of them."""
+    with _exit_code():
+        from vmaf_train.training import Settings
+
+        choice = CorpusChoice(corpus, assume_dims, max_pairs=max_pairs, strict=strict == YesNo.yes)
+        settings = Settings(epochs, batch_size, lr, seed, teacher_points)
+        done = pipeline.sweep(
+            choice, _names(archs, "archs"), _names(folds, "folds"), seeds, settings, TerminalReporter()
+        )
+        _print_comparison(done.comparison)
+        _print_where(done.where)
 
 
 @app.command()
@@ -179,6 +214,14 @@ def sync(
         else:
             changed = pipeline.sync_tree(Path(tree))
             print("\n".join(changed) or "the tree held all of it already")
+
+
+def _names(text: str, option: str) -> tuple[str, ...]:
+    """Split a comma-separated option; "all" is the empty choice."""
+    wanted = () if text == ALL else tuple(name.strip() for name in text.split(",") if name.strip())
+    if text != ALL and not wanted:
+        raise InputError(f"{option} {text!r} names none; write them like a,b or {ALL}")
+    return wanted
 
 
 def run() -> None:
@@ -284,11 +327,18 @@ def _exit_code() -> Iterator[None]:
 
 def _print_report(report: EvalReport, title: str) -> None:
     rows: dict[str, Metrics] = {report.model.name: report, "pooled scores": report.pooled}
+    if report.without_teacher_points:
+        rows["without teacher's points"] = report.without_teacher_points
     rows |= {name.replace("_", " "): row for name, row in report.references.items()}
     _print_metrics(title, rows)
     if interval := report.intervals.get("rmse"):
         print(
             f"RMSE {report.confidence:.0%} interval, by bootstrap over clips: {interval.low:.4f} to {interval.high:.4f}"
+        )
+    if box := report.box:
+        print(
+            f"Anywhere in the box of possible features: RMSE {box.rmse:.4f}, max error {box.max_abs_error:.3f} "
+            f"({box.n_samples} random vectors against the teacher)"
         )
     latency = report.latency
     print(
@@ -296,6 +346,27 @@ def _print_report(report: EvalReport, title: str) -> None:
         f"{latency.row_p50_us:.1f} p95 {latency.row_p95_us:.1f} µs, "
         f"{latency.clip_rows} rows p50 {latency.clip_p50_us:.1f} p95 {latency.clip_p95_us:.1f} µs"
     )
+
+
+def _print_comparison(comparison: Comparison) -> None:
+    table = Table(title=f"RMSE out of fold, {comparison.seeds} seeds a fold", title_justify="left")
+    table.add_column("")
+    for name in ("parameters", "mean fold", "worst fold", "all frames", "interval", "no points", "box max", "p50, µs"):
+        table.add_column(name, justify="right")
+    for row in comparison.rows:
+        table.add_row(
+            row.arch,
+            str(row.parameters),
+            f"{row.mean_fold.mean:.4f}",
+            f"{row.worst_fold.mean:.4f}",
+            f"{row.frames.rmse:.4f}",
+            f"{row.rmse_interval.low:.4f} to {row.rmse_interval.high:.4f}",
+            f"{row.without_points.rmse:.4f}" if row.without_points else "-",
+            f"{row.box.max_abs_error:.3f}" if row.box else "-",
+            f"{row.latency.row_p50_us:.1f}",
+        )
+    Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
+    print(comparison.recommendation)
 
 
 def _print_sources(report: EvalReport) -> None:

@@ -74,6 +74,13 @@ class FrameTable:
         """Return the rows of the clip with this index."""
         return slice(*np.searchsorted(self.clip_N, (clip, clip + 1)))
 
+    def window_rows(self, window: int) -> np.ndarray:
+        """Return the rows of the window around each frame: int64 of shape (frames, window), len(self) beyond a clip."""
+        rows = np.arange(len(self))[:, None] + np.arange(window) - window // 2
+        inside = (rows >= 0) & (rows < len(self))
+        inside &= self.clip_N[rows.clip(0, len(self) - 1)] == self.clip_N[:, None]
+        return np.where(inside, rows, len(self))
+
     def only(self, sources: Iterable[str]) -> "FrameTable":
         """Return the frames of the given sources alone."""
         wanted = set(sources)

@@ -6,17 +6,20 @@ errors in score points. A correlation is None where one side is constant.
 
 import warnings
 from collections.abc import Mapping
+from functools import cache
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from vmaf_train.dataset import FrameTable
-from vmaf_train.features import TEACHER
+from vmaf_train.features import CANONICAL, TEACHER
 from vmaf_train.inference import OnnxStudent
+from vmaf_train.sampling import uniform
 from vmaf_train.teacher import load_teacher
 
 RESAMPLES = 2000
 LEVEL = 0.95
+BOX_POINTS = 200_000
 
 
 class _Report(BaseModel):
@@ -87,6 +90,14 @@ class LatencyFacts(_Report):
     clip_rows: int
 
 
+class BoxErrors(_Report):
+    """Errors over the whole feasible box of features, against the teacher's SVR: what extrapolation may cost."""
+
+    n_samples: int
+    rmse: float
+    max_abs_error: float
+
+
 class EvalReport(Metrics):
     """eval_report.json: the frame metrics on top, everything that they rest on below."""
 
@@ -102,6 +113,8 @@ class EvalReport(Metrics):
     per_source: dict[str, SourceMetrics]
     per_clip: dict[str, ClipMetrics]
     references: dict[str, Metrics]
+    box: BoxErrors | None = None
+    without_teacher_points: Metrics | None = None
     latency: LatencyFacts
 
 
@@ -113,6 +126,7 @@ def evaluate(
     corpus: str,
     libvmaf_version: str | None,
     hold_out: str | None = None,
+    without_points: OnnxStudent | None = None,
 ) -> tuple[EvalReport, np.ndarray]:
     """Judge a student on every frame of a table.
 
@@ -123,12 +137,12 @@ def evaluate(
         corpus: name of the corpus, for people.
         libvmaf_version: what extracted the features; None when nothing did.
         hold_out: the validation source if the table holds only that.
+        without_points: the same student trained without the teacher's points, to be reported beside it.
 
     Returns:
         The report, and the student's scores: float64 of shape (frames,).
     """
-    columns = [table.features.index(feature) for feature in student.features]
-    score_N = student.score(table.x_NF[:, columns])
+    score_N = score_table(student, table)
     clip_rows = [table.rows_of(clip) for clip in range(len(table.clips))]
     pooled_C = np.array([[score_N[rows].mean(), table.y_N[rows].mean()] for rows in clip_rows])
     trained_on = student.facts.get("train_sources")
@@ -175,9 +189,19 @@ def evaluate(
         per_source=per_source,
         per_clip=per_clip,
         references=_references(table, student.facts),
+        box=_box_errors(student),
+        without_teacher_points=compare(score_table(without_points, table), table.y_N) if without_points else None,
         latency=LatencyFacts(**vars(student.measure_latency())),
     )
     return report, score_N
+
+
+def score_table(student: OnnxStudent, table: FrameTable) -> np.ndarray:
+    """Score every frame of a table, clip by clip where the student reads windows; float64 of shape (frames,)."""
+    x_NF = table.x_NF[:, [table.features.index(feature) for feature in student.features]]
+    if student.window == 1:
+        return student.score(x_NF)
+    return np.concatenate([student.score(x_NF[table.rows_of(clip)]) for clip in range(len(table.clips))])
 
 
 def compare(score_N: np.ndarray, truth_N: np.ndarray) -> Metrics:
@@ -243,6 +267,23 @@ def bootstrap_over_clips(score_N: np.ndarray, truth_N: np.ndarray, clip_N: np.nd
         )
     limits = zip(("rmse", "bias", "plcc"), *result.confidence_interval, strict=True)
     return {name: Interval(low=low, high=high) for name, low, high in limits if np.isfinite([low, high]).all()}
+
+
+@cache
+def _box(features: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the points of the box that every student is tried on, and the teacher's scores of them."""
+    x_NF = uniform(BOX_POINTS, features, np.random.default_rng(0))
+    return x_NF, load_teacher().score(x_NF, features)
+
+
+def _box_errors(student: OnnxStudent) -> BoxErrors | None:
+    if set(student.features) != set(CANONICAL.features):
+        return None  # the teacher scores no other vectors
+    x_NF, truth_N = _box(student.features)
+    error_N = student.score(x_NF) - truth_N
+    return BoxErrors(
+        n_samples=len(truth_N), rmse=float(np.sqrt(np.mean(error_N**2))), max_abs_error=float(np.abs(error_N).max())
+    )
 
 
 def _references(table: FrameTable, facts: Mapping[str, object]) -> dict[str, Metrics]:

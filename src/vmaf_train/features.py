@@ -22,6 +22,8 @@ FEATURE_SETS = {
     "canonical": FeatureSet("canonical", ("adm2", "vif_scale0", "vif_scale1", "vif_scale2", "vif_scale3", "motion2")),
 }
 CANONICAL = FEATURE_SETS["canonical"]
+# Highest value that content reaches; the lowest is 0. Above 1: an enhanced picture scores better than its reference.
+HIGHEST = {**dict.fromkeys(CANONICAL.features, 1.05), "motion2": 40.0}
 
 
 def log_keys(feature: str) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from vmaf_train.comparison import Comparison
 from vmaf_train.evaluation import EvalReport
 
 if TYPE_CHECKING:
@@ -60,6 +61,53 @@ def training_figure(history: Sequence["Epoch"], hold_out: str) -> dict[str, Figu
     right.set_ylabel(f"RMSE on {hold_out}, score points", color="tab:orange")
     axes.yaxis.label.set_color("tab:blue")
     return {"training_curves.png": figure}
+
+
+def sweep_figures(comparison: Comparison) -> dict[str, Figure]:
+    """Draw a sweep: a box per arch over folds, RMSE against parameters and latency, arch by source as a heat map."""
+    rows, points = comparison.rows, f"{comparison.teacher_points} teacher's points"
+    title = f"{comparison.corpus}, {len(comparison.folds)} folds, {comparison.seeds} seeds, {points}"
+    archs = [row.arch for row in rows]
+    rmse_AF = np.array([[row.folds[source].mean for source in comparison.folds] for row in rows])
+
+    boxes, axes = _new(title, "", "RMSE on the held-out source, score points")
+    axes.boxplot(rmse_AF.T, tick_labels=archs, whis=(0, 100))
+    axes.set_yscale("log")
+    axes.tick_params(axis="x", rotation=60)
+
+    cost = Figure(figsize=(2 * SIZE[0], SIZE[1]), dpi=DPI, layout="constrained")
+    cost.suptitle(title)
+    for axes, label, values in zip(
+        cost.subplots(1, 2, sharey=True),
+        ("parameters", "one row, one thread: p50, µs"),
+        ([max(row.parameters, 1) for row in rows], [row.latency.row_p50_us for row in rows]),
+        strict=True,
+    ):
+        for row, value in zip(rows, values, strict=True):
+            axes.errorbar(
+                value,
+                row.frames.rmse,
+                yerr=[
+                    [max(0, row.frames.rmse - row.rmse_interval.low)],
+                    [max(0, row.rmse_interval.high - row.frames.rmse)],
+                ],
+                marker="o" if row.trained else "x",
+                capsize=3,
+                color="tab:blue" if row.trained else "tab:gray",
+            )
+            axes.annotate(row.arch, (value, row.frames.rmse), xytext=(5, 4), textcoords="offset points", fontsize=8)
+        axes.set(xscale="log", yscale="log", xlabel=label)
+        axes.grid(alpha=0.3)
+    cost.axes[0].set_ylabel("out-of-fold RMSE, score points")
+
+    heat, axes = _new(title, "", "")
+    shown = axes.imshow(np.log10(np.maximum(rmse_AF, 1e-6)), aspect="auto", cmap="viridis")
+    axes.set_xticks(range(len(comparison.folds)), comparison.folds, rotation=60, fontsize=8)
+    axes.set_yticks(range(len(archs)), archs)
+    for (row, column), rmse in np.ndenumerate(rmse_AF):
+        axes.text(column, row, f"{rmse:.2g}", ha="center", va="center", fontsize=7, color="white")
+    heat.colorbar(shown, label="log10 of RMSE")
+    return {"rmse_by_arch.png": boxes, "rmse_by_cost.png": cost, "rmse_by_source.png": heat}
 
 
 def _new(title: str, x_label: str, y_label: str) -> tuple[Figure, Axes]:

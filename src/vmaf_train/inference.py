@@ -36,6 +36,7 @@ class OnnxStudent:
         content: the bytes of the file.
         facts: what the file says of itself (arch, parameters, training sources, ...); empty for a foreign file.
         features: names of the input's columns, in order.
+        window: frames that a score is made from; above 1 the rows of a call must be one clip's frames, in order.
 
     Raises:
         InputError: not an ONNX model, or not one from six features (or from those it names) to one score a row.
@@ -63,6 +64,8 @@ class OnnxStudent:
         self.features: tuple[str, ...] = tuple(named) if isinstance(named, list | tuple) else ()
         if unknown := [str(feature) for feature in self.features if feature not in CANONICAL.features]:
             raise InputError(f"{name} reads {', '.join(unknown)}; known are {', '.join(CANONICAL.features)}")
+        stated = self.facts.get("window", 1)
+        self.window: int = stated if isinstance(stated, int) else 1
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         fits = len(inputs) == 1 and inputs[0].type == "tensor(float)" and len(inputs[0].shape) == 2
         if not fits or isinstance(inputs[0].shape[0], int) or inputs[0].shape[1] != len(self.features):
@@ -91,9 +94,11 @@ class OnnxStudent:
             InputError: a score is not finite.
         """
         rows_NF = np.ascontiguousarray(x_NF, dtype=np.float32)
+        # A window must not be cut.
+        size = ROWS_A_CALL if self.window == 1 else len(rows_NF)
         parts = [
-            self._session.run([self._output], {self._input: rows_NF[start : start + ROWS_A_CALL]})[0].reshape(-1)
-            for start in range(0, len(rows_NF), ROWS_A_CALL)
+            self._session.run([self._output], {self._input: rows_NF[start : start + size]})[0].reshape(-1)
+            for start in range(0, len(rows_NF), size)
         ]
         score_N = np.concatenate(parts).astype(np.float64)
         if not np.isfinite(score_N).all():

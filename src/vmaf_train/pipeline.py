@@ -3,70 +3,31 @@
 Each public function is one command. Nothing is printed here: a Reporter is told what happens.
 """
 
-import os
 import time
-from collections.abc import Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import closing
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vmaf_train import demo, registry, sync, tracking
-from vmaf_train.cache import ClipCache, cache_root, identity_of
-from vmaf_train.corpus import Pair, Scan, YuvFormat, dis_source, first_in_turn, parse_dims, scan
+from vmaf_train import registry, sync, tracking
+from vmaf_train.cache import cache_root
+from vmaf_train.comparison import Comparison, Scored, compare_archs
+from vmaf_train.corpus import Scan
 from vmaf_train.dataset import FrameTable, choose_hold_out, pack, split
-from vmaf_train.errors import ExtractionError, GateRefusedError, InputError
-from vmaf_train.evaluation import EvalReport, evaluate
-from vmaf_train.features import CANONICAL, TEACHER
+from vmaf_train.errors import GateRefusedError, InputError
+from vmaf_train.evaluation import EvalReport, evaluate, score_table
+from vmaf_train.features import TEACHER
+from vmaf_train.frames import AUTO, CorpusChoice, frame_scores, open_corpus, zero_scores
 from vmaf_train.inference import OnnxStudent
-from vmaf_train.libvmaf import Ffmpeg, FrameScores, find_ffmpeg
+from vmaf_train.libvmaf import find_ffmpeg
 from vmaf_train.reporting import Reporter
 
 if TYPE_CHECKING:
     from vmaf_train.training import Epoch, Settings
 
-DEMO = "demo"
 ALL = "all"
-AUTO = "auto"
-
-
-@dataclass(frozen=True)
-class CorpusChoice:
-    """Which pairs to work on.
-
-    Attributes:
-        corpus: a folder in the Netflix layout, or "demo".
-        assume_dims: "WxH" of every file; "auto" is 1920x1080, or the demo corpus's own size.
-        sources: keep only these; empty keeps all.
-        max_pairs: keep at most so many, sources in turn; 0 keeps all.
-        strict: files that are no usable pair are an error instead of being left out.
-        jobs: libvmaf passes at once; 0 is one a core.
-    """
-
-    corpus: str = DEMO
-    assume_dims: str = AUTO
-    sources: tuple[str, ...] = ()
-    max_pairs: int = 0
-    strict: bool = False
-    jobs: int = 0
-
-    @property
-    def workers(self) -> int:
-        """How many passes to run at once."""
-        # Not every system tells which cores this process may use.
-        return self.jobs or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-
-    @property
-    def name(self) -> str:
-        """The corpus's name without the path to it, which is nobody else's business."""
-        return self.corpus if self.corpus == DEMO else Path(self.corpus).expanduser().resolve().name
-
-    def format_or(self, default: YuvFormat) -> YuvFormat:
-        """Return the geometry asked for, or `default` for "auto"."""
-        return default if self.assume_dims == AUTO else parse_dims(self.assume_dims)
 
 
 @dataclass(frozen=True)
@@ -93,6 +54,14 @@ class Trained(Evaluated):
     """The report on the held-out source and the student's ONNX bytes."""
 
     student: OnnxStudent
+
+
+@dataclass(frozen=True)
+class Swept:
+    """A sweep's comparison, and lines that lead to its runs."""
+
+    comparison: Comparison
+    where: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -126,6 +95,79 @@ def train(choice: CorpusChoice, arch: str, val_source: str, settings: "Settings"
     """
     with tracking.job(arch) as run:
         return _train(choice, arch, val_source, settings, run, reporter)
+
+
+def sweep(
+    choice: CorpusChoice,
+    archs: Sequence[str],
+    folds: Sequence[str],
+    seeds: int,
+    settings: "Settings",
+    reporter: Reporter,
+) -> Swept:
+    """Fit every architecture once a fold and seed, judge each on what it never saw, and compare them.
+
+    One run an architecture, with the student fitted on all sources but a lone fold, and one run for the comparison;
+    a tag `sweep` joins them.
+
+    Args:
+        choice: the corpus.
+        archs: names of architectures; empty is all of them.
+        folds: sources to hold out in turn; empty is all of them.
+        seeds: fits a fold, of this many seeds from the settings' own on.
+        settings: of every fit.
+        reporter: is told about each architecture.
+
+    Raises:
+        InputError: an arch, a fold or the corpus is not usable.
+    """
+    from vmaf_train import figures, models
+
+    with tracking.job("sweep") as run:
+        names = tuple(dict.fromkeys(archs)) or tuple(models.ARCHITECTURES)
+        for arch in names:
+            models.find_architecture(arch)
+        ffmpeg = find_ffmpeg()
+        found = open_corpus(choice, ffmpeg, reporter)
+        sources = [choose_hold_out((pair.source for pair in found.pairs), fold) for fold in dict.fromkeys(folds)]
+        run.start("sweep")
+        run.log_settings(
+            {"archs": ",".join(names), "folds": ",".join(sources) or ALL, "seeds": seeds, "corpus": choice.corpus}
+            | asdict(settings)
+        )
+        scores, _ = frame_scores(found.pairs, ffmpeg, choice.workers, reporter)
+        table = FrameTable.from_clips(zip(found.pairs, scores, strict=True))
+        choose_hold_out(table.sources)  # one source alone cannot be held out
+        tag = run.run_id[:8]
+        tags = {"sweep": tag, "dataset_digest": table.digest, "libvmaf_version": ffmpeg.libvmaf_version}
+        judged = table.only(sources or table.sources)
+        scored = {}
+        for arch in names:
+            with tracking.job(arch) as one:
+                one.start(arch)
+                scored[arch], student = _sweep_arch(
+                    arch, table, judged, seeds, settings, choice.name, ffmpeg.libvmaf_version
+                )
+                done = compare_archs(
+                    judged, {arch: scored[arch]}, sweep=tag, corpus=choice.name, teacher_points=settings.teacher_points
+                )
+                one.log_settings({"arch": arch, "folds": ",".join(judged.sources), "seeds": seeds, **asdict(settings)})
+                one.log_dataset(table, choice.name, "sweep")
+                one.log_tags(tags | {"onnx_sha256": student.sha256})
+                one.log_arch(done.rows[0])
+                one.log_model_facts(scored[arch].report)
+                one.log_files({f"{arch}.onnx": student.content})
+                one.log_model(student, table.x_NF[:4])
+                reporter.say(f"{arch}: out-of-fold RMSE {done.rows[0].frames.rmse:.4f}")
+        comparison = compare_archs(
+            judged, scored, sweep=tag, corpus=choice.name, teacher_points=settings.teacher_points
+        )
+        run.log_tags(tags)
+        run.log_dataset(table, choice.name, "sweep")
+        run.log_files({"comparison.json": comparison.model_dump_json(indent=2).encode()})
+        run.log_files({"comparison.md": comparison.to_markdown().encode()})
+        run.log_files(figures.sweep_figures(comparison))
+        return Swept(comparison, run.where_to_look(f"tags.sweep = '{tag}'"))
 
 
 def evaluate_model(choice: CorpusChoice, model: str, val_source: str, reporter: Reporter) -> Evaluated:
@@ -202,8 +244,8 @@ def check_tree(root: Path) -> list[str]:
 def _prewarm(choice: CorpusChoice, run: tracking.Job, reporter: Reporter) -> Prewarmed:
     started = time.monotonic()
     ffmpeg = find_ffmpeg()
-    found = _open_corpus(choice, ffmpeg, reporter)
-    scores, extracted = _frame_scores(found.pairs, ffmpeg, choice.workers, reporter)
+    found = open_corpus(choice, ffmpeg, reporter)
+    scores, extracted = frame_scores(found.pairs, ffmpeg, choice.workers, reporter)
     frames = sum(len(clip.y_N) for clip in scores)
     if run.run_id:
         run.log_metrics({"prewarm/pairs": len(scores), "prewarm/extracted": extracted, "prewarm/frames": frames})
@@ -223,7 +265,7 @@ def _train(
     models.find_architecture(arch)
     smoke = not settings.epochs
     ffmpeg = None if smoke else find_ffmpeg()
-    found = _open_corpus(choice, ffmpeg, reporter)
+    found = open_corpus(choice, ffmpeg, reporter)
     hold_out = choose_hold_out((pair.source for pair in found.pairs), val_source)
     reporter.say(f"hold-out: {hold_out} ({'as asked' if val_source == hold_out else 'chosen: val_source is auto'})")
     if smoke:
@@ -235,9 +277,9 @@ def _train(
     )
 
     if ffmpeg:
-        scores, _ = _frame_scores(found.pairs, ffmpeg, choice.workers, reporter)
+        scores, _ = frame_scores(found.pairs, ffmpeg, choice.workers, reporter)
     else:
-        scores = [_zero_scores(pair) for pair in found.pairs]
+        scores = [zero_scores(pair) for pair in found.pairs]
     libvmaf_version = ffmpeg.libvmaf_version if ffmpeg else None
     table = FrameTable.from_clips(zip(found.pairs, scores, strict=True))
     train_rows, val_rows = split(table, hold_out)
@@ -247,14 +289,22 @@ def _train(
         run.log_epoch(epoch)
 
     fit = training.fit(arch, train_rows, val_rows, settings, on_epoch)
+    plain = OnnxStudent(export.to_onnx(fit.without_points, table.features, {}), arch) if fit.without_points else None
     facts: dict[str, object] = {"teacher": TEACHER, "hold_out": hold_out, "train_sources": train_rows.sources}
     facts |= {"corpus": choice.name, "train_frames": len(train_rows)}
+    facts |= {"teacher_points": settings.teacher_points}
     facts |= {"train_digest": train_rows.digest, "libvmaf_version": libvmaf_version, "smoke": smoke}
     student = OnnxStudent(export.to_onnx(fit.student, table.features, facts), arch)
     contract.check_contract(student.content)
     export.check_same_scores(student, fit.student, table.x_NF)
     report, score_N = evaluate(
-        student, val_rows, name=arch, corpus=choice.name, libvmaf_version=libvmaf_version, hold_out=hold_out
+        student,
+        val_rows,
+        name=arch,
+        corpus=choice.name,
+        libvmaf_version=libvmaf_version,
+        hold_out=hold_out,
+        without_points=plain,
     )
 
     from vmaf_train import figures
@@ -272,6 +322,45 @@ def _train(
     return Trained(report, run.where_to_look(), student)
 
 
+def _sweep_arch(
+    arch: str,
+    table: FrameTable,
+    judged: FrameTable,
+    seeds: int,
+    settings: "Settings",
+    corpus: str,
+    libvmaf_version: str,
+) -> tuple[Scored, OnnxStudent]:
+    """Fit an architecture for all folds and seeds at once, and score each fold with the files that never saw it."""
+    from vmaf_train import contract, export, training
+
+    folds, points = judged.sources, settings.teacher_points
+    numbers = range(settings.seed, settings.seed + seeds)
+    kept_out = () if folds == table.sources else folds
+    jobs = [training.Job((fold,), seed, points) for seed in numbers for fold in folds]
+    jobs += [training.Job((fold,), settings.seed, 0) for fold in folds if points]
+    jobs += [training.Job(kept_out, settings.seed, points)]
+    fitted = training.fit_many(arch, table, jobs, settings)
+    facts = {"teacher": TEACHER, "corpus": corpus, "libvmaf_version": libvmaf_version, "smoke": not settings.epochs}
+    trained_on = sorted(set(table.sources) - set(kept_out))
+    facts |= {"train_sources": trained_on, "train_digest": table.only(trained_on).digest, "teacher_points": points}
+    *fold_students, student = (OnnxStudent(export.to_onnx(one, table.features, facts), arch) for one in fitted)
+    contract.check_contract(student.content)
+    export.check_same_scores(student, fitted[-1], table.x_NF)
+
+    rows = {
+        fold: np.isin(judged.clip_N, [i for i, source in enumerate(judged.clip_sources) if source == fold])
+        for fold in folds
+    }
+    score_RN = np.empty((len(fold_students) // len(folds), len(judged)))
+    for index, one in enumerate(fold_students):
+        fold = folds[index % len(folds)]
+        score_RN[index // len(folds), rows[fold]] = score_table(one, judged.only({fold}))
+    report, _ = evaluate(student, judged, name=arch, corpus=corpus, libvmaf_version=libvmaf_version)
+    trained = fitted[-1].architecture.solver != "none"
+    return Scored(score_RN[:seeds], score_RN[seeds] if points else None, report, trained), student
+
+
 def _evaluate(
     choice: CorpusChoice,
     student: OnnxStudent,
@@ -282,14 +371,14 @@ def _evaluate(
     folder: str = "",
 ) -> Evaluated:
     ffmpeg = find_ffmpeg()
-    found = _open_corpus(choice, ffmpeg, reporter)
+    found = open_corpus(choice, ffmpeg, reporter)
     sources = sorted({pair.source for pair in found.pairs})
     if val_source not in (ALL, *sources):
         raise InputError(f"val_source {val_source} is not in the corpus; choose one of: {', '.join(sources)}, or {ALL}")
     pairs = [pair for pair in found.pairs if val_source in (ALL, pair.source)]
     run.start(f"evaluate {name}")
     run.log_settings({"model": name, "corpus": choice.corpus, "val_source": val_source})
-    scores, _ = _frame_scores(pairs, ffmpeg, choice.workers, reporter)
+    scores, _ = frame_scores(pairs, ffmpeg, choice.workers, reporter)
     table = FrameTable.from_clips(zip(pairs, scores, strict=True))
     hold_out = None if val_source == ALL else val_source
     report, score_N = evaluate(
@@ -313,87 +402,3 @@ def _tags_of(report: EvalReport) -> dict[str, str]:
         "libvmaf_version": report.libvmaf_version or "none",
         "onnx_sha256": report.model.onnx_sha256,
     }
-
-
-def _open_corpus(choice: CorpusChoice, ffmpeg: Ffmpeg | None, reporter: Reporter) -> Scan:
-    """Find the pairs of the chosen corpus; the demo corpus is made first, or only named where there is no ffmpeg."""
-    if ffmpeg:
-        ClipCache(cache_root()).check_writable()
-    if choice.corpus != DEMO:
-        folder = Path(choice.corpus).expanduser().absolute()
-        format = choice.format_or(YuvFormat())
-    elif ffmpeg is None:
-        return _demo_by_name(choice)
-    else:
-        format = YuvFormat(demo.WIDTH, demo.HEIGHT)
-        if choice.format_or(format) != format:
-            raise InputError(f"the demo corpus is {format}; leave assume_dims out, or pass a corpus folder")
-        with reporter.making_demo(len(demo.clip_names())) as on_clip:
-            folder = demo.make_demo_corpus(cache_root() / "_demo", ffmpeg.path, choice.workers, on_clip)
-    found = scan(folder, format, choice.sources, choice.max_pairs, choice.strict)
-    for line in found.left_out:
-        reporter.say(f"left out: {line}")
-    return found
-
-
-def _demo_by_name(choice: CorpusChoice) -> Scan:
-    """Name the demo's pairs without making them, for a smoke."""
-    format = choice.format_or(YuvFormat(demo.WIDTH, demo.HEIGHT))
-    pairs = [
-        Pair(dis_source(dis), Path("ref", ref), Path("dis", dis), demo.FPS, demo.FRAMES, format)
-        for ref, dis in demo.clip_names()
-    ]
-    return Scan(first_in_turn(pairs, choice.max_pairs))
-
-
-def _zero_scores(pair: Pair) -> FrameScores:
-    n_features = len(CANONICAL.features)
-    return FrameScores(CANONICAL.features, np.zeros((pair.n_frames, n_features)), np.zeros(pair.n_frames))
-
-
-def _frame_scores(
-    pairs: Sequence[Pair], ffmpeg: Ffmpeg, workers: int, reporter: Reporter
-) -> tuple[list[FrameScores], int]:
-    """Return the frame scores of each pair, from the cache or extracted now, and how many were extracted."""
-    cache = ClipCache(cache_root())
-    identities = {pair: identity_of(pair, ffmpeg.libvmaf_version) for pair in pairs}
-    scores = {pair: cache.load(pair, identity) for pair, identity in identities.items()}
-    missing = [pair for pair, loaded in scores.items() if loaded is None]
-    if missing:
-        with reporter.extraction(len(missing), sum(pair.n_frames for pair in missing)) as advance:
-            # Closed on the way out, so that a full disk ends the passes that still run.
-            with closing(_extract(missing, ffmpeg, workers)) as passes:
-                for pair, extracted in passes:
-                    cache.store(pair, identities[pair], extracted)
-                    scores[pair] = extracted
-                    advance(pair.n_frames)
-    return [loaded for loaded in scores.values() if loaded is not None], len(missing)
-
-
-def _extract(pairs: Sequence[Pair], ffmpeg: Ffmpeg, workers: int) -> Generator[tuple[Pair, FrameScores]]:
-    """Run the passes, several at once, and yield each as it ends; one that fails does not stop the others.
-
-    Raises:
-        ExtractionError: at the end, if any failed.
-    """
-    failed: list[ExtractionError] = []
-    with ThreadPoolExecutor(workers) as pool:
-        running = {pool.submit(ffmpeg.extract, pair): pair for pair in pairs}
-        try:
-            for done in as_completed(running):
-                try:
-                    extracted = done.result()
-                except ExtractionError as error:
-                    failed.append(error)
-                else:
-                    yield running[done], extracted
-        except BaseException:
-            # An interrupt, or a full disk in the caller: end the passes now instead of waiting for them.
-            pool.shutdown(wait=False, cancel_futures=True)
-            ffmpeg.stop()
-            raise
-    if failed:
-        raise ExtractionError(
-            f"{len(failed)} of {len(running)} pairs failed, the others are in the cache: "
-            + "; ".join(map(str, failed[:3]))
-        )

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from vmaf_train.contract import check_contract
 from vmaf_train.dataset import FrameTable, unpack
 from vmaf_train.errors import InputError, VmafTrainError
-from vmaf_train.evaluation import EvalReport, compare
+from vmaf_train.evaluation import EvalReport, compare, score_table
 from vmaf_train.inference import OnnxStudent
 from vmaf_train.shipped import REPORT, SHIPPED, Promoted, ShippedModel, place_of
 from vmaf_train.tracking import first_line, open_store, store_lock, without_password
@@ -199,7 +199,7 @@ def _reproduces(candidate: Candidate) -> Gate:
     table, name = candidate.held_out, "report reproduced"
     if table.digest != candidate.report.dataset.digest:
         return Gate(name, False, "the held-out frames logged are not those of the report")
-    again_N = candidate.student.score(table.x_NF)
+    again_N = score_table(candidate.student, table)
     off = float(np.abs(again_N - candidate.score_N).max())
     off_rmse = abs(compare(again_N, table.y_N).rmse - candidate.report.rmse)
     fact = f"scores within {off:.1e}, RMSE within {off_rmse:.1e} on {len(table)} frames"
@@ -224,8 +224,8 @@ def _not_worse(candidate: Candidate, place: ShippedModel, allow_worse: bool) -> 
     if not isinstance(trained_on, list) or hold_out in trained_on:
         fact = f"version {holder.version} was trained on {hold_out}, so the two cannot be compared on it"
         return Gate(name, allow_worse, fact + _allowed(allow_worse))
-    theirs = compare(holder.student.score(candidate.held_out.x_NF), candidate.held_out.y_N)
-    ours = compare(candidate.student.score(candidate.held_out.x_NF), candidate.held_out.y_N)
+    theirs = compare(score_table(holder.student, candidate.held_out), candidate.held_out.y_N)
+    ours = compare(score_table(candidate.student, candidate.held_out), candidate.held_out.y_N)
     fact = f"RMSE {ours.rmse:.4f} against {theirs.rmse:.4f}, PLCC {ours.plcc or 0:.6f} against {theirs.plcc or 0:.6f}"
     worse = ours.rmse > theirs.rmse or (ours.plcc or 0) < (theirs.plcc or 0)
     return Gate(name, not worse or allow_worse, f"{fact} of version {holder.version}{_allowed(allow_worse)}")

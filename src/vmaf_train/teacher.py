@@ -38,16 +38,17 @@ class Teacher:
     gamma: float
     clip: tuple[float, float]
 
-    def score(self, x_NF: np.ndarray, features: tuple[str, ...], chunk: int = 16384) -> np.ndarray:
+    def score(self, x_NF: np.ndarray, features: tuple[str, ...], chunk: int = 16384, clip: bool = True) -> np.ndarray:
         """Score feature vectors.
 
         Args:
             x_NF: float of shape (frames, features), raw libvmaf values.
             features: the names of its columns, in any order; matched by name.
             chunk: rows held against all support vectors at once, to bound memory.
+            clip: limit the scores to 0 to 100, as libvmaf does; without it the function stays smooth.
 
         Returns:
-            float64 of shape (frames,), 0 to 100.
+            float64 of shape (frames,).
         """
         order = [features.index(name) for name in self.features]
         scaled_NF = x_NF[:, order].astype(np.float64) * self.slopes[1:] + self.intercepts[1:]
@@ -57,7 +58,7 @@ class Teacher:
             distances = (part**2).sum(1)[:, None] + (self.support_SF**2).sum(1) - 2 * part @ self.support_SF.T
             raw_N[start : start + chunk] = np.exp(-self.gamma * distances) @ self.weights_S - self.rho
         unclipped_N: np.ndarray = (raw_N - self.intercepts[0]) / self.slopes[0]
-        return unclipped_N.clip(*self.clip)
+        return unclipped_N.clip(*self.clip) if clip else unclipped_N
 
 
 def load_teacher(path: Path | None = None) -> Teacher:

@@ -15,13 +15,14 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlparse
+from urllib.parse import quote, urlparse
 from urllib.request import url2pathname
 
 import numpy as np
 from filelock import FileLock
 
 from vmaf_train import __version__
+from vmaf_train.comparison import ArchRow
 from vmaf_train.dataset import FrameTable
 from vmaf_train.errors import InputError, VmafTrainError
 from vmaf_train.evaluation import EvalReport
@@ -65,8 +66,16 @@ class Job:
 
         if not self.run_id:
             open_store()
-            run = mlflow.start_run(run_name=None if "MLFLOW_RUN_ID" in os.environ else run_name)
+            active = mlflow.active_run()
+            run = mlflow.start_run(
+                run_name=None if "MLFLOW_RUN_ID" in os.environ else run_name,
+                experiment_id=active.info.experiment_id if active else None,
+                nested=active is not None,
+            )
             self.run_id = run.info.run_id
+            if active:
+                # A child's row is folded away in the UI; runs of a sweep stand side by side.
+                mlflow.MlflowClient().delete_tag(self.run_id, "mlflow.parentRunId")
             # MLflow's fluent calls resume the run of this variable by themselves; the job holds it from here on.
             os.environ.pop("MLFLOW_RUN_ID", None)
         if RANDOM_RUN_NAME.fullmatch(mlflow.get_run(self.run_id).info.run_name or ""):
@@ -115,13 +124,22 @@ class Job:
         metrics = {f"{prefix}/{key}": getattr(report, key) for key in _FRAME_METRICS}
         metrics |= {f"{prefix}/pooled_{key}": getattr(report.pooled, key) for key in _FRAME_METRICS}
         metrics |= {f"{prefix}/{name}_rmse": row.rmse for name, row in report.references.items()}
+        if plain := report.without_teacher_points:
+            metrics |= {f"{prefix}_without_points/{key}": getattr(plain, key) for key in _FRAME_METRICS}
         for name, interval in report.intervals.items():
             metrics |= {f"{prefix}/{name}_low": interval.low, f"{prefix}/{name}_high": interval.high}
         if len(report.per_source) > 1:
             metrics |= {f"{prefix}/source/{source}/rmse": row.rmse for source, row in report.per_source.items()}
-        metrics |= {f"latency/{key}": value for key, value in report.latency if key.endswith("_us")}
-        metrics |= {"model/parameters": report.model.parameters, "model/onnx_bytes": report.model.onnx_bytes}
         self.log_metrics({key: value for key, value in metrics.items() if value is not None})
+        self.log_model_facts(report)
+
+    def log_model_facts(self, report: EvalReport) -> None:
+        """Log what a report knows of the model whatever the frames: size, latency, errors over the feature box."""
+        metrics = {f"latency/{key}": value for key, value in report.latency if key.endswith("_us")}
+        metrics |= {"model/parameters": report.model.parameters or 0, "model/onnx_bytes": report.model.onnx_bytes}
+        if box := report.box:
+            metrics |= {"box/rmse": box.rmse, "box/max_abs_error": box.max_abs_error}
+        self.log_metrics(metrics)
 
     def log_files(self, files: "Mapping[str, bytes] | Mapping[str, Figure]", folder: str = "") -> None:
         """Log artifacts by file name: bytes as they are, figures in the format of the name's ending."""
@@ -171,8 +189,28 @@ class Job:
             onnx_execution_providers=["CPUExecutionProvider"],
         )
 
-    def where_to_look(self) -> Sequence[str]:
-        """Return lines that lead to the run: its id, the command for the UI, and the address of the chart view."""
+    def log_arch(self, row: ArchRow) -> None:
+        """Log what a sweep found out about an architecture: its folds, and all out-of-fold frames together."""
+        metrics: dict[str, float | None] = {
+            "loso/mean_rmse": row.mean_fold.mean,
+            "loso/mean_rmse_deviation": row.mean_fold.deviation,
+            "loso/worst_rmse": row.worst_fold.mean,
+            "loso/worst_rmse_deviation": row.worst_fold.deviation,
+            "oof/rmse_low": row.rmse_interval.low,
+            "oof/rmse_high": row.rmse_interval.high,
+        }
+        for source, rmse in row.folds.items():
+            metrics |= {f"loso/{source}/rmse": rmse.mean, f"loso/{source}/rmse_deviation": rmse.deviation}
+        for prefix, figures in (("oof", row.frames), ("oof_pooled", row.clips), ("oof_no_points", row.without_points)):
+            metrics |= {f"{prefix}/{key}": getattr(figures, key) for key in _FRAME_METRICS} if figures else {}
+        self.log_metrics({key: value for key, value in metrics.items() if value is not None})
+
+    def where_to_look(self, only: str = "") -> Sequence[str]:
+        """Return lines that lead to the run: its id, the command for the UI, and the address of the chart view.
+
+        Args:
+            only: a filter on the charted runs, in MLflow's search language; empty charts all of them.
+        """
         import mlflow
 
         uri, run = without_password(mlflow.get_tracking_uri()), mlflow.get_run(self.run_id)
@@ -183,7 +221,9 @@ class Job:
             f"run {self.run_id}",
             *start,
             f"this run:     {base}/{self.run_id}",
-            f"all, charted: {base}{CHART_VIEW}",
+            f"all, charted: {base}{CHART_VIEW}"
+            if not only
+            else f"charted:      {base}{CHART_VIEW}&searchFilter={quote(only)}",
         )
 
     def _flush(self) -> None:
