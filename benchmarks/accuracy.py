@@ -10,8 +10,8 @@ import statistics
 import tempfile
 
 from vmaf_train import pipeline
-from vmaf_train.models import ARCHITECTURES
 from vmaf_train.frames import CorpusChoice
+from vmaf_train.models import ARCHITECTURES
 from vmaf_train.reporting import Reporter
 from vmaf_train.training import Settings
 

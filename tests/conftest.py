@@ -13,8 +13,8 @@ from vmaf_train import libvmaf, pipeline
 from vmaf_train.corpus import Pair, YuvFormat
 from vmaf_train.dataset import FrameTable
 from vmaf_train.features import CANONICAL
-from vmaf_train.libvmaf import FrameScores
 from vmaf_train.frames import CorpusChoice
+from vmaf_train.libvmaf import FrameScores
 from vmaf_train.reporting import Reporter
 from vmaf_train.teacher import load_teacher
 from vmaf_train.training import Settings

@@ -20,21 +20,22 @@ FLOORS = [
     {"features", "errors"},
     {"processes", "reporting"},
     {"corpus", "libvmaf", "teacher", "models", "demo"},
-    {"sampling", "cache", "dataset", "inference", "contract"},
+    {"sampling", "solvers", "cache", "dataset", "inference", "contract"},
     {"frames", "training", "evaluation", "export"},
-    {"comparison"},
+    {"comparison", "lightning_loop"},
+    {"crossval"},
     {"shipped"},
     {"tracking", "registry", "figures", "sync"},
-    {"pipeline"},
+    {"pipeline", "terminal"},
     {"cli"},
 ]
 # Modules of one floor that may import one another, in this direction only.
 NEIGHBOURS = {("libvmaf", "corpus"), ("models", "teacher"), ("registry", "tracking")}
 HEAVY = {
-    "torch": {"models", "training", "export"},
+    "torch": {"models", "solvers", "training", "export", "lightning_loop"},
     "mlflow": {"tracking", "registry"},
     "typer": {"cli"},
-    "rich": {"cli"},
+    "rich": {"terminal"},
 }
 
 

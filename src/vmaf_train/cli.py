@@ -8,32 +8,22 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
 
 from vmaf_train import pipeline
-from vmaf_train.comparison import Comparison
 from vmaf_train.errors import GateRefusedError, InputError, VmafTrainError
-from vmaf_train.evaluation import EvalReport, Metrics
 from vmaf_train.frames import AUTO, DEMO, CorpusChoice
 from vmaf_train.pipeline import ALL
-from vmaf_train.reporting import Reporter
-
-if TYPE_CHECKING:
-    from vmaf_train.training import Epoch
+from vmaf_train.terminal import TerminalReporter, err, print_comparison, print_gates, print_report, print_sources
 
 INTERRUPTED = 130
 NONE = "none"
-PLAIN_LINE_SECONDS = 10.0
 
 app = typer.Typer(
     name="vmaf-train",
@@ -42,7 +32,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 class YesNo(StrEnum):
@@ -104,6 +93,9 @@ def train(
     lr: LearningRate = 0.0,
     seed: Seed = 0,
     teacher_points: TeacherPoints = 8192,
+    trainer: Annotated[
+        str, typer.Option(help="plain, or lightning (an extra): the same steps run by Lightning.")
+    ] = pipeline.PLAIN,
     assume_dims: Dims = AUTO,
     max_pairs: MaxPairs = 0,
     strict: Strict = YesNo.no,
@@ -114,8 +106,8 @@ def train(
 
         choice = CorpusChoice(corpus, assume_dims, max_pairs=max_pairs, strict=strict == YesNo.yes)
         settings = Settings(epochs, batch_size, lr, seed, teacher_points)
-        done = pipeline.train(choice, arch, val_source, settings, TerminalReporter())
-        _print_report(done.report, f"{arch} on the held-out source {done.report.hold_out}")
+        done = pipeline.train(choice, arch, val_source, settings, TerminalReporter(), trainer)
+        print_report(done.report, f"{arch} on the held-out source {done.report.hold_out}")
         _print_where(done.where, f"judge it elsewhere: vmaf-train evaluate --model {done.where[0].split()[1]}")
 
 
@@ -143,7 +135,7 @@ def sweep(
         done = pipeline.sweep(
             choice, _names(archs, "archs"), _names(folds, "folds"), seeds, settings, TerminalReporter()
         )
-        _print_comparison(done.comparison)
+        print_comparison(done.comparison)
         _print_where(done.where)
 
 
@@ -160,8 +152,8 @@ def evaluate(
     with _exit_code():
         choice = CorpusChoice(corpus, assume_dims, max_pairs=max_pairs, strict=strict == YesNo.yes)
         done = pipeline.evaluate_model(choice, model, val_source, TerminalReporter())
-        _print_report(done.report, f"{done.report.model.name} on {corpus}, {val_source}")
-        _print_sources(done.report)
+        print_report(done.report, f"{done.report.model.name} on {corpus}, {val_source}")
+        print_sources(done.report)
         _print_where(done.where)
 
 
@@ -172,8 +164,8 @@ def main(arch: Arch = "mlp_small", corpus: Corpus = DEMO, assume_dims: Dims = AU
         from vmaf_train.training import Settings
 
         trained, judged = pipeline.run_all(CorpusChoice(corpus, assume_dims), arch, Settings(), TerminalReporter())
-        _print_report(trained.report, f"{arch} on the held-out source {trained.report.hold_out}")
-        _print_sources(judged.report)
+        print_report(trained.report, f"{arch} on the held-out source {trained.report.hold_out}")
+        print_sources(judged.report)
         _print_where(judged.where)
 
 
@@ -191,7 +183,7 @@ def register(
             raise InputError("register wants either run_id or version; pass one of them")
         back = "" if version == NONE else version
         done = pipeline.register(run_id, back, Path(tree), allow_worse == YesNo.yes, allow_dirty == YesNo.yes)
-        _print_gates(done.gates)
+        print_gates(done.gates)
         print(f"alias {done.alias} names version {done.version}")
         print("\n".join(done.changed) or "the tree held all of it already")
 
@@ -246,72 +238,13 @@ def run() -> None:
         gc.freeze()
 
 
-class TerminalReporter(Reporter):
-    """Progress bars on a terminal, plain lines elsewhere; all of it on standard error."""
-
-    def say(self, line: str) -> None:
-        err.print(line, markup=False)
-
-    @contextmanager
-    def extraction(self, pairs: int, frames: int) -> Iterator[Callable[[int], None]]:
-        with _bar("libvmaf", pairs, "pairs", _FramesPerSecond()) as step:
-            done = [0, 0]
-
-            def advance(frames_of_pair: int) -> None:
-                done[0] += 1
-                done[1] += frames_of_pair
-                step(f"{done[0]} of {pairs} pairs, {done[1]} of {frames} frames", frames=done[1])
-
-            try:
-                yield advance
-            except KeyboardInterrupt:
-                self.say(f"{done[0]} of {pairs} pairs are in the cache; the same command goes on from there")
-                raise
-
-    @contextmanager
-    def making_demo(self, clips: int) -> Iterator[Callable[[str], None]]:
-        with _bar("demo corpus", clips, "clips") as step:
-            yield lambda clip: step(f"made {clip}")
-
-    def epoch(self, epoch: "Epoch", of: int) -> None:
-        if epoch.number % max(1, of // 10) == 0 or epoch.number == of:
-            self.say(
-                f"epoch {epoch.number:>3}: training loss {epoch.train_loss:.2e}, held-out RMSE {epoch.val_rmse:.3f}"
-            )
-
-
-class _FramesPerSecond(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        frames, elapsed = task.fields.get("frames", 0), task.elapsed or 0.0
-        return Text(f"{frames / elapsed:,.0f} frames/s" if elapsed and frames else "")
-
-
-@contextmanager
-def _bar(title: str, total: int, unit: str, *columns: ProgressColumn) -> Iterator[Callable[..., None]]:
-    """Show progress; yields a step taking the plain line (printed now and then) and fields for the bar's columns."""
-    shown = 0.0
-    layout = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit), *columns)
-    with Progress(*layout, TimeRemainingColumn(), console=err, disable=not err.is_terminal, transient=True) as bar:
-        task = bar.add_task(title, total=total)
-
-        def step(line: str, **fields: Any) -> None:
-            nonlocal shown
-            bar.update(task, advance=1, **fields)
-            last = bar.tasks[0].completed == total
-            if not err.is_terminal and (last or time.monotonic() - shown > PLAIN_LINE_SECONDS):
-                shown = time.monotonic()
-                err.print(f"{title}: {line}", markup=False)
-
-        yield step
-
-
 @contextmanager
 def _exit_code() -> Iterator[None]:
     """Turn what a user can cause into one line and an exit code."""
     try:
         yield
     except GateRefusedError as error:
-        _print_gates(error.gates)
+        print_gates(error.gates)
         err.print(f"refused: {error}", markup=False)
         raise typer.Exit(error.exit_code) from None
     except VmafTrainError as error:
@@ -323,79 +256,6 @@ def _exit_code() -> Iterator[None]:
     except KeyboardInterrupt:
         err.print("interrupted; what was finished is kept, and running the same command again goes on from there")
         raise typer.Exit(INTERRUPTED) from None
-
-
-def _print_report(report: EvalReport, title: str) -> None:
-    rows: dict[str, Metrics] = {report.model.name: report, "pooled scores": report.pooled}
-    if report.without_teacher_points:
-        rows["without teacher's points"] = report.without_teacher_points
-    rows |= {name.replace("_", " "): row for name, row in report.references.items()}
-    _print_metrics(title, rows)
-    if interval := report.intervals.get("rmse"):
-        print(
-            f"RMSE {report.confidence:.0%} interval, by bootstrap over clips: {interval.low:.4f} to {interval.high:.4f}"
-        )
-    if box := report.box:
-        print(
-            f"Anywhere in the box of possible features: RMSE {box.rmse:.4f}, max error {box.max_abs_error:.3f} "
-            f"({box.n_samples} random vectors against the teacher)"
-        )
-    latency = report.latency
-    print(
-        f"{report.model.parameters or 'unknown'} parameters, {report.model.onnx_bytes} bytes of ONNX, one row p50 "
-        f"{latency.row_p50_us:.1f} p95 {latency.row_p95_us:.1f} µs, "
-        f"{latency.clip_rows} rows p50 {latency.clip_p50_us:.1f} p95 {latency.clip_p95_us:.1f} µs"
-    )
-
-
-def _print_comparison(comparison: Comparison) -> None:
-    table = Table(title=f"RMSE out of fold, {comparison.seeds} seeds a fold", title_justify="left")
-    table.add_column("")
-    for name in ("parameters", "mean fold", "worst fold", "all frames", "interval", "no points", "box max", "p50, µs"):
-        table.add_column(name, justify="right")
-    for row in comparison.rows:
-        table.add_row(
-            row.arch,
-            str(row.parameters),
-            f"{row.mean_fold.mean:.4f}",
-            f"{row.worst_fold.mean:.4f}",
-            f"{row.frames.rmse:.4f}",
-            f"{row.rmse_interval.low:.4f} to {row.rmse_interval.high:.4f}",
-            f"{row.without_points.rmse:.4f}" if row.without_points else "-",
-            f"{row.box.max_abs_error:.3f}" if row.box else "-",
-            f"{row.latency.row_p50_us:.1f}",
-        )
-    Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
-    print(comparison.recommendation)
-
-
-def _print_sources(report: EvalReport) -> None:
-    seen = {True: " (trained on)", False: " (held out)", None: ""}
-    rows = {source + seen[row.in_training]: row for source, row in report.per_source.items()}
-    _print_metrics(f"{report.model.name} by source", {**rows, "all frames": report})
-
-
-def _print_metrics(title: str, rows: Mapping[str, Metrics]) -> None:
-    table = Table(title=title, title_justify="left")
-    table.add_column("")
-    for name in ("samples", "RMSE", "PLCC", "SROCC", "KROCC", "max error", "bias"):
-        table.add_column(name, justify="right")
-    for name, row in rows.items():
-        correlations = ("-" if value is None else f"{value:.5f}" for value in (row.plcc, row.srocc, row.krocc))
-        table.add_row(
-            name, str(row.n_samples), f"{row.rmse:.4f}", *correlations, f"{row.max_abs_error:.3f}", f"{row.bias:+.3f}"
-        )
-    Console(highlight=False, width=None if sys.stdout.isatty() else 110).print(table)
-
-
-def _print_gates(gates: Sequence[Any]) -> None:
-    table = Table()
-    for name in ("gate", "", "fact"):
-        table.add_column(name)
-    for gate in gates:
-        table.add_row(gate.name, "passed" if gate.passed else "REFUSED", gate.fact)
-    if gates:
-        Console(highlight=False, width=None if sys.stdout.isatty() else 160).print(table)
 
 
 def _print_where(where: Sequence[str], *more: str) -> None:

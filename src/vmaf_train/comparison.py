@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from vmaf_train.dataset import FrameTable
 from vmaf_train.evaluation import LEVEL, RESAMPLES, BoxErrors, EvalReport, Interval, LatencyFacts, Metrics, compare
+from vmaf_train.inference import OnnxStudent
 
 
 class _Part(BaseModel):
@@ -94,39 +95,41 @@ class Comparison(_Part):
 
 
 @dataclass(frozen=True, eq=False)
-class Scored:
-    """An architecture's out-of-fold scores on a table, and the report on the student fitted on all sources.
+class CrossValidated:
+    """An architecture's out-of-fold scores on a table, and the student that is kept.
 
     Attributes:
         score_SN: float64 of shape (seeds, frames).
         without_N: float64 of shape (frames,), without the teacher's points; None where there were none.
-        report: of the student that is kept.
+        student: fitted on all sources, or on all but a lone choice of folds.
+        report: on that student, on frames that it may have been trained on.
         trained: whether there was anything to fit.
     """
 
     score_SN: np.ndarray
     without_N: np.ndarray | None
+    student: OnnxStudent
     report: EvalReport
     trained: bool
 
 
 def compare_archs(
-    table: FrameTable, scored: Mapping[str, Scored], *, sweep: str, corpus: str, teacher_points: int
+    table: FrameTable, results: Mapping[str, CrossValidated], sweep: str, corpus: str, teacher_points: int
 ) -> Comparison:
     """Compare architectures on the same out-of-fold frames.
 
     Args:
         table: those frames; its sources are the folds.
-        scored: by name of the architecture.
+        results: by name of the architecture.
         sweep: what tags the runs.
         corpus: its name.
         teacher_points: how many a fit had.
     """
-    names = list(scored)
-    squares_AN = np.stack([((one.score_SN - table.y_N) ** 2).mean(0) for one in scored.values()])
+    names = list(results)
+    squares_AN = np.stack([((one.score_SN - table.y_N) ** 2).mean(0) for one in results.values()])
     rmse_AR = _resampled_rmse(squares_AN, table.clip_N)
     rmse_A = np.sqrt(squares_AN.mean(1))
-    rows = [_row(name, scored[name], table, _interval(rmse_R)) for name, rmse_R in zip(names, rmse_AR, strict=True)]
+    rows = [_row(name, results[name], table, _interval(rmse_R)) for name, rmse_R in zip(names, rmse_AR, strict=True)]
     differences = [
         Difference(arch=a, against=b, rmse=rmse_A[i] - rmse_A[j], interval=_interval(rmse_AR[i] - rmse_AR[j]))
         for i, a in enumerate(names)
@@ -138,7 +141,7 @@ def compare_archs(
         corpus=corpus,
         dataset_digest=table.digest,
         folds=table.sources,
-        seeds=len(next(iter(scored.values())).score_SN),
+        seeds=len(next(iter(results.values())).score_SN),
         teacher_points=teacher_points,
         n_frames=len(table),
         n_clips=len(table.clips),
@@ -167,37 +170,36 @@ def recommend(rows: Sequence[ArchRow], differences: Sequence[Difference]) -> str
     return f"{fact}; " + (f"{', '.join(sorted(level))}: no worse, but slower" if level else "all others are worse")
 
 
-def _row(name: str, scored: Scored, table: FrameTable, interval: Interval) -> ArchRow:
+def _row(name: str, result: CrossValidated, table: FrameTable, interval: Interval) -> ArchRow:
     source_N = np.array(table.clip_sources)[table.clip_N]
     fold_FS = np.array(
         [
-            [compare_rmse(score_N[rows], table.y_N[rows]) for score_N in scored.score_SN]
+            [_rmse(score_N[rows], table.y_N[rows]) for score_N in result.score_SN]
             for rows in (source_N == source for source in table.sources)
         ]
     )
     clips = [table.rows_of(clip) for clip in range(len(table.clips))]
     truth_C = np.array([table.y_N[rows].mean() for rows in clips])
-    pooled_SC = np.array([[score_N[rows].mean() for rows in clips] for score_N in scored.score_SN])
-    report = scored.report
+    pooled_SC = np.array([[score_N[rows].mean() for rows in clips] for score_N in result.score_SN])
+    report = result.report
     return ArchRow(
         arch=name,
         parameters=report.model.parameters or 0,
         onnx_bytes=report.model.onnx_bytes,
-        trained=scored.trained,
+        trained=result.trained,
         folds={source: _spread(rmse_S) for source, rmse_S in zip(table.sources, fold_FS, strict=True)},
         mean_fold=_spread(fold_FS.mean(0)),
         worst_fold=_spread(fold_FS.max(0)),
-        frames=_mean_metrics([compare(score_N, table.y_N) for score_N in scored.score_SN]),
+        frames=_mean_metrics([compare(score_N, table.y_N) for score_N in result.score_SN]),
         clips=_mean_metrics([compare(pooled_C, truth_C) for pooled_C in pooled_SC]),
         rmse_interval=interval,
-        without_points=None if scored.without_N is None else compare(scored.without_N, table.y_N),
+        without_points=None if result.without_N is None else compare(result.without_N, table.y_N),
         box=report.box,
         latency=report.latency,
     )
 
 
-def compare_rmse(score_N: np.ndarray, truth_N: np.ndarray) -> float:
-    """Return the root mean squared difference of two vectors."""
+def _rmse(score_N: np.ndarray, truth_N: np.ndarray) -> float:
     return float(np.sqrt(np.mean((score_N - truth_N) ** 2)))
 
 

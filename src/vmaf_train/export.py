@@ -8,6 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import combinations
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ class _Graph:
         self.nodes: list[NodeProto] = []
         self.tensors: list[TensorProto] = []
 
-    def add(self, operator: str, *inputs: str | np.ndarray, **attributes: int | Sequence[int]) -> str:
+    def add(self, operator: str, *inputs: str | np.ndarray, **attributes: Any) -> str:
         """Add a node and return the name of what it gives."""
         names = [given if isinstance(given, str) else self._weight(given) for given in inputs]
         output = f"{operator.lower()}{len(self.nodes)}"
@@ -108,25 +109,21 @@ def _mlp(graph: _Graph, student: Student, net: Mlp) -> str:
 
 def _temporal_mlp(graph: _Graph, student: Student, net: Mlp) -> str:
     """Convolve over time: the first layer's kernel spans window and features, the others one frame."""
-    layers = _folded_layers(student, net)
-    given = _standardised_picture(graph, student)
-    for index, (matrix, bias) in enumerate(layers):
-        span, width = (net.window, -1) if index == 0 else (1, 1)
-        kernel = matrix.reshape(len(matrix), 1, span, -1) if index == 0 else matrix[:, :, None, None]
-        assert width in (-1, kernel.shape[-1])
-        given = graph.add("Conv", given, kernel, bias, pads=[span // 2, 0, span // 2, 0])
-        if index < len(layers) - 1:
-            given = graph.add("Tanh", given)
+    (first, bias), *others = _folded_layers(student, net)
+    reach = net.window // 2
+    kernel = first.reshape(len(first), 1, net.window, -1)
+    given = graph.add("Conv", _standardised_picture(graph, student), kernel, bias, pads=[reach, 0, reach, 0])
+    for matrix, bias in others:
+        given = graph.add("Conv", graph.add("Tanh", given), matrix[:, :, None, None], bias)
     return graph.add("Squeeze", given, np.array([0, 1, 3]))
 
 
 def _folded_layers(student: Student, net: Mlp) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return (matrix, bias) of each layer in float64, batch normalisation and the target's scale folded in."""
     layers = []
-    for index, layer in enumerate(net.dense):
+    for layer, norm in net.layers:
         matrix, bias = _arrays(layer)
-        if index < len(net.norms):
-            norm = net.norms[index]
+        if norm:
             scale = (norm.scale / norm.deviation).detach().numpy()[0]
             matrix = matrix * scale[:, None]
             bias = norm.shift.detach().numpy()[0] + (bias - norm.mean.numpy()[0]) * scale
@@ -204,7 +201,7 @@ def _halves(
 
 def _transformer(graph: _Graph, student: Student, net: Transformer) -> str:
     """Write the attention over a sliding window with convolutions that pick a neighbour each; axes are [1, *, *, T]."""
-    layer = {name: _arrays(module) for name, module in net.named_children()}
+    layer = {name: _arrays(cast(Dense, module)) for name, module in net.named_children()}
     window, width = net.position.shape
     frames = _standardised_picture(graph, student)
     position = net.position.detach().numpy()

@@ -80,7 +80,7 @@ def sweep_figures(comparison: Comparison) -> dict[str, Figure]:
     for axes, label, values in zip(
         cost.subplots(1, 2, sharey=True),
         ("parameters", "one row, one thread: p50, µs"),
-        ([max(row.parameters, 1) for row in rows], [row.latency.row_p50_us for row in rows]),
+        ([float(max(row.parameters, 1)) for row in rows], [row.latency.row_p50_us for row in rows]),
         strict=True,
     ):
         for row, value in zip(rows, values, strict=True):

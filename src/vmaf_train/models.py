@@ -5,10 +5,10 @@ temporal ones, to standardised scores of shape (..., rows). Leading axes are mod
 multiply with `@` only, so that weights stacked along them fit as well.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import combinations_with_replacement, pairwise
-from typing import Literal
+from itertools import combinations_with_replacement, pairwise, zip_longest
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -68,20 +68,24 @@ class Mlp(nn.Module):
         self.dense = nn.ModuleList(Dense(i, o, bias) for (i, o), bias in zip(pairwise(widths), biased, strict=True))
         self.norms = nn.ModuleList(BatchNorm(width) for width in hidden if normalised)
 
+    @property
+    def layers(self) -> list[tuple[Dense, BatchNorm | None]]:
+        """Each dense layer and the normalisation after it."""
+        return list(zip_longest(cast(Iterable[Dense], self.dense), cast(Iterable[BatchNorm], self.norms)))
+
     def forward(self, x: Tensor) -> Tensor:
         if self.window > 1:
             x = x.flatten(-2)
-        for index, layer in enumerate(self.dense):
-            x = layer(x)
-            if index < len(self.norms):
-                x = self.norms[index](x)
-            if index < len(self.dense) - 1:
-                x = torch.tanh(x)
-        return x.squeeze(-1)
+        *hidden, (last, _) = self.layers
+        for layer, norm in hidden:
+            x = torch.tanh(norm(layer(x)) if norm else layer(x))
+        return cast(Tensor, last(x).squeeze(-1))
 
     def settle(self, x: Tensor) -> None:
         """Set every batch normalisation's statistics to those of these rows."""
-        for layer, norm in zip(self.dense, self.norms, strict=False):
+        for layer, norm in self.layers:
+            if norm is None:
+                break
             x = layer(x)
             for buffer, value in zip((norm.mean, norm.deviation), norm.statistics(x), strict=True):
                 buffer.copy_(value)
@@ -133,7 +137,7 @@ class Transformer(nn.Module):
         attention = torch.relu((self.query(middle).unsqueeze(-2) * key).sum(-1, keepdim=True)) / window
         hidden = middle + self.mix((attention * value).sum(-2))
         hidden = hidden + self.narrow(torch.tanh(self.widen(hidden)))
-        return self.out(hidden).squeeze(-1)
+        return cast(Tensor, self.out(hidden).squeeze(-1))
 
 
 class SupportVectors(nn.Module):
@@ -233,7 +237,7 @@ class Student(nn.Module):
         z = (x_NF.double() - self.x_mean_F) / self.x_std_F
         if self.architecture.window > 1:
             z = windows(z, self.architecture.window)
-        return (self.net(z) * self.y_std + self.y_mean).clamp(SCORE_MIN, SCORE_MAX).float()
+        return cast(Tensor, self.net(z) * self.y_std + self.y_mean).clamp(SCORE_MIN, SCORE_MAX).float()
 
 
 def monomials(inputs: int, degree: int) -> tuple[tuple[int, ...], ...]:

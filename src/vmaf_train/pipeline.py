@@ -4,20 +4,19 @@ Each public function is one command. Nothing is printed here: a Reporter is told
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from vmaf_train import registry, sync, tracking
 from vmaf_train.cache import cache_root
-from vmaf_train.comparison import Comparison, Scored, compare_archs
+from vmaf_train.comparison import Comparison, compare_archs
 from vmaf_train.corpus import Scan
+from vmaf_train.crossval import cross_validate
 from vmaf_train.dataset import FrameTable, choose_hold_out, pack, split
 from vmaf_train.errors import GateRefusedError, InputError
-from vmaf_train.evaluation import EvalReport, evaluate, score_table
+from vmaf_train.evaluation import EvalReport, evaluate
 from vmaf_train.features import TEACHER
 from vmaf_train.frames import AUTO, CorpusChoice, frame_scores, open_corpus, zero_scores
 from vmaf_train.inference import OnnxStudent
@@ -25,9 +24,10 @@ from vmaf_train.libvmaf import find_ffmpeg
 from vmaf_train.reporting import Reporter
 
 if TYPE_CHECKING:
-    from vmaf_train.training import Epoch, Settings
+    from vmaf_train.training import Epoch, Loop, Settings
 
 ALL = "all"
+PLAIN, LIGHTNING = "plain", "lightning"
 
 
 @dataclass(frozen=True)
@@ -85,16 +85,24 @@ def prewarm(choice: CorpusChoice, reporter: Reporter) -> Prewarmed:
         return _prewarm(choice, run, reporter)
 
 
-def train(choice: CorpusChoice, arch: str, val_source: str, settings: "Settings", reporter: Reporter) -> Trained:
+def train(
+    choice: CorpusChoice,
+    arch: str,
+    val_source: str,
+    settings: "Settings",
+    reporter: Reporter,
+    trainer: str = PLAIN,
+) -> Trained:
     """Fit a student on every source but the held-out one, judge it on that one, and log all of it.
 
-    Without epochs this is a smoke: no libvmaf, zero-filled features and scores, the initial weights exported.
+    Without epochs this is a smoke: no libvmaf, zero-filled features and scores, the initial weights exported. `trainer` is "plain"
+    or "lightning", which take the same steps; the second needs the extra of that name.
 
     Raises:
         InputError: the arch, the corpus, the val_source, the ffmpeg or the cache folder is not usable.
     """
     with tracking.job(arch) as run:
-        return _train(choice, arch, val_source, settings, run, reporter)
+        return _train(choice, arch, val_source, settings, run, reporter, trainer)
 
 
 def sweep(
@@ -129,45 +137,41 @@ def sweep(
             models.find_architecture(arch)
         ffmpeg = find_ffmpeg()
         found = open_corpus(choice, ffmpeg, reporter)
-        sources = [choose_hold_out((pair.source for pair in found.pairs), fold) for fold in dict.fromkeys(folds)]
+        present = [pair.source for pair in found.pairs]
+        chosen = [choose_hold_out(present, fold) for fold in dict.fromkeys(folds or (AUTO,))]
         run.start("sweep")
-        run.log_settings(
-            {"archs": ",".join(names), "folds": ",".join(sources) or ALL, "seeds": seeds, "corpus": choice.corpus}
-            | asdict(settings)
-        )
+        settled = {"folds": ",".join(chosen) if folds else ALL, "seeds": seeds, "corpus": choice.corpus}
+        settled |= {"assume_dims": choice.assume_dims, "max_pairs": choice.max_pairs, **asdict(settings)}
+        run.log_settings({"archs": ",".join(names), **settled})
         scores, _ = frame_scores(found.pairs, ffmpeg, choice.workers, reporter)
         table = FrameTable.from_clips(zip(found.pairs, scores, strict=True))
-        choose_hold_out(table.sources)  # one source alone cannot be held out
-        tag = run.run_id[:8]
-        tags = {"sweep": tag, "dataset_digest": table.digest, "libvmaf_version": ffmpeg.libvmaf_version}
-        judged = table.only(sources or table.sources)
-        scored = {}
+        judged = table.only(chosen) if folds else table
+
+        sweep_id = run.run_id[:8]
+        tags = {"sweep": sweep_id, "dataset_digest": table.digest, "libvmaf_version": ffmpeg.libvmaf_version}
+        facts = {"teacher": TEACHER, "corpus": choice.name, "libvmaf_version": ffmpeg.libvmaf_version}
+        results = {}
         for arch in names:
             with tracking.job(arch) as one:
                 one.start(arch)
-                scored[arch], student = _sweep_arch(
-                    arch, table, judged, seeds, settings, choice.name, ffmpeg.libvmaf_version
-                )
-                done = compare_archs(
-                    judged, {arch: scored[arch]}, sweep=tag, corpus=choice.name, teacher_points=settings.teacher_points
-                )
-                one.log_settings({"arch": arch, "folds": ",".join(judged.sources), "seeds": seeds, **asdict(settings)})
+                one.log_settings({"arch": arch, **settled})
+                results[arch] = cross_validate(arch, table, judged, seeds, settings, facts)
+                row = compare_archs(judged, {arch: results[arch]}, sweep_id, choice.name, settings.teacher_points).rows[
+                    0
+                ]
                 one.log_dataset(table, choice.name, "sweep")
-                one.log_tags(tags | {"onnx_sha256": student.sha256})
-                one.log_arch(done.rows[0])
-                one.log_model_facts(scored[arch].report)
-                one.log_files({f"{arch}.onnx": student.content})
-                one.log_model(student, table.x_NF[:4])
-                reporter.say(f"{arch}: out-of-fold RMSE {done.rows[0].frames.rmse:.4f}")
-        comparison = compare_archs(
-            judged, scored, sweep=tag, corpus=choice.name, teacher_points=settings.teacher_points
-        )
+                one.log_tags(tags | {"onnx_sha256": results[arch].student.sha256})
+                one.log_arch(row, results[arch].report)
+                one.log_files({f"{arch}.onnx": results[arch].student.content})
+                one.log_model(results[arch].student, table.x_NF[:4])
+                reporter.say(f"{arch}: out-of-fold RMSE {row.frames.rmse:.4f}")
+        comparison = compare_archs(judged, results, sweep_id, choice.name, settings.teacher_points)
         run.log_tags(tags)
         run.log_dataset(table, choice.name, "sweep")
         run.log_files({"comparison.json": comparison.model_dump_json(indent=2).encode()})
         run.log_files({"comparison.md": comparison.to_markdown().encode()})
         run.log_files(figures.sweep_figures(comparison))
-        return Swept(comparison, run.where_to_look(f"tags.sweep = '{tag}'"))
+        return Swept(comparison, run.where_to_look(f"tags.sweep = '{sweep_id}'"))
 
 
 def evaluate_model(choice: CorpusChoice, model: str, val_source: str, reporter: Reporter) -> Evaluated:
@@ -259,10 +263,12 @@ def _train(
     settings: "Settings",
     run: tracking.Job,
     reporter: Reporter,
+    trainer: str = PLAIN,
 ) -> Trained:
     from vmaf_train import contract, export, models, training
 
     models.find_architecture(arch)
+    lightning_loop = _find_lightning(trainer)
     smoke = not settings.epochs
     ffmpeg = None if smoke else find_ffmpeg()
     found = open_corpus(choice, ffmpeg, reporter)
@@ -272,7 +278,7 @@ def _train(
         reporter.say("smoke: zero-filled features and scores, initial weights; the metrics say nothing about quality")
     run.start(arch)
     run.log_settings(
-        {"arch": arch, "corpus": choice.corpus, "val_source": val_source, **asdict(settings)}
+        {"arch": arch, "corpus": choice.corpus, "val_source": val_source, "trainer": trainer, **asdict(settings)}
         | {"assume_dims": choice.assume_dims, "max_pairs": choice.max_pairs, "hold_out": hold_out}
     )
 
@@ -288,7 +294,8 @@ def _train(
         reporter.epoch(epoch, settings.epochs)
         run.log_epoch(epoch)
 
-    fit = training.fit(arch, train_rows, val_rows, settings, on_epoch)
+    loop = lightning_loop(*run.address) if lightning_loop else None
+    fit = training.fit(arch, train_rows, val_rows, settings, on_epoch, loop)
     plain = OnnxStudent(export.to_onnx(fit.without_points, table.features, {}), arch) if fit.without_points else None
     facts: dict[str, object] = {"teacher": TEACHER, "hold_out": hold_out, "train_sources": train_rows.sources}
     facts |= {"corpus": choice.name, "train_frames": len(train_rows)}
@@ -322,43 +329,17 @@ def _train(
     return Trained(report, run.where_to_look(), student)
 
 
-def _sweep_arch(
-    arch: str,
-    table: FrameTable,
-    judged: FrameTable,
-    seeds: int,
-    settings: "Settings",
-    corpus: str,
-    libvmaf_version: str,
-) -> tuple[Scored, OnnxStudent]:
-    """Fit an architecture for all folds and seeds at once, and score each fold with the files that never saw it."""
-    from vmaf_train import contract, export, training
-
-    folds, points = judged.sources, settings.teacher_points
-    numbers = range(settings.seed, settings.seed + seeds)
-    kept_out = () if folds == table.sources else folds
-    jobs = [training.Job((fold,), seed, points) for seed in numbers for fold in folds]
-    jobs += [training.Job((fold,), settings.seed, 0) for fold in folds if points]
-    jobs += [training.Job(kept_out, settings.seed, points)]
-    fitted = training.fit_many(arch, table, jobs, settings)
-    facts = {"teacher": TEACHER, "corpus": corpus, "libvmaf_version": libvmaf_version, "smoke": not settings.epochs}
-    trained_on = sorted(set(table.sources) - set(kept_out))
-    facts |= {"train_sources": trained_on, "train_digest": table.only(trained_on).digest, "teacher_points": points}
-    *fold_students, student = (OnnxStudent(export.to_onnx(one, table.features, facts), arch) for one in fitted)
-    contract.check_contract(student.content)
-    export.check_same_scores(student, fitted[-1], table.x_NF)
-
-    rows = {
-        fold: np.isin(judged.clip_N, [i for i, source in enumerate(judged.clip_sources) if source == fold])
-        for fold in folds
-    }
-    score_RN = np.empty((len(fold_students) // len(folds), len(judged)))
-    for index, one in enumerate(fold_students):
-        fold = folds[index % len(folds)]
-        score_RN[index // len(folds), rows[fold]] = score_table(one, judged.only({fold}))
-    report, _ = evaluate(student, judged, name=arch, corpus=corpus, libvmaf_version=libvmaf_version)
-    trained = fitted[-1].architecture.solver != "none"
-    return Scored(score_RN[:seeds], score_RN[seeds] if points else None, report, trained), student
+def _find_lightning(trainer: str) -> "Callable[[str, str], Loop] | None":
+    """Return what makes Lightning's loop, or None for the plain one."""
+    if trainer not in (PLAIN, LIGHTNING):
+        raise InputError(f"unknown trainer {trainer!r}; choose one of: {PLAIN}, {LIGHTNING}")
+    if trainer == PLAIN:
+        return None
+    try:
+        from vmaf_train.lightning_loop import lightning_loop
+    except ModuleNotFoundError as error:
+        raise InputError("trainer lightning needs an extra; run: pip install 'vmaf-train[lightning]'") from error
+    return lightning_loop
 
 
 def _evaluate(

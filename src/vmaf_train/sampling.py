@@ -29,7 +29,8 @@ def mixtures(x: np.ndarray, features: tuple[str, ...], n: int, draw: np.random.G
     weight = draw.uniform(-BEYOND, 1 + BEYOND, (n, *[1] * (x.ndim - 1)))
     mixed = weight * x[pairs[0]] + (1 - weight) * x[pairs[1]]
     mixed += draw.normal(size=mixed.shape) * JITTER * x.std(tuple(range(x.ndim - 1)))
-    return mixed.clip(0, [HIGHEST[name] for name in features])
+    inside: np.ndarray = np.clip(mixed, 0, [HIGHEST[name] for name in features])
+    return inside
 
 
 def cover(shape: tuple[int, ...], features: tuple[str, ...], draw: np.random.Generator) -> np.ndarray:

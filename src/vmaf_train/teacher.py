@@ -8,6 +8,7 @@ rescaled back and clipped to [0, 100]. The file's score transform is for phone s
 import importlib.util
 import json
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,7 @@ class Teacher:
         return unclipped_N.clip(*self.clip) if clip else unclipped_N
 
 
+@cache
 def load_teacher(path: Path | None = None) -> Teacher:
     """Read a teacher from a libvmaf model JSON; without a path, vmaf_v0.6.1 from the installed package data.
 

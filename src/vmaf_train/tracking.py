@@ -81,6 +81,13 @@ class Job:
         if RANDOM_RUN_NAME.fullmatch(mlflow.get_run(self.run_id).info.run_name or ""):
             mlflow.set_tag("mlflow.runName", run_name)
 
+    @property
+    def address(self) -> tuple[str, str]:
+        """The run's id and its store's URI, for a library that logs by itself."""
+        import mlflow
+
+        return self.run_id, mlflow.get_tracking_uri()
+
     def end(self, status: str, error: str = "") -> None:
         """Close the run as FINISHED, FAILED or KILLED, with the error as a tag; nothing if none was started."""
         if not self.run_id:
@@ -131,9 +138,9 @@ class Job:
         if len(report.per_source) > 1:
             metrics |= {f"{prefix}/source/{source}/rmse": row.rmse for source, row in report.per_source.items()}
         self.log_metrics({key: value for key, value in metrics.items() if value is not None})
-        self.log_model_facts(report)
+        self._log_model_facts(report)
 
-    def log_model_facts(self, report: EvalReport) -> None:
+    def _log_model_facts(self, report: EvalReport) -> None:
         """Log what a report knows of the model whatever the frames: size, latency, errors over the feature box."""
         metrics = {f"latency/{key}": value for key, value in report.latency if key.endswith("_us")}
         metrics |= {"model/parameters": report.model.parameters or 0, "model/onnx_bytes": report.model.onnx_bytes}
@@ -189,8 +196,8 @@ class Job:
             onnx_execution_providers=["CPUExecutionProvider"],
         )
 
-    def log_arch(self, row: ArchRow) -> None:
-        """Log what a sweep found out about an architecture: its folds, and all out-of-fold frames together."""
+    def log_arch(self, row: ArchRow, report: EvalReport) -> None:
+        """Log what a sweep found out about an architecture: folds, all out-of-fold frames, the kept student's facts."""
         metrics: dict[str, float | None] = {
             "loso/mean_rmse": row.mean_fold.mean,
             "loso/mean_rmse_deviation": row.mean_fold.deviation,
@@ -204,6 +211,7 @@ class Job:
         for prefix, figures in (("oof", row.frames), ("oof_pooled", row.clips), ("oof_no_points", row.without_points)):
             metrics |= {f"{prefix}/{key}": getattr(figures, key) for key in _FRAME_METRICS} if figures else {}
         self.log_metrics({key: value for key, value in metrics.items() if value is not None})
+        self._log_model_facts(report)
 
     def where_to_look(self, only: str = "") -> Sequence[str]:
         """Return lines that lead to the run: its id, the command for the UI, and the address of the chart view.

@@ -1,7 +1,6 @@
 """Fit students to the teacher's scores, many at once: folds and seeds of one architecture share every step.
 
-Seeds first, standardisation from the training rows only. The solvers are least squares for the polynomials, a
-stochastic Gauss-Newton for the plain networks, and Adam for the rest.
+Seeds first, standardisation from the training rows only; what moves the weights is in solvers.py.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -10,24 +9,18 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.optim.adam import adam
 
 from vmaf_train import sampling
 from vmaf_train.dataset import FrameTable
 from vmaf_train.errors import InputError
 from vmaf_train.features import SCORE_MAX, SCORE_MIN
 from vmaf_train.models import Mlp, Polynomial, Student, build
+from vmaf_train.solvers import Adam, GaussNewton, least_squares
 from vmaf_train.teacher import load_teacher
 
 # Shares of the loss, and of the rows of a batch: corpus, mixtures, cover of the box.
 LOSS_SHARES = (1.0, 1.0, 0.1)
 BATCH_SHARES = (2, 1, 1)
-RIDGE = 1e-9
-DAMPING = (1e-2, 1e-7)
-MOMENTUM = 0.8
-FULL_STEPS = 0.5
-LONGEST_STEP = 0.3
-ADAM_RATE = 0.02
 STEPS_A_DRAW = 64
 ROWS_A_PART = 16384
 
@@ -59,6 +52,10 @@ class Job:
     hold_out: tuple[str, ...] = ()
     seed: int = 0
     teacher_points: int = 0
+
+
+OnEpoch = Callable[[int, Tensor, Sequence[Student]], None]
+Loop = Callable[["Course", OnEpoch | None], None]
 
 
 @dataclass(frozen=True)
@@ -101,6 +98,7 @@ def fit(
     val: FrameTable,
     settings: Settings,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    loop: Loop | None = None,
 ) -> Fit:
     """Fit a student to `train`; `val` is only measured after each epoch and decides nothing.
 
@@ -119,7 +117,7 @@ def fit(
         history.append(Epoch(number, float(losses[0]), float(np.sqrt(np.mean(residual_N**2)))))
         on_epoch(history[-1])
 
-    students = fit_many(arch, train, jobs, settings, note)
+    students = fit_many(arch, train, jobs, settings, note, loop)
     return Fit(students[0], tuple(history), students[1] if len(students) > 1 else None)
 
 
@@ -128,7 +126,8 @@ def fit_many(
     table: FrameTable,
     jobs: Sequence[Job],
     settings: Settings,
-    on_epoch: Callable[[int, Tensor, Sequence[Student]], None] | None = None,
+    on_epoch: OnEpoch | None = None,
+    loop: Loop | None = None,
 ) -> list[Student]:
     """Fit one student a job, all of them step by step together; each sees its own sources, seed and points only.
 
@@ -138,36 +137,96 @@ def fit_many(
         jobs: what sets the students apart; the settings' own seed and points are not read.
         settings: what they share.
         on_epoch: told the epoch, the training losses of shape (jobs,) and the students as they are then.
+        loop: what runs the course; the plain loop unless told otherwise.
 
     Raises:
         InputError: a loss is no longer a number.
     """
-    students = [build(arch, table.features, job.seed) for job in jobs]
-    architecture = students[0].architecture
-    # A last row of NaN stands for every frame beyond a clip's ends.
-    x = np.concatenate([table.x_NF, np.full((1, len(table.features)), np.nan)])
-    rows = table.window_rows(architecture.window) if architecture.window > 1 else np.arange(len(table))
-    pools = [_pools(student, table, job, x, rows) for student, job in zip(students, jobs, strict=True)]
-    if settings.epochs and architecture.solver == "least_squares":
-        losses = torch.tensor([_least_squares(*one) for one in zip(students, pools, strict=True)])
+    course = Course(arch, table, jobs, settings)
+    (loop or plain_loop)(course, on_epoch)
+    return [student.eval() for student in course.students]
+
+
+class Course:
+    """A fit before its first step: freshly drawn students, their rows, and the solver that will move their weights.
+
+    Attributes:
+        students: one a job; their weights are those of the last `settle`.
+        epochs: how many there are; least squares takes one, and what cannot be trained none.
+        steps: batches an epoch.
+        settings: of the fit.
+    """
+
+    def __init__(self, arch: str, table: FrameTable, jobs: Sequence[Job], settings: Settings) -> None:
+        self.settings = settings
+        self.students = [build(arch, table.features, job.seed) for job in jobs]
+        architecture = self.students[0].architecture
+        # A last row of NaN stands for every frame beyond a clip's ends.
+        x = np.concatenate([table.x_NF, np.full((1, len(table.features)), np.nan)])
+        rows = table.window_rows(architecture.window) if architecture.window > 1 else np.arange(len(table))
+        self._pools = [_pools(student, table, job, x, rows) for student, job in zip(self.students, jobs, strict=True)]
+        self._weight = torch.stack([_root_weights(of, settings.batch_size) for of in self._pools])
+        self._draws = [np.random.default_rng([job.seed, 1]) for job in jobs]
+        self.steps = -(-max(len(of[0].y) for of in self._pools) // settings.batch_size)
+        self.epochs = {"none": 0, "least_squares": min(1, settings.epochs)}.get(architecture.solver, settings.epochs)
+        self._solver: GaussNewton | Adam | None = None
+        if architecture.solver in ("gauss_newton", "adam"):
+            solver = GaussNewton if architecture.solver == "gauss_newton" else Adam
+            self._solver = solver(self.students, settings.lr, self.steps * settings.epochs)
+
+    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the next epoch's batches, none where the weights are solved for; see `step`."""
+        if self._solver:
+            yield from _batches(self.students, self._pools, self._draws, self.steps, self.settings.batch_size)
+
+    def step(self, z: Tensor, t: Tensor) -> Tensor:
+        """Move the weights of all students by a batch.
+
+        Args:
+            z: standardised features, float64 of shape (jobs, rows, features) or (jobs, rows, window, features).
+            t: standardised targets, float64 of shape (jobs, rows).
+
+        Returns:
+            Weighted mean squared residuals before the step, float64 of shape (jobs,).
+        """
+        assert self._solver
+        return self._solver.step(z, t, self._weight)
+
+    def settle(self, number: int, losses: Sequence[Tensor]) -> Tensor:
+        """End an epoch: give the students their weights and return the mean of its steps' losses.
+
+        Raises:
+            InputError: it is no longer a number.
+        """
+        if self._solver is None:
+            return torch.tensor([_solve(*one) for one in zip(self.students, self._pools, strict=True)])
+        mean = torch.stack(list(losses)).mean(0)
+        if not torch.isfinite(mean).all():
+            raise InputError(f"training diverged in epoch {number}; pass a lower lr than {self._solver.lr:g}")
+        self._solver.write_back(self.students)
+        for student, pools in zip(self.students, self._pools, strict=True):
+            if isinstance(student.net, Mlp) and len(student.net.norms):
+                # In a batch's proportions, or the statistics would not be those it was trained with.
+                quotas = zip(pools, _quotas(len(pools), ROWS_A_PART), strict=True)
+                rows = torch.cat([pool.take(student, torch.arange(k) % len(pool.y))[0] for pool, k in quotas])
+                with torch.no_grad():
+                    student.net.settle(rows)
+        return mean
+
+
+def plain_loop(course: Course, on_epoch: OnEpoch | None) -> None:
+    """Run a course to its end."""
+    for number in range(1, course.epochs + 1):
+        mean = course.settle(number, [course.step(z, t) for z, t in course.batches()])
         if on_epoch:
-            on_epoch(1, losses, students)
-    elif settings.epochs and architecture.solver != "none":
-        steps = -(-max(len(of[0].y) for of in pools) // settings.batch_size)
-        draws = [np.random.default_rng([job.seed, 1]) for job in jobs]
-        solver = _GaussNewton if architecture.solver == "gauss_newton" else _Adam
-        descent = solver(students, settings, steps * settings.epochs)
-        for number in range(1, settings.epochs + 1):
-            summed = torch.zeros(len(jobs), dtype=torch.float64)
-            for batch in _batches(students, pools, draws, steps, settings.batch_size):
-                summed += descent.step(*batch)
-            if not torch.isfinite(summed).all():
-                raise InputError(f"training diverged in epoch {number}; pass a lower lr than {descent.lr:g}")
-            if on_epoch or number == settings.epochs:
-                descent.write_back(students, pools)
-            if on_epoch:
-                on_epoch(number, summed / steps, students)
-    return [student.eval() for student in students]
+            on_epoch(number, mean, course.students)
+
+
+def training_rows(table: FrameTable, job: Job) -> tuple[np.ndarray, np.ndarray]:
+    """Return all that a frame-wise student of this job learns from: features (rows, features) and targets (rows,)."""
+    student = build("linear", table.features, job.seed)
+    pools = _pools(student, table, job, table.x_NF, np.arange(len(table)))
+    return np.concatenate([of.x[of.rows].numpy() for of in pools]), np.concatenate([of.y.numpy() for of in pools])
 
 
 def _pools(student: Student, table: FrameTable, job: Job, x: np.ndarray, rows: np.ndarray) -> list[_Pool]:
@@ -178,8 +237,11 @@ def _pools(student: Student, table: FrameTable, job: Job, x: np.ndarray, rows: n
     teacher = load_teacher()
     if job.teacher_points:
         # The clip is a kink that a student would spend its weights on; beyond it the teacher goes on smoothly.
-        for clipped, lowest, highest in ((y_N >= SCORE_MAX, SCORE_MAX, None), (y_N <= SCORE_MIN, None, SCORE_MIN)):
-            y_N[clipped] = teacher.score(x_NF[clipped], table.features, clip=False).clip(lowest, highest)
+        for clipped, beyond, limit in (
+            (y_N >= SCORE_MAX, np.maximum, SCORE_MAX),
+            (y_N <= SCORE_MIN, np.minimum, SCORE_MIN),
+        ):
+            y_N[clipped] = beyond(teacher.score(x_NF[clipped], table.features, clip=False), limit)
     pools = [_Pool(torch.from_numpy(x), torch.from_numpy(rows), torch.from_numpy(y_N), LOSS_SHARES[0])]
     if not job.teacher_points:
         return pools
@@ -202,13 +264,12 @@ def _batches(
     draws: Sequence[np.random.Generator],
     steps: int,
     size: int,
-) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Yield batches of all jobs: features (jobs, size, ...), targets (jobs, size), roots of loss weights (jobs, size).
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield batches of all jobs: standardised features (jobs, size, ...) and targets (jobs, size).
 
     Drawn with replacement, a few batches at a time; what a job draws depends on its own generator alone.
     """
     quotas = [_quotas(len(pool), size) for pool in pools]
-    weight = torch.stack([_root_weights(pool, quota) for pool, quota in zip(pools, quotas, strict=True)])
     for start in range(0, steps, STEPS_A_DRAW):
         n, drawn = min(STEPS_A_DRAW, steps - start), []
         for student, pool, quota, draw in zip(students, pools, quotas, draws, strict=True):
@@ -217,7 +278,7 @@ def _batches(
             drawn.append([torch.cat(tensors, 1) for tensors in zip(*parts, strict=True)])
         z, t = (torch.stack(tensors, 1) for tensors in zip(*drawn, strict=True))
         for step in range(n):
-            yield z[step], t[step], weight
+            yield z[step], t[step]
 
 
 def _quotas(pools: int, size: int) -> list[int]:
@@ -226,142 +287,26 @@ def _quotas(pools: int, size: int) -> list[int]:
     return [size - sum(points), *points]
 
 
-def _root_weights(pools: Sequence[_Pool], quotas: Sequence[int]) -> Tensor:
+def _root_weights(pools: Sequence[_Pool], size: int) -> Tensor:
     """Return the root of each batch row's weight in the loss, so that the pools have their shares of it."""
-    shares = [pool.share if quota else 0.0 for pool, quota in zip(pools, quotas, strict=True)]
-    weights = [share / sum(shares) * sum(quotas) / max(quota, 1) for share, quota in zip(shares, quotas, strict=True)]
-    return torch.tensor(weights, dtype=torch.float64).sqrt().repeat_interleave(torch.tensor(quotas))
+    quotas = _quotas(len(pools), size)
+    total = sum(pool.share for pool, quota in zip(pools, quotas, strict=True) if quota)
+    parts = [
+        torch.full((quota,), (pool.share / total * size / max(quota, 1)) ** 0.5, dtype=torch.float64)
+        for pool, quota in zip(pools, quotas, strict=True)
+    ]
+    return torch.cat(parts)
 
 
-def _least_squares(student: Student, pools: Sequence[_Pool]) -> float:
-    """Solve for a polynomial's weights by its normal equations in float64; return the weighted mean squared error."""
-    net = student.net
-    assert isinstance(net, Polynomial)
-    n = len(net.monomials)
-    gram, moment, square = torch.zeros(n, n, dtype=torch.float64), torch.zeros(n, dtype=torch.float64), 0.0
-    for pool in pools:
-        weight = pool.share / sum(of.share for of in pools) / len(pool.y)
-        for start in range(0, len(pool.y), ROWS_A_PART):
-            z, t = pool.take(student, slice(start, start + ROWS_A_PART))
-            expanded = net.expand(z)
-            gram += weight * expanded.mT @ expanded
-            moment += weight * expanded.mT @ t
-            square += weight * float(t @ t)
-    solved = torch.linalg.solve(gram + RIDGE * torch.eye(n, dtype=torch.float64), moment)
-    with torch.no_grad():
-        net.weight.copy_(solved)
-    return max(0.0, square - 2 * float(solved @ moment) + float(solved @ gram @ solved))
-
-
-class _GaussNewton:
-    """Stochastic Gauss-Newton for stacks of dense layers, in float64, all jobs at once along the first axis.
-
-    A step is the smallest change of the weights, damped, that takes a batch's residuals away. With a batch of B rows
-    and their Jacobian J it is J' (J J' + damping B)^-1 r, and J J' is a sum over the layers of the elementwise product
-    of two B x B matrices, so J itself is never written down. What the last step moved is kept where the batch has
-    no say in it. Source: Goldshlager, Abrahamsen and Lin, A Kaczmarz-inspired approach (SPRING), 2024; the layers'
-    products as in the neural tangent kernel of Jacot, Gabriel and Hongler, 2018.
-    """
-
-    def __init__(self, students: Sequence[Student], settings: Settings, steps: int) -> None:
-        layers = [[student.net.dense[i] for student in students] for i in range(len(students[0].net.dense))]
-        self.weights = [torch.stack([layer.weight.detach() for layer in same]) for same in layers]
-        self.biases = [torch.stack([layer.bias.detach() for layer in same]) for same in layers]
-        self.lr = settings.lr or LONGEST_STEP
-        self._moved = [torch.zeros_like(weights) for weights in (*self.weights, *self.biases)]
-        at = np.arange(steps) / steps
-        self._damping = iter(DAMPING[0] * (DAMPING[1] / DAMPING[0]) ** at)
-        self._share = iter(np.minimum(1.0, (1 - at) / (1 - FULL_STEPS)))
-
-    def step(self, z: Tensor, t: Tensor, weight: Tensor) -> Tensor:
-        """Move all jobs' weights once; return their mean squared residuals of shape (jobs,)."""
-        depth, size = len(self.weights), t.shape[1]
-        inputs = [z.flatten(2)]
-        for weights, biases in zip(self.weights[:-1], self.biases[:-1], strict=True):
-            inputs.append(torch.tanh(torch.baddbmm(biases, inputs[-1], weights.mT)))
-        predicted = torch.baddbmm(self.biases[-1], inputs[-1], self.weights[-1].mT).squeeze(-1)
-        residual = (predicted - t) * weight
-
-        # slopes[i]: derivative of each row's weighted output by what layer i gives; its weights' is slope times input.
-        slopes = [weight.unsqueeze(-1)] * depth
-        for i in range(depth - 1, 0, -1):
-            slopes[i - 1] = torch.bmm(slopes[i], self.weights[i]) * (1 - inputs[i] ** 2)
-        kernel = torch.diag_embed(torch.full_like(t, size * next(self._damping)))
-        for slope, given in zip(slopes, inputs, strict=True):
-            kernel += torch.bmm(slope, slope.mT) * (torch.bmm(given, given.mT) + 1)
-        kept = [MOMENTUM * moved for moved in self._moved]
-        carried = [
-            ((torch.bmm(given, kept[i].mT) + kept[depth + i]) * slope).sum(-1)
-            for i, (slope, given) in enumerate(zip(slopes, inputs, strict=True))
-        ]
-        factor, failed = torch.linalg.cholesky_ex(kernel)
-        solved = torch.cholesky_solve((residual - sum(carried)).unsqueeze(-1), factor)
-        pulls = [slope * solved for slope in slopes]
-        moved = [torch.baddbmm(old, pull.mT, given) for old, pull, given in zip(kept, pulls, inputs, strict=False)]
-        moved += [old + pull.sum(1, keepdim=True) for old, pull in zip(kept[depth:], pulls, strict=True)]
-        length = torch.stack([(change**2).sum((1, 2)) for change in moved]).sum(0).sqrt()
-        self._moved = [change * (self.lr / length).clamp(max=1)[:, None, None] for change in moved]
-        share = next(self._share)
-        for weights, change in zip((*self.weights, *self.biases), self._moved, strict=True):
-            weights -= share * change
-        return (residual**2).mean(1).where(failed == 0, torch.nan)
-
-    def write_back(self, students: Sequence[Student], pools: Sequence[Sequence[_Pool]]) -> None:
-        """Give each student its weights."""
-        with torch.no_grad():
-            for job, student in enumerate(students):
-                for layer, weights, biases in zip(student.net.dense, self.weights, self.biases, strict=True):
-                    layer.weight.copy_(weights[job])
-                    layer.bias.copy_(biases[job])
-
-
-class _Adam:
-    """Adam (Kingma and Ba, 2015) under a one-cycle rate for any net, all jobs at once along the first axis."""
-
-    def __init__(self, students: Sequence[Student], settings: Settings, steps: int) -> None:
-        self.net = students[0].net
-        states = [dict(student.net.named_parameters()) for student in students]
-        self.weights = {name: torch.stack([state[name].detach() for state in states]) for name in states[0]}
-        for weights in self.weights.values():
-            weights.requires_grad_()
-        self.lr = settings.lr or ADAM_RATE
-        # torch.optim's classes import the compiler stack on first use, two seconds; its functional Adam does not.
-        self._moments = [[torch.zeros_like(w, requires_grad=False) for w in self.weights.values()] for _ in range(2)]
-        self._steps = [torch.zeros(()) for _ in self.weights]
-        self._rates = iter(one_cycle(self.lr, steps))
-
-    def step(self, z: Tensor, t: Tensor, weight: Tensor) -> Tensor:
-        """Move all jobs' weights once; return their mean squared residuals of shape (jobs,)."""
-        predicted = torch.func.functional_call(self.net, self.weights, (z,))
-        losses = (((predicted - t) * weight) ** 2).mean(1)
-        weights = list(self.weights.values())
-        gradients = list(torch.autograd.grad(losses.sum(), weights))
-        with torch.no_grad():
-            adam(
-                weights, gradients, *self._moments, [], self._steps,
-                amsgrad=False, beta1=0.9, beta2=0.99, lr=next(self._rates), weight_decay=0.0, eps=1e-8, maximize=False,
-            )  # fmt: skip
-        return losses.detach()
-
-    def write_back(self, students: Sequence[Student], pools: Sequence[Sequence[_Pool]]) -> None:
-        """Give each student its weights, and its batch normalisations their statistics."""
-        with torch.no_grad():
-            for job, (student, pool) in enumerate(zip(students, pools, strict=True)):
-                for name, weights in student.net.named_parameters():
-                    weights.copy_(self.weights[name][job])
-                if isinstance(student.net, Mlp):
-                    # In a batch's proportions, or the statistics would not be those it was trained with.
-                    quotas = zip(pool, _quotas(len(pool), ROWS_A_PART), strict=True)
-                    student.net.settle(
-                        torch.cat([of.take(student, torch.arange(k) % len(of.y))[0] for of, k in quotas])
-                    )
-
-
-def one_cycle(highest: float, steps: int, warm_up: float = 0.25, lowest: float = 1e-3) -> np.ndarray:
-    """Return a learning rate for each step: up to `highest` along a cosine, then down; the ends are `lowest` of it.
-
-    Source: Smith and Topin, Super-Convergence, 2018; with cosine ramps.
-    """
-    at = (np.arange(steps) + 0.5) / steps
-    phase = np.where(at < warm_up, 1 - at / warm_up, (at - warm_up) / (1 - warm_up))
-    return highest * (lowest + (1 - lowest) * (1 + np.cos(np.pi * phase)) / 2)
+def _solve(student: Student, pools: Sequence[_Pool]) -> float:
+    """Solve for a student's weights from all rows of its pools; return the weighted mean squared error."""
+    assert isinstance(student.net, Polynomial)
+    total = sum(pool.share for pool in pools)
+    return least_squares(
+        student.net,
+        (
+            (pool.share / total / len(pool.y), *pool.take(student, slice(start, start + ROWS_A_PART)))
+            for pool in pools
+            for start in range(0, len(pool.y), ROWS_A_PART)
+        ),
+    )

@@ -1,0 +1,158 @@
+"""What people see on a terminal: progress on standard error, results as tables on standard output."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from vmaf_train.comparison import Comparison
+from vmaf_train.evaluation import EvalReport, Metrics
+from vmaf_train.reporting import Reporter
+
+if TYPE_CHECKING:
+    from vmaf_train.training import Epoch
+
+PLAIN_LINE_SECONDS = 10.0
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class TerminalReporter(Reporter):
+    """Progress bars on a terminal, plain lines elsewhere; all of it on standard error."""
+
+    def say(self, line: str) -> None:
+        err.print(line, markup=False)
+
+    @contextmanager
+    def extraction(self, pairs: int, frames: int) -> Iterator[Callable[[int], None]]:
+        with _bar("libvmaf", pairs, "pairs", _FramesPerSecond()) as step:
+            done = [0, 0]
+
+            def advance(frames_of_pair: int) -> None:
+                done[0] += 1
+                done[1] += frames_of_pair
+                step(f"{done[0]} of {pairs} pairs, {done[1]} of {frames} frames", frames=done[1])
+
+            try:
+                yield advance
+            except KeyboardInterrupt:
+                self.say(f"{done[0]} of {pairs} pairs are in the cache; the same command goes on from there")
+                raise
+
+    @contextmanager
+    def making_demo(self, clips: int) -> Iterator[Callable[[str], None]]:
+        with _bar("demo corpus", clips, "clips") as step:
+            yield lambda clip: step(f"made {clip}")
+
+    def epoch(self, epoch: "Epoch", of: int) -> None:
+        if epoch.number % max(1, of // 10) == 0 or epoch.number == of:
+            self.say(
+                f"epoch {epoch.number:>3}: training loss {epoch.train_loss:.2e}, held-out RMSE {epoch.val_rmse:.3f}"
+            )
+
+
+class _FramesPerSecond(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        frames, elapsed = task.fields.get("frames", 0), task.elapsed or 0.0
+        return Text(f"{frames / elapsed:,.0f} frames/s" if elapsed and frames else "")
+
+
+@contextmanager
+def _bar(title: str, total: int, unit: str, *columns: ProgressColumn) -> Iterator[Callable[..., None]]:
+    """Show progress; yields a step taking the plain line (printed now and then) and fields for the bar's columns."""
+    shown = 0.0
+    layout = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit), *columns)
+    with Progress(*layout, TimeRemainingColumn(), console=err, disable=not err.is_terminal, transient=True) as bar:
+        task = bar.add_task(title, total=total)
+
+        def step(line: str, **fields: Any) -> None:
+            nonlocal shown
+            bar.update(task, advance=1, **fields)
+            last = bar.tasks[0].completed == total
+            if not err.is_terminal and (last or time.monotonic() - shown > PLAIN_LINE_SECONDS):
+                shown = time.monotonic()
+                err.print(f"{title}: {line}", markup=False)
+
+        yield step
+
+
+def print_report(report: EvalReport, title: str) -> None:
+    """Print a report's metrics, what they are held against, errors over the feature box, size and speed."""
+    rows: dict[str, Metrics] = {report.model.name: report, "pooled scores": report.pooled}
+    if report.without_teacher_points:
+        rows["without teacher's points"] = report.without_teacher_points
+    rows |= {name.replace("_", " "): row for name, row in report.references.items()}
+    _print_metrics(title, rows)
+    if interval := report.intervals.get("rmse"):
+        print(
+            f"RMSE {report.confidence:.0%} interval, by bootstrap over clips: {interval.low:.4f} to {interval.high:.4f}"
+        )
+    if box := report.box:
+        print(
+            f"Anywhere in the box of possible features: RMSE {box.rmse:.4f}, max error {box.max_abs_error:.3f} "
+            f"({box.n_samples} random vectors against the teacher)"
+        )
+    latency = report.latency
+    print(
+        f"{report.model.parameters or 'unknown'} parameters, {report.model.onnx_bytes} bytes of ONNX, one row p50 "
+        f"{latency.row_p50_us:.1f} p95 {latency.row_p95_us:.1f} µs, "
+        f"{latency.clip_rows} rows p50 {latency.clip_p50_us:.1f} p95 {latency.clip_p95_us:.1f} µs"
+    )
+
+
+def print_comparison(comparison: Comparison) -> None:
+    """Print a sweep's table and its recommendation."""
+    table = Table(title=f"RMSE out of fold, {comparison.seeds} seeds a fold", title_justify="left")
+    table.add_column("")
+    for name in ("parameters", "mean fold", "worst fold", "all frames", "interval", "no points", "box max", "p50, µs"):
+        table.add_column(name, justify="right")
+    for row in comparison.rows:
+        table.add_row(
+            row.arch,
+            str(row.parameters),
+            f"{row.mean_fold.mean:.4f}",
+            f"{row.worst_fold.mean:.4f}",
+            f"{row.frames.rmse:.4f}",
+            f"{row.rmse_interval.low:.4f} to {row.rmse_interval.high:.4f}",
+            f"{row.without_points.rmse:.4f}" if row.without_points else "-",
+            f"{row.box.max_abs_error:.3f}" if row.box else "-",
+            f"{row.latency.row_p50_us:.1f}",
+        )
+    Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
+    print(comparison.recommendation)
+
+
+def print_sources(report: EvalReport) -> None:
+    """Print a report's metrics source by source."""
+    seen = {True: " (trained on)", False: " (held out)", None: ""}
+    rows = {source + seen[row.in_training]: row for source, row in report.per_source.items()}
+    _print_metrics(f"{report.model.name} by source", {**rows, "all frames": report})
+
+
+def _print_metrics(title: str, rows: Mapping[str, Metrics]) -> None:
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    for name in ("samples", "RMSE", "PLCC", "SROCC", "KROCC", "max error", "bias"):
+        table.add_column(name, justify="right")
+    for name, row in rows.items():
+        correlations = ("-" if value is None else f"{value:.5f}" for value in (row.plcc, row.srocc, row.krocc))
+        table.add_row(
+            name, str(row.n_samples), f"{row.rmse:.4f}", *correlations, f"{row.max_abs_error:.3f}", f"{row.bias:+.3f}"
+        )
+    Console(highlight=False, width=None if sys.stdout.isatty() else 110).print(table)
+
+
+def print_gates(gates: Sequence[Any]) -> None:
+    """Print the gates of a promotion, if any."""
+    table = Table()
+    for name in ("gate", "", "fact"):
+        table.add_column(name)
+    for gate in gates:
+        table.add_row(gate.name, "passed" if gate.passed else "REFUSED", gate.fact)
+    if gates:
+        Console(highlight=False, width=None if sys.stdout.isatty() else 160).print(table)
