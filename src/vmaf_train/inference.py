@@ -16,6 +16,7 @@ from vmaf_train.features import CANONICAL
 METADATA_PREFIX = "vmaf_train."
 ROWS_A_CALL = 65536
 CLIP_ROWS = 240
+ROUNDS = 5
 
 
 @dataclass(frozen=True)
@@ -108,15 +109,19 @@ class OnnxStudent:
         return score_N
 
     def measure_latency(self, calls: int = 2000) -> Latency:
-        """Time `calls` calls of one row, and a tenth as many of a 240-row clip, after a warm-up."""
+        """Time `calls` calls of one row, and a tenth as many of a 240-row clip, after a warm-up.
+
+        In rounds, the fastest of which counts: what a shared machine does meanwhile only ever adds.
+        """
         times = []
         for rows, repeats in ((1, calls), (CLIP_ROWS, calls // 10)):
             feed = {self._input: np.full((rows, len(self.features)), 0.5, dtype=np.float32)}
-            ticks = np.empty(repeats + 1, dtype=np.int64)
-            for _ in range(repeats // 10):
-                self._session.run(None, feed)
-            for call in range(repeats + 1):
-                ticks[call] = time.perf_counter_ns()
-                self._session.run(None, feed)
-            times += np.percentile(np.diff(ticks) / 1000, (50, 95)).tolist()
+            rounds = []
+            for _ in range(ROUNDS):
+                ticks = np.empty(repeats // ROUNDS + 1, dtype=np.int64)
+                for call in range(-(len(ticks) // 10), len(ticks)):
+                    ticks[call] = time.perf_counter_ns()
+                    self._session.run(None, feed)
+                rounds.append(np.percentile(np.diff(ticks) / 1000, (50, 95)).tolist())
+            times += min(rounds)
         return Latency(*times)

@@ -95,8 +95,8 @@ def train(
 ) -> Trained:
     """Fit a student on every source but the held-out one, judge it on that one, and log all of it.
 
-    Without epochs this is a smoke: no libvmaf, zero-filled features and scores, the initial weights exported. `trainer` is "plain"
-    or "lightning", which take the same steps; the second needs the extra of that name.
+    Without epochs this is a smoke: no libvmaf, zero-filled features and scores, the initial weights exported. The
+    trainers "plain" and "lightning" take the same steps; the second needs the extra of that name.
 
     Raises:
         InputError: the arch, the corpus, the val_source, the ffmpeg or the cache folder is not usable.
@@ -171,7 +171,7 @@ def sweep(
         run.log_files({"comparison.json": comparison.model_dump_json(indent=2).encode()})
         run.log_files({"comparison.md": comparison.to_markdown().encode()})
         run.log_files(figures.sweep_figures(comparison))
-        return Swept(comparison, run.where_to_look(f"tags.sweep = '{sweep_id}'"))
+        return Swept(comparison, run.where_to_look(run.share_view(sweep_id, "sweep", "loso/mean_rmse")))
 
 
 def evaluate_model(choice: CorpusChoice, model: str, val_source: str, reporter: Reporter) -> Evaluated:

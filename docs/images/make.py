@@ -1,0 +1,89 @@
+"""Take the pictures of the MLflow UI in this folder: a sweep's charts, and its runs side by side.
+
+Usage: MLFLOW_TRACKING_URI=sqlite:///… python docs/images/make.py SWEEP_RUN_ID
+Needs selenium, and a Chromium with its driver on the PATH. Starts `mlflow ui` on the loopback and ends it again.
+"""
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from urllib.error import URLError
+from urllib.parse import quote
+
+import mlflow
+from selenium import webdriver
+from selenium.webdriver.chrome.options import Options
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+HERE = Path(__file__).parent
+QUIET = ("headless", "no-sandbox", "disable-gpu", "no-first-run", "disable-background-networking", "disable-sync")
+# A headless browser has no mouse, and plots without one keep their toolbar in view.
+MOUSE = "blink-settings=primaryHoverType=2,availableHoverTypes=2,primaryPointerType=4,availablePointerTypes=4"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(address: str) -> None:
+    for _ in range(120):
+        try:
+            urllib.request.urlopen(address).close()
+            return
+        except URLError:
+            time.sleep(0.5)
+    raise SystemExit(f"mlflow ui does not answer at {address}")
+
+
+def browser(width: int, height: int) -> webdriver.Chrome:
+    options = Options()
+    for flag in (*QUIET, MOUSE, f"window-size={width},{height}"):
+        options.add_argument(f"--{flag}")
+    return webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+
+
+def shoot(driver: webdriver.Chrome, address: str, drawn: str, name: str) -> None:
+    driver.get(address)
+    # Plots are drawn some time after the page says that it has loaded.
+    WebDriverWait(driver, 60).until(lambda page: len(page.find_elements(By.CSS_SELECTOR, drawn)) > 0)
+    time.sleep(6)
+    for close in driver.find_elements(By.CSS_SELECTOR, '[data-assistant-ui="true"] [aria-label="Close"]'):
+        close.click()
+    time.sleep(2)
+    driver.save_screenshot(str(HERE / name))
+    print(name, driver.title)
+
+
+def main() -> None:
+    sweep = mlflow.get_run(sys.argv[1])
+    tag, experiment = sweep.data.tags["sweep"], sweep.info.experiment_id
+    runs = mlflow.search_runs([experiment], f"tags.sweep = '{tag}'", output_format="list")
+    archs = [run.info.run_id for run in runs if "loso/mean_rmse" in run.data.metrics]
+    port = free_port()
+    base = f"http://127.0.0.1:{port}"
+    store = mlflow.get_tracking_uri()
+    server = subprocess.Popen(["mlflow", "ui", "--backend-store-uri", store, "--port", str(port)])
+    try:
+        wait_for(base)
+        charts = f"{base}/#/experiments/{experiment}/runs?compareRunsMode=CHART&workflowType=machine_learning"
+        driver = browser(1700, 1500)
+        shoot(driver, f"{charts}&viewStateShareKey={tag}", ".js-plotly-plot", "sweep-charts.png")
+        chosen = f"runs={quote(json.dumps(archs))}&experiments={quote(json.dumps([experiment]))}"
+        shoot(driver, f"{base}/#/compare-runs?{chosen}", ".js-plotly-plot", "sweep-compare.png")
+        driver.quit()
+    finally:
+        server.terminate()
+        server.wait()
+
+
+if __name__ == "__main__":
+    main()
