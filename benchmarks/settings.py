@@ -1,30 +1,42 @@
-"""Leave-one-source-out RMSE on the demo corpus for several learning rates: how the default was chosen.
+"""Leave-one-source-out RMSE on the demo corpus for several settings: how the defaults were chosen.
 
 Usage: python benchmarks/settings.py [--seeds N]
 The demo's own hold-out is left out altogether: it is neither trained nor judged on here.
 """
 
 import argparse
-import statistics
+import time
+from dataclasses import replace
 
-from vmaf_train import demo
-from vmaf_train.cache import ClipCache, cache_root, identity_of
-from vmaf_train.corpus import YuvFormat, scan
-from vmaf_train.dataset import FrameTable, choose_hold_out, split
+import numpy as np
+import torch
+
+from vmaf_train.dataset import FrameTable, choose_hold_out
+from vmaf_train.frames import CorpusChoice, frame_scores, open_corpus
 from vmaf_train.libvmaf import find_ffmpeg
-from vmaf_train.training import Settings, fit
+from vmaf_train.reporting import Reporter
+from vmaf_train.training import Job, Settings, fit_many
 
-RATES = (0.01, 0.02, 0.04, 0.08)
+ARCHS = ("mlp_small", "mlp_medium")
+TRIED: tuple[dict[str, float], ...] = (
+    {},
+    {"batch_size": 32},
+    {"batch_size": 128},
+    {"lr": 0.1},
+    {"lr": 1.0},
+    {"epochs": 10},
+    {"epochs": 60},
+    {"teacher_points": 0},
+    {"teacher_points": 2048},
+    {"teacher_points": 32768},
+)
 
 
 def demo_table() -> FrameTable:
-    """Return the demo corpus's frames from the cache, without those of its hold-out."""
-    ffmpeg, cache = find_ffmpeg(), ClipCache(cache_root())
-    folder = demo.make_demo_corpus(cache_root() / "_demo", ffmpeg.path, jobs=2)
-    pairs = scan(folder, YuvFormat(demo.WIDTH, demo.HEIGHT)).pairs
-    scores = [cache.load(pair, identity_of(pair, ffmpeg.libvmaf_version)) for pair in pairs]
-    if None in scores:
-        raise SystemExit("the demo corpus is not in the cache yet; run: vmaf-train prewarm")
+    """Return the demo corpus's frames without those of its hold-out."""
+    ffmpeg, choice = find_ffmpeg(), CorpusChoice()
+    pairs = open_corpus(choice, ffmpeg, Reporter()).pairs
+    scores, _ = frame_scores(pairs, ffmpeg, choice.workers, Reporter())
     table = FrameTable.from_clips(zip(pairs, scores, strict=True))
     return table.only(set(table.sources) - {choose_hold_out(table.sources)})
 
@@ -34,16 +46,24 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     seeds = range(parser.parse_args().seeds)
     table = demo_table()
-    print(f"sources: {', '.join(table.sources)}")
-    print("| arch | lr | mean RMSE over folds and seeds | median |\n|---|---|---|---|")
-    for arch in ("mlp_small", "mlp_medium"):
-        for rate in RATES:
-            rmse = [
-                fit(arch, *split(table, source), Settings(lr=rate, seed=seed)).history[-1].val_rmse
-                for source in table.sources
-                for seed in seeds
-            ]
-            print(f"| {arch} | {rate} | {statistics.mean(rmse):.3f} | {statistics.median(rmse):.3f} |", flush=True)
+    print(f"sources: {', '.join(table.sources)}; defaults: {Settings()}\n")
+    print("| arch | changed | mean RMSE over folds and seeds | worst | median | seconds |\n|---|---|---|---|---|---|")
+    for arch in ARCHS:
+        for changed in TRIED:
+            settings = replace(Settings(), **changed)
+            jobs = [Job((source,), seed, settings.teacher_points) for source in table.sources for seed in seeds]
+            started, rmse = time.perf_counter(), []
+            for student, job in zip(fit_many(arch, table, jobs, settings), jobs, strict=True):
+                held = table.only(job.hold_out)
+                with torch.inference_mode():
+                    error_N = student(torch.from_numpy(held.x_NF)).numpy() - held.y_N
+                rmse.append(np.sqrt(np.mean(error_N**2)))
+            said = ", ".join(f"{key} {value:g}" for key, value in changed.items()) or "nothing"
+            print(
+                f"| {arch} | {said} | {np.mean(rmse):.4f} | {np.max(rmse):.4f} | {np.median(rmse):.4f} | "
+                f"{time.perf_counter() - started:.1f} |",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -1,97 +1,124 @@
-"""Time of the three-arch sweep's fits, all folds and seeds of an architecture at once, against one after the other.
+"""Time of a sweep's fits, all folds and seeds of an architecture at once, against one after the other.
 
 Usage: python benchmarks/sweep.py [--seeds N] [--archs linear,mlp_small,mlp_medium]
-The other way is the plain loop: a DataLoader over the same rows, torch's own Adam, the same batch size and number of
-steps, one fit after the other. Errors are printed beside the times: RMSE on the held-out sources of the demo corpus.
+Two other ways, each a plain loop over a DataLoader of the same rows, batch size and number of steps, one fit after the
+other: the same Gauss-Newton steps written with torch.func (per-row gradients, one linear solve), and torch's own Adam.
+Errors stand beside the times: mean RMSE on the held-out sources of the demo corpus.
 """
 
 import argparse
 import time
+from collections.abc import Callable, Iterator
+from itertools import cycle, islice, pairwise
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
 from torch.utils.data import DataLoader, TensorDataset
 
 from vmaf_train.dataset import FrameTable
 from vmaf_train.frames import CorpusChoice, frame_scores, open_corpus
 from vmaf_train.libvmaf import find_ffmpeg
-from vmaf_train.models import Student
 from vmaf_train.reporting import Reporter
+from vmaf_train.solvers import DAMPING, FULL_STEPS, LONGEST_STEP, MOMENTUM
 from vmaf_train.training import Job, Settings, fit_many, training_rows
 
-HIDDEN = {"linear": (), "mlp_small": (16, 8), "mlp_medium": (64, 32)}
+HIDDEN: dict[str, tuple[int, ...]] = {"linear": (), "mlp_small": (16, 8), "mlp_medium": (64, 32)}
+PlainFit = Callable[[nn.Module, Iterator[tuple[Tensor, Tensor]], int], None]
 
 
-def plain_fit(hidden: tuple[int, ...], x: torch.Tensor, t: torch.Tensor, settings: Settings, seed: int, steps: int):
+def network(hidden: tuple[int, ...], seed: int) -> nn.Sequential:
     torch.manual_seed(seed)
     layers: list[nn.Module] = []
-    for inputs, outputs in zip((x.shape[1], *hidden), (*hidden, 1), strict=True):
+    for inputs, outputs in pairwise((6, *hidden, 1)):
         layers += [nn.Linear(inputs, outputs), nn.Tanh()]
-    net = nn.Sequential(*layers[:-1])
-    adam = torch.optim.Adam(net.parameters(), lr=0.01)
-    loader, done = DataLoader(TensorDataset(x, t), settings.batch_size, shuffle=True), 0
-    while done < steps:
-        for rows, targets in loader:
-            adam.zero_grad()
-            nn.functional.mse_loss(net(rows).squeeze(-1), targets).backward()
-            adam.step()
-            done += 1
-            if done == steps:
-                break
-    return net
+    return nn.Sequential(*layers[:-1]).double()
+
+
+def adam(net: nn.Module, batches: Iterator[tuple[Tensor, Tensor]], steps: int) -> None:
+    optimiser = torch.optim.Adam(net.parameters(), lr=0.01)
+    for rows, targets in islice(batches, steps):
+        optimiser.zero_grad()
+        nn.functional.mse_loss(net(rows).squeeze(-1), targets).backward()
+        optimiser.step()
+
+
+def gauss_newton(net: nn.Module, batches: Iterator[tuple[Tensor, Tensor]], steps: int) -> None:
+    weights = {name: values.detach() for name, values in net.named_parameters()}
+    moved = torch.zeros(sum(values.numel() for values in weights.values()), dtype=torch.float64)
+    gradients = vmap(grad(lambda w, row: functional_call(net, w, (row,)).squeeze()), in_dims=(None, 0))
+    for step, (rows, targets) in enumerate(islice(batches, steps)):
+        damping = DAMPING[0] * (DAMPING[1] / DAMPING[0]) ** (step / steps) * len(rows)
+        jacobian = torch.cat([part.flatten(1) for part in gradients(weights, rows).values()], 1)
+        residual = functional_call(net, weights, (rows,)).squeeze(-1) - targets
+        kernel = jacobian @ jacobian.T + damping * torch.eye(len(rows), dtype=torch.float64)
+        kept = MOMENTUM * moved
+        moved = kept + jacobian.T @ torch.linalg.solve(kernel, residual - jacobian @ kept)
+        moved *= min(1.0, LONGEST_STEP / float(moved.norm()))
+        change = min(1.0, (1 - step / steps) / (1 - FULL_STEPS)) * moved
+        for values, part in zip(weights.values(), change.split([w.numel() for w in weights.values()]), strict=True):
+            values -= part.view_as(values)
 
 
 def rmse(scores: np.ndarray, truth: np.ndarray) -> float:
     return float(np.sqrt(np.mean((scores.clip(0, 100) - truth) ** 2)))
 
 
+def one_by_one(fit: PlainFit, arch: str, table: FrameTable, jobs: list[Job], settings: Settings) -> tuple[float, float]:
+    """Return seconds and mean RMSE of the plain loop."""
+    started, errors = time.perf_counter(), []
+    for job in jobs:
+        held = table.only(job.hold_out)
+        x_NF, y_N = training_rows(table, job)
+        mean, std = x_NF.mean(0), x_NF.std(0)
+        x, t = torch.from_numpy((x_NF - mean) / std), torch.from_numpy((y_N - y_N.mean()) / y_N.std())
+        loader = DataLoader(TensorDataset(x, t), settings.batch_size, shuffle=True)
+        net = network(HIDDEN[arch], job.seed)
+        steps = settings.epochs * -(-(len(table) - len(held)) // settings.batch_size)
+        fit(net, (batch for _ in cycle([0]) for batch in loader), steps)
+        with torch.inference_mode():
+            scored = net(torch.from_numpy((held.x_NF - mean) / std)).squeeze(-1).numpy()
+        errors.append(rmse(scored * y_N.std() + y_N.mean(), held.y_N))
+    return time.perf_counter() - started, float(np.mean(errors))
+
+
+def at_once(arch: str, table: FrameTable, jobs: list[Job], settings: Settings) -> tuple[float, float]:
+    """Return seconds and mean RMSE of the batched fit."""
+    started, errors = time.perf_counter(), []
+    for student, job in zip(fit_many(arch, table, jobs, settings), jobs, strict=True):
+        held = table.only(job.hold_out)
+        with torch.inference_mode():
+            errors.append(rmse(student(torch.from_numpy(held.x_NF)).numpy(), held.y_N))
+    return time.perf_counter() - started, float(np.mean(errors))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--archs", default="linear,mlp_small,mlp_medium")
+    parser.add_argument("--archs", default=",".join(HIDDEN))
     options = parser.parse_args()
     ffmpeg, choice, settings = find_ffmpeg(), CorpusChoice(), Settings()
     pairs = open_corpus(choice, ffmpeg, Reporter()).pairs
-    table = FrameTable.from_clips(zip(pairs, frame_scores(pairs, ffmpeg, choice.workers, Reporter())[0], strict=True))
+    scores, _ = frame_scores(pairs, ffmpeg, choice.workers, Reporter())
+    table = FrameTable.from_clips(zip(pairs, scores, strict=True))
     jobs = [Job((source,), seed, settings.teacher_points) for seed in range(options.seeds) for source in table.sources]
-    print(
-        f"{len(jobs)} fits an architecture\n\n| arch | at once, s | one by one, s | ratio | RMSE | RMSE, one by one |"
-    )
-    print("|---|---|---|---|---|---|")
-    totals = [0.0, 0.0]
+    print(f"{len(jobs)} fits an architecture: {len(table.sources)} folds, {options.seeds} seeds\n")
+    print("| arch | at once, s | RMSE | same steps one by one, s | RMSE | ratio | Adam one by one, s | RMSE | ratio |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    total = np.zeros(3)
     for arch in options.archs.split(","):
-        started = time.perf_counter()
-        students = fit_many(arch, table, jobs, settings)
-        at_once, started, errors = time.perf_counter() - started, time.perf_counter(), []
-        for job in jobs:
-            x_NF, y_N = training_rows(table, job)
-            mean, std = x_NF.mean(0), x_NF.std(0)
-            x, t = (
-                torch.from_numpy((x_NF - mean) / std).float(),
-                torch.from_numpy((y_N - y_N.mean()) / y_N.std()).float(),
-            )
-            kept = len(table) - len(table.only(job.hold_out))
-            steps = settings.epochs * -(-kept // settings.batch_size)
-            net = plain_fit(HIDDEN[arch], x, t, settings, job.seed, steps)
-            held = table.only(job.hold_out)
-            with torch.inference_mode():
-                scored = net(torch.from_numpy((held.x_NF - mean) / std).float()).squeeze(-1).numpy()
-            errors.append(rmse(scored * y_N.std() + y_N.mean(), held.y_N))
-        one_by_one = time.perf_counter() - started
-        ours = [judge(student, table.only(job.hold_out)) for student, job in zip(students, jobs, strict=True)]
+        runs = [at_once(arch, table, jobs, settings)]
+        runs += [one_by_one(fit, arch, table, jobs, settings) for fit in (gauss_newton, adam)]
+        (ours, error), (same, same_error), (plain, plain_error) = runs
         print(
-            f"| {arch} | {at_once:.1f} | {one_by_one:.1f} | {one_by_one / at_once:.1f} | {np.mean(ours):.4f} | "
-            f"{np.mean(errors):.4f} |",
+            f"| {arch} | {ours:.1f} | {error:.4f} | {same:.1f} | {same_error:.4f} | {same / ours:.1f} | "
+            f"{plain:.1f} | {plain_error:.4f} | {plain / ours:.1f} |",
             flush=True,
         )
-        totals = [totals[0] + at_once, totals[1] + one_by_one]
-    print(f"| all | {totals[0]:.1f} | {totals[1]:.1f} | {totals[1] / totals[0]:.1f} | | |")
-
-
-def judge(student: Student, held: FrameTable) -> float:
-    with torch.inference_mode():
-        return rmse(student(torch.from_numpy(held.x_NF)).numpy(), held.y_N)
+        total += (ours, same, plain)
+    ours, same, plain = total
+    print(f"| all | {ours:.1f} | | {same:.1f} | | {same / ours:.1f} | {plain:.1f} | | {plain / ours:.1f} |")
 
 
 if __name__ == "__main__":

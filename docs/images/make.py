@@ -56,7 +56,7 @@ def shoot(driver: webdriver.Chrome, address: str, drawn: str, name: str) -> None
     # Plots are drawn some time after the page says that it has loaded.
     WebDriverWait(driver, 60).until(lambda page: len(page.find_elements(By.CSS_SELECTOR, drawn)) > 0)
     time.sleep(6)
-    for close in driver.find_elements(By.CSS_SELECTOR, '[data-assistant-ui="true"] [aria-label="Close"]'):
+    for close in driver.find_elements(By.CSS_SELECTOR, 'button[aria-label="Close"]'):
         close.click()
     time.sleep(2)
     driver.save_screenshot(str(HERE / name))

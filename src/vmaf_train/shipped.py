@@ -138,7 +138,8 @@ def files_of(row: ShippedModel, promoted: Promoted) -> dict[str, bytes]:
         metrics=SidecarMetrics.model_validate({key: getattr(report, key) for key in SidecarMetrics.model_fields}),
         mlflow_run_id=promoted.run_id,
         git_commit=promoted.git_commit,
-        notes=f"{facts.get('arch')}, trained on {facts.get('train_frames')} frames of corpus {facts.get('corpus')}",
+        notes=f"{facts.get('arch')}, trained on {facts.get('train_frames')} frames of corpus {facts.get('corpus')} "
+        f"and {facts.get('teacher_points', 0)} feature vectors labelled by the teacher",
     )
     return {
         sidecar.onnx: promoted.student.content,
