@@ -19,7 +19,7 @@ from vmaf_train.solvers import Adam, GaussNewton, least_squares
 from vmaf_train.teacher import load_teacher
 
 # Shares of the loss, and of the rows of a batch: corpus, mixtures, cover of the box.
-LOSS_SHARES = (1.0, 1.0, 0.1)
+LOSS_SHARES = (1.0, 1.0, 0.3)
 BATCH_SHARES = (2, 1, 1)
 STEPS_A_DRAW = 64
 ROWS_A_PART = 16384
