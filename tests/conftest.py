@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from promotion import train
 
 from vmaf_train import libvmaf, pipeline
@@ -19,6 +20,8 @@ from vmaf_train.reporting import Reporter
 from vmaf_train.teacher import load_teacher
 from vmaf_train.training import Settings
 
+# Where other processes are busy too, torch's threads wait for one another for minutes; the weights are the same.
+torch.set_num_threads(1)
 FOREIGN_VARIABLES = (
     "VMAF_FFMPEG",
     "MLFLOW_RUN_ID",
@@ -180,8 +183,8 @@ def runs(demo_cache, store_template, tmp_path_factory):
         patch.setenv("VMAF_TINY_AI_CACHE", str(demo_cache))
         patch.setenv("MLFLOW_TRACKING_URI", address)
         ids = {"small": train("mlp_small"), "short": train("mlp_small", epochs=4), "linear": train("linear")}
-        ids["medium"] = train("mlp_medium")
-        done = pipeline.train(CorpusChoice(), "mlp_small", "Colony", Settings(), Reporter())
+        ids["medium"] = train("mlp_medium", epochs=4)
+        done = pipeline.train(CorpusChoice(), "mlp_small", "Colony", Settings(epochs=4), Reporter())
         ids["other hold-out"] = done.where[0].split()[1]
         smoke = pipeline.train(CorpusChoice(assume_dims="16x16"), "mlp_small", "auto", Settings(epochs=0), Reporter())
         ids["smoke"] = smoke.where[0].split()[1]

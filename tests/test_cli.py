@@ -106,8 +106,8 @@ def test_a_bad_corpus_is_one_line_exit_2_and_nothing_written(command, spoil, mes
 
 BAD_VALUES = [
     (["--seed", str(2**64)], r"Invalid value for '--seed'"),
-    (["--lr", "0"], r"Invalid value for '--lr'"),
-    (["--arch", "mlp_huge"], r"unknown arch 'mlp_huge'; choose one of: linear, mlp_small, mlp_medium"),
+    (["--lr", "-1"], r"Invalid value for '--lr'"),
+    (["--arch", "mlp_huge"], r"unknown arch 'mlp_huge'; choose one of: linear, quadratic, .*, mlp_small, mlp_medium, "),
     (["--val-source", "Gamma"], r"val_source Gamma is not in the corpus; choose one of: Alpha, Beta"),
 ]
 
@@ -117,6 +117,50 @@ def test_a_bad_value_names_the_choices_and_writes_nothing(options, message, corp
     result = call("train", "--corpus", corpus, *DIMS, *options)
     assert (result.exit_code, bool(re.search(message, result.output))) == (2, True), result.output
     assert files_below(cache.cache_root(), cold_store) == []
+
+
+def test_a_trainer_that_is_none_is_bad_input_with_the_known_ones(corpus, cold_store):
+    result = call("train", "--corpus", corpus, *DIMS, "--trainer", "foo")
+    assert result.exit_code == 2
+    assert "error: unknown trainer 'foo'; choose one of: plain, lightning\n" in result.output
+    assert files_below(cache.cache_root(), cold_store) == []
+
+
+def test_the_trainer_lightning_refuses_an_arch_that_is_solved_for(corpus, store):
+    result = call("train", "--corpus", corpus, *DIMS, "--arch", "linear", "--trainer", "lightning")
+    assert result.exit_code == 2
+    assert re.search(r"^error: .*lightning.* linear .*trainer=plain$", result.output, flags=re.M), result.output
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("missing", ["vmaf_train.lightning_loop", "lightning"])
+def test_the_trainer_lightning_without_its_extra_says_what_to_install(missing, corpus, cold_store, monkeypatch):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "lightning"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules, "vmaf_train.lightning_loop", raising=False)
+    monkeypatch.setitem(sys.modules, missing, None)
+    result = call("train", "--corpus", corpus, *DIMS, "--trainer", "lightning")
+    assert result.exit_code == 2
+    assert "trainer lightning needs an extra; run: pip install 'vmaf-train[lightning]'" in result.output
+    assert files_below(cache.cache_root(), cold_store) == []
+
+
+@pytest.mark.parametrize("points", [0, 128])
+def test_a_training_shows_itself_without_the_teachers_points_where_it_had_some(points, corpus, store):
+    import mlflow
+
+    result = call("train", "--corpus", corpus, *DIMS, "--epochs", 1, "--teacher-points", points)
+    assert result.exit_code == 0, result.output
+    assert ("without teacher's points" in result.output) == bool(points)
+    assert re.search(r"box of possible features: RMSE .* \(200000 random vectors", result.output)
+    (run,) = mlflow.search_runs(search_all_experiments=True, output_format="list")
+    report = json.loads(mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/eval_report.json"))
+    logged = run.data.metrics
+    assert logged["box/max_abs_error"] == pytest.approx(report["box"]["max_abs_error"])
+    assert logged["box/rmse"] == pytest.approx(report["box"]["rmse"])
+    assert bool(report["without_teacher_points"]) == ("val_without_points/rmse" in logged) == bool(points)
+    if points:
+        assert logged["val_without_points/rmse"] == pytest.approx(report["without_teacher_points"]["rmse"])
 
 
 def test_a_corpus_of_one_source_cannot_be_trained_on(tmp_path, cold_store):
@@ -247,6 +291,6 @@ def test_an_interrupt_marks_the_run_killed_and_keeps_a_whole_cache(tmp_path, sto
 
 def test_help_describes_every_command():
     assert call("--help").exit_code == 0
-    for command in ("prewarm", "train", "evaluate", "main"):
+    for command in ("prewarm", "train", "sweep", "evaluate", "main", "register", "sync"):
         assert command in call("--help").output
         assert call(command, "--help").exit_code == 0

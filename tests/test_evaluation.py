@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from vmaf_train.dataset import FrameTable, split
-from vmaf_train.evaluation import EvalReport, Metrics, bootstrap_over_clips, compare, evaluate
+from vmaf_train.evaluation import EvalReport, Metrics, bootstrap_over_clips, compare, evaluate, score_table
 from vmaf_train.export import to_onnx
-from vmaf_train.features import CANONICAL
+from vmaf_train.features import CANONICAL, HIGHEST
 from vmaf_train.inference import OnnxStudent
 from vmaf_train.teacher import load_teacher
 from vmaf_train.training import Settings, fit
@@ -285,6 +285,61 @@ def test_the_report_tells_the_latency(judged):
     assert 0 < latency.row_p50_us <= latency.row_p95_us
     assert 0 < latency.clip_p50_us <= latency.clip_p95_us
     assert latency.clip_rows == 240
+
+
+def test_errors_over_the_feature_box_are_those_of_its_random_vectors_by_hand(judged, student):
+    highest = [HIGHEST[name] for name in student.features]
+    x_NF = np.random.default_rng(0).uniform(size=(200_000, 6)) * highest
+    error_N = student.score(x_NF) - load_teacher().score(x_NF, student.features)
+    box = judged[0].box
+    assert box.n_samples == 200_000
+    assert (box.rmse, box.max_abs_error) == pytest.approx((np.sqrt(np.mean(error_N**2)), np.abs(error_N).max()))
+
+
+def test_a_student_of_fewer_features_than_the_teachers_has_no_errors_over_the_box(table):
+    names = table.features[:5]
+    narrow = dataclasses.replace(table, features=names, x_NF=table.x_NF[:, :5])
+    fitted = fit("linear", *split(narrow, "Gamma"), Settings(teacher_points=0)).student
+    student = OnnxStudent(to_onnx(fitted, names, {}), "it")
+    report, _ = evaluate(student, table, name="it", corpus="c", libvmaf_version=None)
+    assert (report.model.features, report.box) == (names, None)
+
+
+@pytest.fixture(scope="module")
+def of_windows(table):
+    train, val = split(table, "Gamma")
+    quick = Settings(epochs=1, teacher_points=0)
+    return OnnxStudent(to_onnx(fit("cnn1d", train, val, quick).student, table.features, {}), "it")
+
+
+def test_a_student_that_reads_windows_is_scored_clip_by_clip(of_windows, table):
+    report, score_N = evaluate(of_windows, table, name="it", corpus="c", libvmaf_version=None)
+    clips = [table.x_NF[40 * clip : 40 * clip + 40] for clip in range(9)]
+    np.testing.assert_array_equal(score_N, np.concatenate([of_windows.score(x_NF) for x_NF in clips]))
+    # At the borders, and only there, that is not what the whole table as one clip would give.
+    across = np.flatnonzero(np.abs(of_windows.score(table.x_NF) - score_N) > 1e-3)
+    assert set(across) <= {row for border in range(40, 360, 40) for row in range(border - 2, border + 2)}
+    assert len(across) > 8
+    assert report.rmse == pytest.approx(by_hand(score_N, table.y_N)["rmse"])
+
+
+def test_a_clip_of_one_frame_is_scored_by_a_student_that_reads_windows(of_windows, table):
+    rows = [0, *range(40, 80)]
+    short = FrameTable(
+        table.features, table.x_NF[rows], table.y_N[rows], np.repeat([0, 1], [1, 40]), table.clips[:2], ("A", "A")
+    )
+    score_N = score_table(of_windows, short)
+    np.testing.assert_array_equal(score_N[1:], of_windows.score(table.x_NF[40:80]))
+    np.testing.assert_array_equal(score_N[:1], of_windows.score(table.x_NF[:1]))
+
+
+def test_the_same_student_without_the_teachers_points_stands_beside_it(student, of_windows, table):
+    keywords = {"name": "it", "corpus": "c", "libvmaf_version": None}
+    report, score_N = evaluate(student, table, **keywords, without_points=of_windows)
+    assert report.without_teacher_points == compare(score_table(of_windows, table), table.y_N)
+    assert report.rmse == pytest.approx(by_hand(score_N, table.y_N)["rmse"])
+    assert EvalReport.model_validate_json(report.model_dump_json()) == report
+    assert evaluate(student, table, **keywords)[0].without_teacher_points is None
 
 
 def test_a_hold_out_is_told(student, table):

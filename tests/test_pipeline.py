@@ -96,6 +96,9 @@ def test_params_metrics_and_tags_say_what_was_done(trained):
     assert wanted.items() <= run.data.params.items()
     assert run.data.metrics["val/rmse"] == pytest.approx(done.report.rmse)
     assert run.data.metrics["model/parameters"] == 257
+    assert done.report.box.max_abs_error == pytest.approx(run.data.metrics["box/max_abs_error"])
+    assert done.report.without_teacher_points.rmse == pytest.approx(run.data.metrics["val_without_points/rmse"])
+    assert run.data.params["teacher_points"] == "8192"
     assert run.data.tags["onnx_sha256"] == done.report.model.onnx_sha256 == done.student.sha256
     assert run.data.tags["libvmaf_version"] == done.report.libvmaf_version
     assert len(run.data.tags["dataset_digest"]) == 64

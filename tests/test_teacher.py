@@ -120,6 +120,7 @@ def test_a_model_of_another_kind_is_an_input_error_with_the_next_step(tmp_path, 
 
 
 def test_a_missing_package_is_an_input_error_with_the_next_step(monkeypatch):
+    load_teacher.cache_clear()
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(InputError, match="run: pip install ffmpeg-quality-metrics"):
         load_teacher()

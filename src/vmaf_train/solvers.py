@@ -5,6 +5,7 @@ of them does not depend on the others, to the last bit.
 """
 
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 
 import numpy as np
 import torch
@@ -121,7 +122,7 @@ class Adam:
     """Adam (Kingma and Ba, 2015) under a one-cycle rate for any net, all jobs at once along the first axis."""
 
     def __init__(self, students: Sequence[Student], lr: float, steps: int) -> None:
-        self.net = students[0].net
+        self.net = deepcopy(students[0].net).train()
         states = [dict(student.net.named_parameters()) for student in students]
         self.weights = {name: torch.stack([state[name].detach() for state in states]) for name in states[0]}
         for weights in self.weights.values():

@@ -23,6 +23,7 @@ LOSS_SHARES = (1.0, 1.0, 0.3)
 BATCH_SHARES = (2, 1, 1)
 STEPS_A_DRAW = 64
 ROWS_A_PART = 16384
+NORM_ROWS = 4096
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def fit_many(
     """
     course = Course(arch, table, jobs, settings)
     (loop or plain_loop)(course, on_epoch)
-    return [student.eval() for student in course.students]
+    return course.students
 
 
 class Course:
@@ -159,7 +160,7 @@ class Course:
 
     def __init__(self, arch: str, table: FrameTable, jobs: Sequence[Job], settings: Settings) -> None:
         self.settings = settings
-        self.students = [build(arch, table.features, job.seed) for job in jobs]
+        self.students = [build(arch, table.features, job.seed).eval() for job in jobs]
         architecture = self.students[0].architecture
         # A last row of NaN stands for every frame beyond a clip's ends.
         x = np.concatenate([table.x_NF, np.full((1, len(table.features)), np.nan)])
@@ -207,7 +208,7 @@ class Course:
         for student, pools in zip(self.students, self._pools, strict=True):
             if isinstance(student.net, Mlp) and len(student.net.norms):
                 # In a batch's proportions, or the statistics would not be those it was trained with.
-                quotas = zip(pools, _quotas(len(pools), ROWS_A_PART), strict=True)
+                quotas = zip(pools, _quotas(len(pools), NORM_ROWS), strict=True)
                 rows = torch.cat([pool.take(student, torch.arange(k) % len(pool.y))[0] for pool, k in quotas])
                 with torch.no_grad():
                     student.net.settle(rows)
