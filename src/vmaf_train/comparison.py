@@ -126,9 +126,9 @@ def compare_archs(
         teacher_points: how many a fit had.
     """
     names = list(results)
-    squares_AN = np.stack([((one.score_SN - table.y_N) ** 2).mean(0) for one in results.values()])
-    rmse_AR = _resampled_rmse(squares_AN, table.clip_N)
-    rmse_A = np.sqrt(squares_AN.mean(1))
+    squares = [(one.score_SN - table.y_N) ** 2 for one in results.values()]
+    rmse_AR = np.stack([_resampled_rmse(squares_SN, table.clip_N) for squares_SN in squares])
+    rmse_A = [float(np.sqrt(squares_SN.mean(1)).mean()) for squares_SN in squares]
     rows = [_row(name, results[name], table, _interval(rmse_R)) for name, rmse_R in zip(names, rmse_AR, strict=True)]
     differences = [
         Difference(arch=a, against=b, rmse=rmse_A[i] - rmse_A[j], interval=_interval(rmse_AR[i] - rmse_AR[j]))
@@ -219,12 +219,13 @@ def _interval(resampled: np.ndarray) -> Interval:
     return Interval(low=low, high=high)
 
 
-def _resampled_rmse(squares_AN: np.ndarray, clip_N: np.ndarray) -> np.ndarray:
-    """Return RMSE of shape (archs, resamples), the same clips drawn for every arch."""
-    sums_AC = np.stack([np.bincount(clip_N, weights=squares_N) for squares_N in squares_AN])
+def _resampled_rmse(squares_SN: np.ndarray, clip_N: np.ndarray) -> np.ndarray:
+    """Return RMSE of shape (resamples,), averaged over the seeds; every call draws the same clips."""
     frames_C = np.bincount(clip_N)
+    sums_SC = np.add.reduceat(squares_SN, np.concatenate([[0], np.cumsum(frames_C)[:-1]]), axis=1)
     # How often each clip is drawn in each resample.
     times_RC = np.random.default_rng(0).multinomial(
         len(frames_C), np.full(len(frames_C), 1 / len(frames_C)), size=RESAMPLES
     )
-    return np.sqrt(sums_AC @ times_RC.T / (times_RC @ frames_C))
+    resampled: np.ndarray = np.sqrt(sums_SC @ times_RC.T / (times_RC @ frames_C)).mean(0)
+    return resampled
