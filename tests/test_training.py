@@ -259,7 +259,9 @@ def test_every_epoch_is_told_with_the_held_out_error(arch, rows):
     done = fit(arch, *rows, SHORT, told.append)
     assert [epoch.number for epoch in told] == [1, 2, 3]
     assert done.history == tuple(told)
-    error_N = scores(done.student, rows[1].x_NF) - rows[1].y_N
+    # Clip by clip, since cnn1d reads windows.
+    clips = [rows[1].x_NF[rows[1].rows_of(clip)] for clip in range(len(rows[1].clips))]
+    error_N = np.concatenate([scores(done.student, x_TF) for x_TF in clips]) - rows[1].y_N
     assert told[-1].val_rmse == pytest.approx(np.sqrt(np.mean(error_N**2)), rel=1e-6)
     assert len({epoch.val_rmse for epoch in told}) == 3
 
@@ -279,9 +281,12 @@ def test_the_teacher_itself_is_not_trained(rows):
 
 
 @pytest.mark.parametrize("arch", ["mlp_small", "mlp_bn"])
-def test_a_loss_that_is_no_number_ends_the_fit_with_the_epoch_and_the_next_step(arch, rows):
+@pytest.mark.parametrize("column", ["x_NF", "y_N"])
+def test_a_loss_that_is_no_number_ends_the_fit_with_the_epoch_and_the_next_step(arch, column, rows):
     train, val = rows
-    broken = dataclasses.replace(train, y_N=np.where(np.arange(len(train)) == 7, np.nan, train.y_N))
+    values = getattr(train, column).copy()
+    values[7] = np.nan
+    broken = dataclasses.replace(train, **{column: values})
     with pytest.raises(InputError, match=r"training diverged in epoch 1; pass a lower lr than 0\.5"):
         fit(arch, broken, val, dataclasses.replace(PLAIN, lr=0.5))
 

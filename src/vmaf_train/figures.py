@@ -79,7 +79,7 @@ def sweep_figures(comparison: Comparison) -> dict[str, Figure]:
     cost.suptitle(title)
     for axes, label, values in zip(
         cost.subplots(1, 2, sharey=True),
-        ("parameters", "one row, one thread: p50, µs"),
+        ("fitted parameters", "one row, one thread: p50, µs"),
         ([float(max(row.parameters, 1)) for row in rows], [row.latency.row_p50_us for row in rows]),
         strict=True,
     ):
@@ -101,11 +101,14 @@ def sweep_figures(comparison: Comparison) -> dict[str, Figure]:
     cost.axes[0].set_ylabel("out-of-fold RMSE, score points")
 
     heat, axes = _new(title, "", "")
-    shown = axes.imshow(np.log10(np.maximum(rmse_AF, 1e-6)), aspect="auto", cmap="viridis")
+    logged_AF = np.log10(np.maximum(rmse_AF, 1e-6))
+    shown = axes.imshow(logged_AF, aspect="auto", cmap="viridis")
     axes.set_xticks(range(len(comparison.folds)), comparison.folds, rotation=60, fontsize=8)
     axes.set_yticks(range(len(archs)), archs)
+    light = logged_AF.min() + 0.7 * np.ptp(logged_AF)
     for (row, column), rmse in np.ndenumerate(rmse_AF):
-        axes.text(column, row, f"{rmse:.2g}", ha="center", va="center", fontsize=7, color="white")
+        ink = "black" if logged_AF[row, column] > light else "white"
+        axes.text(column, row, f"{rmse:.2g}", ha="center", va="center", fontsize=7, color=ink)
     heat.colorbar(shown, label="log10 of RMSE")
     return {"rmse_by_arch.png": boxes, "rmse_by_cost.png": cost, "rmse_by_source.png": heat}
 

@@ -88,8 +88,10 @@ class _Pool:
 
     def take(self, student: Student, picks: Tensor | slice) -> tuple[Tensor, Tensor]:
         """Return standardised features and targets of these examples."""
-        # Rows beyond a clip's ends are NaN: they stand for the mean.
-        z = ((self.x[self.rows[picks]] - student.x_mean_F) / student.x_std_F).nan_to_num()
+        z = (self.x[self.rows[picks]] - student.x_mean_F) / student.x_std_F
+        if self.rows.ndim > 1:
+            # Frames beyond a clip's ends are NaN: they stand for the mean.
+            z = z.nan_to_num()
         return z, (self.y[picks] - student.y_mean) / student.y_std
 
 
@@ -109,12 +111,12 @@ def fit(
         InputError: the loss is no longer a number.
     """
     jobs = [Job((), settings.seed, points) for points in sorted({settings.teacher_points, 0}, reverse=True)]
-    val_x_NF = torch.from_numpy(val.x_NF)
+    clips = [torch.from_numpy(val.x_NF[val.rows_of(clip)]) for clip in range(len(val.clips))]
     history = []
 
     def note(number: int, losses: Tensor, students: Sequence[Student]) -> None:
         with torch.inference_mode():
-            residual_N = students[0](val_x_NF).numpy() - val.y_N
+            residual_N = torch.cat([students[0](x_TF) for x_TF in clips]).numpy() - val.y_N
         history.append(Epoch(number, float(losses[0]), float(np.sqrt(np.mean(residual_N**2)))))
         on_epoch(history[-1])
 
