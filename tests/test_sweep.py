@@ -232,13 +232,15 @@ def test_all_archs_are_swept_unless_some_are_named(choice, monkeypatch):
     assert comparison.recommendation.startswith("linear: ")
 
 
-def test_a_run_handed_over_becomes_the_summary_and_the_arch_runs_stand_beside_it(choice, monkeypatch):
+@pytest.mark.parametrize("named", [True, False], ids=["experiment named", "run alone"])
+def test_a_run_handed_over_becomes_the_summary_and_the_arch_runs_stand_beside_it(named, choice, monkeypatch):
     client = mlflow.MlflowClient()
     experiment = client.create_experiment("theirs")
     handed = client.create_run(experiment, run_name="carefree-stoat-42").info.run_id
     client.log_param(handed, "seeds", "'1'")
     monkeypatch.setenv("MLFLOW_RUN_ID", handed)
-    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", experiment)
+    if named:  # as `mlflow run` does
+        monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", experiment)
     pipeline.sweep(choice, ("linear", "quadratic"), (), 1, Settings(epochs=1, teacher_points=0), Reporter())
     runs = runs_by_name()
     assert {name: run.info.status for name, run in runs.items()} == dict.fromkeys(

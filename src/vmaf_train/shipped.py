@@ -138,8 +138,8 @@ def files_of(row: ShippedModel, promoted: Promoted) -> dict[str, bytes]:
         metrics=SidecarMetrics.model_validate({key: getattr(report, key) for key in SidecarMetrics.model_fields}),
         mlflow_run_id=promoted.run_id,
         git_commit=promoted.git_commit,
-        notes=f"{facts.get('arch')}, trained on {facts.get('train_frames')} frames of corpus {facts.get('corpus')} "
-        f"and {facts.get('teacher_points', 0)} feature vectors labelled by the teacher",
+        notes=f"{facts.get('arch')}, trained on {facts.get('train_frames')} frames of corpus {facts.get('corpus')}"
+        + (f" and {points} feature vectors labelled by the teacher" if (points := facts.get("teacher_points")) else ""),
     )
     return {
         sidecar.onnx: promoted.student.content,
@@ -177,4 +177,8 @@ def card_of(row: ShippedModel, sidecar: Sidecar, report: EvalReport, student: On
 
 
 def _json(content: BaseModel) -> bytes:
-    return (content.model_dump_json(indent=2, exclude_none=isinstance(content, Index)) + "\n").encode()
+    # A report written before a field existed stays as it was written.
+    unset = isinstance(content, EvalReport)
+    return (
+        content.model_dump_json(indent=2, exclude_none=isinstance(content, Index), exclude_unset=unset) + "\n"
+    ).encode()
