@@ -16,6 +16,7 @@ from promotion import DIRTY, call, register, tree_files, versions
 
 from vmaf_train import registry, shipped
 from vmaf_train.errors import VmafTrainError
+from vmaf_train.evaluation import EvalReport
 from vmaf_train.shipped import SHIPPED, Index, Sidecar
 from vmaf_train.sync import Tree
 
@@ -44,6 +45,16 @@ SIDECAR_KEYS = [
     "license",
     "notes",
 ]
+
+
+def test_a_report_from_before_a_field_existed_is_written_back_as_it_was(ids):
+    register(ids["small"])
+    (path,) = Path("model/tiny/training_runs").rglob("eval_report.json")
+    older = EvalReport.model_validate_json(path.read_text()).model_dump_json(indent=2, exclude={"box"}) + "\n"
+    path.write_text(older)
+    # A place without an alias keeps what it holds, unless that is damaged.
+    assert Tree(Path()).sync({}) == ["wrote docs/ai/models/vmaf_tiny_v1.md"]
+    assert path.read_text() == older
 
 
 def test_sidecar_and_index_follow_the_contract_key_by_key(ids):

@@ -336,11 +336,3 @@ def test_lightning_logs_to_the_run_it_is_given(rows, store):
         done = fit("mlp_small", *rows, SHORT, loop=lightning_loop(run.info.run_id, store))
     logged = mlflow.get_run(run.info.run_id).data.metrics
     assert logged["lightning/train_loss"] == pytest.approx(done.history[-1].train_loss, rel=1e-5)
-
-
-def test_lightning_refuses_what_takes_no_steps(rows):
-    from vmaf_train.lightning_loop import lightning_loop
-
-    for arch in ("linear", "teacher_svr"):
-        with pytest.raises(InputError, match=f"trainer lightning runs steps, and {arch} takes none; use trainer=plain"):
-            fit(arch, *rows, SHORT, loop=lightning_loop())

@@ -159,7 +159,7 @@ def recommend(rows: Sequence[ArchRow], differences: Sequence[Difference]) -> str
         return "nothing was fitted, so there is nothing to recommend"
     best = min(trained.values(), key=lambda row: row.frames.rmse)
     level = {d.arch for d in differences if d.against == best.arch and d.arch in trained and d.verdict != "worse"}
-    chosen = min((trained[name] for name in {best.arch, *level}), key=lambda row: row.latency.row_p50_us)
+    chosen = min((trained[name] for name in {best.arch, *level}), key=lambda row: (row.latency.row_p50_us, row.arch))
     fact = (
         f"{chosen.arch}: out-of-fold RMSE {chosen.frames.rmse:.4f} "
         f"({LEVEL:.0%} {chosen.rmse_interval.low:.4f} to {chosen.rmse_interval.high:.4f}), "
@@ -167,7 +167,11 @@ def recommend(rows: Sequence[ArchRow], differences: Sequence[Difference]) -> str
     )
     if chosen is not best:
         return f"{fact}; {best.arch} has {best.frames.rmse:.4f}, a difference that the clips do not settle"
-    return f"{fact}; " + (f"{', '.join(sorted(level))}: no worse, but slower" if level else "all others are worse")
+    if len(trained) == 1:
+        return fact
+    return f"{fact}; " + (
+        f"{', '.join(sorted(level))}: no worse, but slower" if level else "all other students are worse"
+    )
 
 
 def _row(name: str, result: CrossValidated, table: FrameTable, interval: Interval) -> ArchRow:

@@ -13,7 +13,6 @@ from lightning.pytorch.loggers import MLFlowLogger
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from vmaf_train.errors import InputError
 from vmaf_train.training import Course, Loop, OnEpoch
 
 
@@ -69,15 +68,9 @@ def lightning_loop(run_id: str = "", tracking_uri: str = "") -> Loop:
     Args:
         run_id: the MLflow run that its logger writes to; empty logs nothing.
         tracking_uri: of that run's store.
-
-    Raises:
-        InputError: from the loop, for an architecture that is solved for instead of descended.
     """
 
     def loop(course: Course, on_epoch: OnEpoch | None) -> None:
-        architecture = course.students[0].architecture
-        if architecture.solver not in ("gauss_newton", "adam"):
-            raise InputError(f"trainer lightning runs steps, and {architecture.name} takes none; use trainer=plain")
         if not course.epochs:
             return
         for name in ("lightning.pytorch", "lightning.fabric"):

@@ -24,6 +24,7 @@ from vmaf_train.libvmaf import find_ffmpeg
 from vmaf_train.reporting import Reporter
 
 if TYPE_CHECKING:
+    from vmaf_train.models import Architecture
     from vmaf_train.training import Epoch, Loop, Settings
 
 ALL = "all"
@@ -137,15 +138,24 @@ def sweep(
             models.find_architecture(arch)
         ffmpeg = find_ffmpeg()
         found = open_corpus(choice, ffmpeg, reporter)
-        present = [pair.source for pair in found.pairs]
-        chosen = [choose_hold_out(present, fold) for fold in dict.fromkeys(folds or (AUTO,))]
+        present = sorted({pair.source for pair in found.pairs})
+        chosen = tuple(dict.fromkeys(folds)) or tuple(present)
+        if unknown := [fold for fold in chosen if fold not in present]:
+            raise InputError(
+                f"folds {', '.join(unknown)} not in the corpus; choose some of: {', '.join(present)}, or {ALL}"
+            )
+        choose_hold_out(present)
+        if sum(pair.source in chosen for pair in found.pairs) < 2:
+            raise InputError(
+                f"{', '.join(chosen)} has one pair, which settles no difference; choose folds with two or more"
+            )
         run.start("sweep")
-        settled = {"folds": ",".join(chosen) if folds else ALL, "seeds": seeds, "corpus": choice.corpus}
+        settled = {"folds": ",".join(folds) or ALL, "seeds": seeds, "corpus": choice.corpus}
         settled |= {"assume_dims": choice.assume_dims, "max_pairs": choice.max_pairs, **asdict(settings)}
         run.log_settings({"archs": ",".join(names), **settled})
         scores, _ = frame_scores(found.pairs, ffmpeg, choice.workers, reporter)
         table = FrameTable.from_clips(zip(found.pairs, scores, strict=True))
-        judged = table.only(chosen) if folds else table
+        judged = table.only(chosen)
 
         sweep_id = run.run_id[:8]
         tags = {"sweep": sweep_id, "dataset_digest": table.digest, "libvmaf_version": ffmpeg.libvmaf_version}
@@ -267,8 +277,7 @@ def _train(
 ) -> Trained:
     from vmaf_train import contract, export, models, training
 
-    models.find_architecture(arch)
-    lightning_loop = _find_lightning(trainer)
+    lightning_loop = _find_lightning(trainer, models.find_architecture(arch))
     smoke = not settings.epochs
     ffmpeg = None if smoke else find_ffmpeg()
     found = open_corpus(choice, ffmpeg, reporter)
@@ -329,12 +338,14 @@ def _train(
     return Trained(report, run.where_to_look(), student)
 
 
-def _find_lightning(trainer: str) -> "Callable[[str, str], Loop] | None":
+def _find_lightning(trainer: str, architecture: "Architecture") -> "Callable[[str, str], Loop] | None":
     """Return what makes Lightning's loop, or None for the plain one."""
     if trainer not in (PLAIN, LIGHTNING):
         raise InputError(f"unknown trainer {trainer!r}; choose one of: {PLAIN}, {LIGHTNING}")
     if trainer == PLAIN:
         return None
+    if architecture.solver not in ("gauss_newton", "adam"):
+        raise InputError(f"trainer lightning runs steps, and {architecture.name} takes none; use trainer=plain")
     try:
         from vmaf_train.lightning_loop import lightning_loop
     except ModuleNotFoundError as error:

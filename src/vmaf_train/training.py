@@ -4,6 +4,7 @@ Seeds first, standardisation from the training rows only; what moves the weights
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -145,9 +146,27 @@ def fit_many(
     Raises:
         InputError: a loss is no longer a number.
     """
-    course = Course(arch, table, jobs, settings)
-    (loop or plain_loop)(course, on_epoch)
-    return course.students
+    cores = torch.get_num_threads()
+    # Whoever follows the fit wants all of it at once; otherwise each core takes a share of the jobs.
+    shares = 1 if on_epoch or loop else min(cores, len(jobs))
+    # torch's own threads wait for one another by spinning, which a busy machine makes very long.
+    torch.set_num_threads(1)
+    try:
+        # One after the other: drawing weights sets torch's one seed.
+        courses = [Course(arch, table, jobs[share::shares], settings) for share in range(shares)]
+        if shares == 1:
+            (loop or plain_loop)(courses[0], on_epoch)
+        else:
+            with ThreadPoolExecutor(shares) as pool:
+                try:
+                    list(pool.map(lambda course: plain_loop(course, None), courses))
+                except BaseException:
+                    for course in courses:
+                        course.cancelled = True
+                    raise
+    finally:
+        torch.set_num_threads(cores)
+    return [courses[place % shares].students[place // shares] for place in range(len(jobs))]
 
 
 class Course:
@@ -158,10 +177,11 @@ class Course:
         epochs: how many there are; least squares takes one, and what cannot be trained none.
         steps: batches an epoch.
         settings: of the fit.
+        cancelled: set it to have the plain loop end after the epoch that runs.
     """
 
     def __init__(self, arch: str, table: FrameTable, jobs: Sequence[Job], settings: Settings) -> None:
-        self.settings = settings
+        self.settings, self.cancelled = settings, False
         self.students = [build(arch, table.features, job.seed).eval() for job in jobs]
         architecture = self.students[0].architecture
         # A last row of NaN stands for every frame beyond a clip's ends.
@@ -204,9 +224,10 @@ class Course:
         if self._solver is None:
             return torch.tensor([_solve(*one) for one in zip(self.students, self._pools, strict=True)])
         mean = torch.stack(list(losses)).mean(0)
-        if not torch.isfinite(mean).all():
-            raise InputError(f"training diverged in epoch {number}; pass a lower lr than {self._solver.lr:g}")
         self._solver.write_back(self.students)
+        weights = [weights.detach() for student in self.students for weights in student.parameters()]
+        if not all(torch.isfinite(values).all() for values in (mean, *weights)):
+            raise InputError(f"training diverged in epoch {number}; pass a lower lr than {self._solver.lr:g}")
         for student, pools in zip(self.students, self._pools, strict=True):
             if isinstance(student.net, Mlp) and len(student.net.norms):
                 # In a batch's proportions, or the statistics would not be those it was trained with.
@@ -220,6 +241,8 @@ class Course:
 def plain_loop(course: Course, on_epoch: OnEpoch | None) -> None:
     """Run a course to its end."""
     for number in range(1, course.epochs + 1):
+        if course.cancelled:
+            return
         mean = course.settle(number, [course.step(z, t) for z, t in course.batches()])
         if on_epoch:
             on_epoch(number, mean, course.students)
