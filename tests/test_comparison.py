@@ -279,7 +279,9 @@ def recommended(*rows: ArchRow, level: float = 0.5) -> str:
 
 def test_the_most_accurate_is_recommended_when_all_others_are_worse():
     line = recommended(row("fast", 3, 1), row("best", 1, 9), row("slow", 2, 20))
-    assert re.match(r"best: out-of-fold RMSE 1\.0000 \(95% 0\.5000 to 2\.0000\), 9\.0 µs a row; all other students are worse", line)
+    assert re.match(
+        r"best: out-of-fold RMSE 1\.0000 \(95% 0\.5000 to 2\.0000\), 9\.0 µs a row; all other students are worse", line
+    )
     assert "\n" not in line
 
 

@@ -257,8 +257,9 @@ def test_a_run_handed_over_becomes_the_summary_and_the_arch_runs_stand_beside_it
 
 
 BAD_INPUT = [
+    (["--folds", "Alpha", "--max-pairs", "3"], "Alpha has one pair, which settles no difference"),
     (["--archs", "linear,mlp_huge"], r"unknown arch 'mlp_huge'; choose one of: linear, .*mlp_small"),
-    (["--folds", "Alpha,Delta"], r"Delta is not in the corpus; choose one of: Alpha, Beta, Gamma"),
+    (["--folds", "Alpha,Delta"], r"folds Delta not in the corpus; choose some of: Alpha, Beta, Gamma, or all"),
     (["--archs", ""], r"archs '' names none; write them like a,b or all"),
     (["--folds", ","], r"folds ',' names none; write them like a,b or all"),
     (["--max-pairs", "1"], r"Alpha is the only source"),
