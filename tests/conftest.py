@@ -41,6 +41,8 @@ def isolate(patch: pytest.MonkeyPatch, cache: Path) -> None:
 @pytest.fixture(autouse=True)
 def isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     isolate(monkeypatch, tmp_path / "cache")
+    # Lightning's logger sets the store for the whole process.
+    monkeypatch.setattr("mlflow.tracking._tracking_service.utils._tracking_uri", None)
     # A run without a store would make one in the working folder.
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")

@@ -16,7 +16,7 @@ from vmaf_train.dataset import split
 from vmaf_train.errors import InputError, VmafTrainError
 from vmaf_train.export import check_same_scores, to_onnx
 from vmaf_train.features import CANONICAL
-from vmaf_train.inference import ROWS_A_CALL, OnnxStudent
+from vmaf_train.inference import OnnxStudent
 from vmaf_train.models import ARCHITECTURES, WINDOW, BatchNorm, Polynomial, build, find_architecture, windows
 from vmaf_train.teacher import load_teacher
 from vmaf_train.training import Settings, fit
@@ -51,7 +51,7 @@ def torch_scores(student, x_NF):
 
 
 PUBLISHED = {"linear": 7, "quadratic": 28, "cubic": 84, "quartic": 210, "quintic": 462, "mlp_small": 257}
-PUBLISHED |= {"mlp_medium": 2561, "teacher_svr": 0}
+PUBLISHED |= {"mlp_medium": 2561, "mlp_bn": 1905, "cnn1d": 641, "transformer": 673, "teacher_svr": 0}
 
 
 @pytest.mark.parametrize(("arch", "count"), PUBLISHED.items())
@@ -78,11 +78,12 @@ def test_an_unknown_arch_is_refused_with_the_known_ones():
         find_architecture("mlp_tiny")
 
 
-def test_a_fresh_student_depends_on_the_seed_alone():
-    first = weights_of(build("mlp_small", CANONICAL.features, 3))
+@pytest.mark.parametrize("arch", ["mlp_small", "mlp_bn", "cnn1d", "transformer"])
+def test_a_fresh_student_depends_on_the_seed_alone(arch):
+    first = weights_of(build(arch, CANONICAL.features, 3))
     torch.rand(5)
-    assert weights_of(build("mlp_small", CANONICAL.features, 3)) == first
-    assert weights_of(build("mlp_small", CANONICAL.features, 4)) != first
+    assert weights_of(build(arch, CANONICAL.features, 3)) == first
+    assert weights_of(build(arch, CANONICAL.features, 4)) != first
 
 
 def test_scores_of_the_torch_model_are_clipped(exported):
@@ -119,8 +120,21 @@ def test_batch_normalisation_takes_the_batchs_own_statistics_in_training_and_the
     assert norm(x).tolist() == [[0, 0], [1, 2]]
 
 
+def test_settled_statistics_are_those_that_training_would_take_from_the_same_rows_in_every_layer():
+    net, x = build("mlp_bn", CANONICAL.features, 0).net, torch.from_numpy(box(200) * 3)
+    with torch.no_grad():
+        expected, fresh = net.train()(x), net.eval()(x)
+        net.settle(x)
+        torch.testing.assert_close(net(x), expected, rtol=0, atol=1e-12)
+    assert (fresh - expected).abs().max() > 0.1
+
+
 def test_the_support_vectors_are_the_teacher(exported):
     x_NF = box(300)
+    unclipped_N = load_teacher().score(x_NF, CANONICAL.features, clip=False)
+    assert unclipped_N.min() < 0
+    net = exported["teacher_svr"][0].net
+    np.testing.assert_allclose(net(torch.from_numpy(x_NF)).numpy(), unclipped_N, rtol=0, atol=1e-9)
     expected_N = load_teacher().score(x_NF, CANONICAL.features)
     np.testing.assert_allclose(torch_scores(exported["teacher_svr"][0], x_NF), expected_N, rtol=0, atol=1e-5)
     with pytest.raises(InputError, match="the teacher reads 6 features, not 5"):
@@ -340,63 +354,3 @@ def test_a_file_that_breaks_the_contract_is_refused_with_the_fact(change, fact, 
 def test_bytes_that_are_no_onnx_file_break_the_contract(content):
     with pytest.raises(VmafTrainError, match="not a valid ONNX file"):
         check_contract(content)
-
-
-# inference
-
-
-@pytest.mark.parametrize("content", [b"", b"garbage", b"\x08\x08" + bytes(100)])
-def test_bytes_that_are_no_onnx_model_are_refused(content):
-    with pytest.raises(InputError, match=r"some\.onnx is not an ONNX model"):
-        OnnxStudent(content, "some.onnx")
-
-
-def tiny_model(inputs, outputs, width=6, element=TensorProto.FLOAT):
-    weights = numpy_helper.from_array(np.ones((width, outputs), helper.tensor_dtype_to_np_dtype(element)), "w")
-    graph = helper.make_graph(
-        [helper.make_node("MatMul", ["x", "w"], ["y"])],
-        "tiny",
-        [helper.make_tensor_value_info("x", element, inputs)],
-        [helper.make_tensor_value_info("y", element, [*inputs[:-1], outputs])],
-        [weights],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    return model.SerializeToString()
-
-
-def test_a_foreign_model_from_six_features_to_one_score_a_row_is_taken():
-    student = OnnxStudent(tiny_model(["N", 6], 1), "foreign.onnx")
-    assert (student.facts, student.features) == ({}, CANONICAL.features)
-    np.testing.assert_allclose(student.score(box(5)), box(5).sum(1), rtol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("inputs", "outputs", "width", "element"),
-    [
-        (["N", 5], 1, 5, TensorProto.FLOAT),
-        (["N", 2, 6], 1, 6, TensorProto.FLOAT),
-        (["N", 6], 2, 6, TensorProto.FLOAT),
-        (["N", 6], 1, 6, TensorProto.DOUBLE),
-    ],
-    ids=["five features", "a cube", "two scores a row", "doubles"],
-)
-def test_a_model_of_another_shape_is_refused_with_its_name(inputs, outputs, width, element):
-    with pytest.raises(InputError, match=r"odd\.onnx") as caught:
-        OnnxStudent(tiny_model(inputs, outputs, width, element), "odd.onnx")
-    assert caught.value.exit_code == 2
-
-
-def test_long_tables_are_scored_in_parts_that_do_not_show(exported):
-    loaded = exported["mlp_small"][2]
-    x_NF = box(ROWS_A_CALL + 3)
-    scores_N = loaded.score(x_NF)
-    assert scores_N.dtype == np.float64 and scores_N.shape == (ROWS_A_CALL + 3,)
-    np.testing.assert_allclose(scores_N[-5:], loaded.score(x_NF[-5:]), rtol=0, atol=1e-4)
-
-
-def test_latency_is_told_for_a_row_and_for_a_clip(exported):
-    latency = exported["mlp_medium"][2].measure_latency(calls=200)
-    assert 0 < latency.row_p50_us <= latency.row_p95_us < 1e5
-    assert 0 < latency.clip_p50_us <= latency.clip_p95_us
-    assert latency.clip_p50_us > latency.row_p50_us
-    assert latency.clip_rows == 240
