@@ -46,14 +46,18 @@ def test_a_clip_lies_under_its_source_and_nothing_else_lies_there(pair, stored):
 
 def test_a_touched_file_is_a_miss(pair, stored):
     os.utime(pair.dis, ns=(1, 1))
-    assert stored[0].load(pair, identity_of(pair, "v1")) is None
+    (again, *_) = scan(pair.dis.parents[1], pair.format).pairs
+    assert again.clip == pair.clip
+    assert stored[0].load(again, identity_of(again, "v1")) is None
 
 
 def test_another_libvmaf_another_size_and_other_dims_are_misses(pair, stored):
     cache, identity, _ = stored
     assert cache.load(pair, identity_of(pair, "v2")) is None
     assert cache.load(pair, identity.model_copy(update={"width": 32})) is None
-    assert cache.load(pair, identity.model_copy(update={"ref": identity.ref.model_copy(update={"size": 1})})) is None
+    ref = dataclasses.replace(identity.ref, size=1)
+    assert cache.load(pair, identity.model_copy(update={"ref": ref})) is None
+    assert cache.load(pair, identity.model_copy(update={"schema_version": 1})) is None
     assert cache.load(pair, identity) is not None
 
 
@@ -70,7 +74,7 @@ DAMAGES = {
     "another key": damage(lambda envelope: {**envelope, "extra": 1}),
     "a short column": damage(lambda envelope: {**envelope, "teacher_scores": envelope["teacher_scores"][1:]}),
     "a missing feature": damage(lambda envelope: {**envelope, "features": {"adm2": envelope["features"]["adm2"]}}),
-    "another schema": damage(lambda e: {**e, "identity": {**e["identity"], "schema_version": 2}}),
+    "an unknown feature": damage(lambda e: {**e, "features": {**e["features"], "psnr": e["features"]["adm2"]}}),
 }
 
 

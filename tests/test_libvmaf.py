@@ -9,8 +9,9 @@ from conftest import write_corpus
 
 from vmaf_train.corpus import YuvFormat, scan
 from vmaf_train.errors import ExtractionError, InputError
-from vmaf_train.features import CANONICAL
+from vmaf_train.features import ADM_DETAILS, CANONICAL
 from vmaf_train.libvmaf import Ffmpeg, find_ffmpeg, parse_log
+from vmaf_train.schedule import Pass
 
 
 def pairs_of(folder, **options):
@@ -29,8 +30,8 @@ def own_log(ffmpeg, pair, folder) -> list[dict[str, float]]:
 def test_scores_and_features_equal_libvmafs_own_log_exactly(ffmpeg, tmp_path):
     pair = pairs_of(tmp_path / "c", frames=8, dims=(160, 90))[0]
     logged = own_log(ffmpeg, pair, tmp_path)
-    scores = ffmpeg.extract(pair)
-    assert scores.features == CANONICAL.features
+    (scores,) = ffmpeg.extract(Pass((pair,)))
+    assert scores.features == (*CANONICAL.features, *ADM_DETAILS)
     assert scores.y_N.tolist() == [frame["vmaf"] for frame in logged]
     for column, name in enumerate(scores.features):
         assert scores.x_NF[:, column].tolist() == [frame[f"integer_{name}"] for frame in logged]
@@ -40,13 +41,13 @@ def test_scores_and_features_equal_libvmafs_own_log_exactly(ffmpeg, tmp_path):
 def test_the_distorted_clip_is_not_taken_for_the_reference(ffmpeg, tmp_path):
     pair = pairs_of(tmp_path / "c", frames=8, dims=(160, 90))[0]
     other_way = own_log(ffmpeg, type(pair)(pair.source, pair.dis, pair.ref, 25, 8, pair.format), tmp_path)
-    assert abs(ffmpeg.extract(pair).y_N.mean() - np.mean([frame["vmaf"] for frame in other_way])) > 1
+    assert abs(ffmpeg.extract(Pass((pair,)))[0].y_N.mean() - np.mean([frame["vmaf"] for frame in other_way])) > 1
 
 
 @pytest.mark.parametrize("name", ["with space", "a:b", "it's", "100%d", "[x];,=", "-dash"])
 def test_a_path_with_signs_that_ffmpeg_reads_specially_is_no_trouble(ffmpeg, tmp_path, name):
     (pair, *_) = pairs_of(tmp_path / name)
-    assert ffmpeg.extract(pair).y_N.shape == (6,)
+    assert ffmpeg.extract(Pass((pair,)))[0].y_N.shape == (6,)
 
 
 def log_of(frames):
@@ -111,7 +112,7 @@ def test_no_ffmpeg_is_bad_input(monkeypatch):
 
 @pytest.mark.parametrize(
     ("act", "said"),
-    [("exit 0", "wrote no libvmaf log"), ("echo '{}' > log.json", "version"), (": > log.json", "Expecting")],
+    [("exit 0", "wrote no libvmaf log"), ("echo '{}' > 0.json", "version"), (": > 0.json", "Expecting")],
 )
 def test_an_ffmpeg_that_writes_no_usable_log_is_bad_input(act, said, tmp_path):
     with pytest.raises(InputError, match=rf"cannot score with libvmaf.*{said}"):
@@ -128,8 +129,8 @@ def test_the_ffmpeg_of_the_variable_is_used(monkeypatch, ffmpeg, tmp_path):
 def test_a_failing_pass_tells_clip_command_and_last_words(ffmpeg, tmp_path):
     (pair, *_) = pairs_of(tmp_path / "c")
     pair.dis.unlink()
-    with pytest.raises(ExtractionError, match=rf"{pair.clip}: .*No such file.*Command: .*-lavfi"):
-        ffmpeg.extract(pair)
+    with pytest.raises(ExtractionError, match=rf"{pair.clip}: .*No such file.*Command: .*-filter_complex"):
+        ffmpeg.extract(Pass((pair,)))
 
 
 def test_stop_ends_a_running_pass_and_refuses_the_next(tmp_path):
@@ -139,7 +140,7 @@ def test_stop_ends_a_running_pass_and_refuses_the_next(tmp_path):
 
     def extract():
         try:
-            ffmpeg.extract(pair)
+            ffmpeg.extract(Pass((pair,)))
         except ExtractionError as error:
             failure.append(error)
 
@@ -152,4 +153,4 @@ def test_stop_ends_a_running_pass_and_refuses_the_next(tmp_path):
     assert not thread.is_alive()
     assert "status -9" in str(failure[0])
     with pytest.raises(ExtractionError, match="stopped before it ran"):
-        ffmpeg.extract(pair)
+        ffmpeg.extract(Pass((pair,)))

@@ -19,21 +19,25 @@ PACKAGE = ROOT / "src" / "vmaf_train"
 FLOORS = [
     {"features", "errors"},
     {"processes", "reporting"},
-    {"corpus", "libvmaf", "teacher", "models", "demo"},
+    {"corpus", "teacher", "models", "demo"},
+    {"schedule"},
+    {"libvmaf"},
     {"sampling", "solvers", "cache", "dataset", "inference", "contract"},
-    {"frames", "training", "evaluation", "export"},
-    {"comparison", "lightning_loop"},
+    {"extraction", "training", "evaluation", "export"},
+    {"frames", "cluster", "comparison", "lightning_loop"},
     {"crossval"},
     {"shipped"},
     {"tracking", "registry", "figures", "sync"},
-    {"pipeline", "terminal"},
+    {"results", "terminal"},
+    {"pipeline"},
     {"cli"},
 ]
 # Modules of one floor that may import one another, in this direction only.
-NEIGHBOURS = {("libvmaf", "corpus"), ("models", "teacher"), ("registry", "tracking")}
+NEIGHBOURS = {("models", "teacher"), ("registry", "tracking")}
 HEAVY = {
     "torch": {"models", "solvers", "training", "export", "lightning_loop"},
     "mlflow": {"tracking", "registry"},
+    "distributed": {"cluster"},
     "typer": {"cli"},
     "rich": {"terminal"},
 }

@@ -1,24 +1,24 @@
 """The per-clip store: one JSON envelope a clip, holding one libvmaf pass and the identity of all that made it.
 
-`$VMAF_TINY_AI_CACHE/<source>/<clip>.json`, default `~/.cache/vmaf-tiny-ai`. Another identity is a miss; so is a
-file that does not parse. Written beside its place and renamed, so a reader sees the old or the new one, whole.
-Removing the folder is always safe.
+`$VMAF_TINY_AI_CACHE/<source>/<clip>.json`, default `~/.cache/vmaf-tiny-ai`; a range of frames has its own,
+`<clip>.<first>-<end>.json`. Another identity is a miss; so is a file that does not parse. Written beside its place
+and renamed, so a reader sees the old or the new one, whole. Removing the folder is always safe.
 """
 
 import logging
 import os
 import tempfile
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from vmaf_train.corpus import Pair
+from vmaf_train.corpus import FileStamp, Pair
 from vmaf_train.errors import InputError
-from vmaf_train.features import CANONICAL, TEACHER
+from vmaf_train.features import ADM_DETAILS, CANONICAL, TEACHER
 from vmaf_train.libvmaf import FEATURE_OPTIONS, FrameScores
 
+SCHEMA_VERSION = 2
 log = logging.getLogger(__name__)
 
 
@@ -26,23 +26,16 @@ class _Contract(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class FileStamp(_Contract):
-    """What tells one version of a file from another: name, size in bytes, modification time in ns."""
-
-    name: str
-    size: int
-    mtime_ns: int
-
-
 class Identity(_Contract):
     """Everything that a clip's features and scores depend on."""
 
-    schema_version: Literal[1] = 1
+    schema_version: int = SCHEMA_VERSION
     ref: FileStamp
     dis: FileStamp
     width: int
     height: int
     pix_fmt: str
+    frames: tuple[int, int] | None = None
     libvmaf_version: str
     teacher: str = TEACHER
     feature_options: str = FEATURE_OPTIONS
@@ -57,8 +50,9 @@ class Envelope(_Contract):
 
     @model_validator(mode="after")
     def _columns_agree(self) -> "Envelope":
-        if set(self.features) != set(CANONICAL.features):
-            raise ValueError(f"features {sorted(self.features)} are not those of the canonical set")
+        names = set(self.features)
+        if not names >= set(CANONICAL.features) or not names <= {*CANONICAL.features, *ADM_DETAILS}:
+            raise ValueError(f"features {sorted(names)} are not those of a pass")
         if lengths := {len(column) for column in self.features.values()} - {len(self.teacher_scores)}:
             raise ValueError(f"columns of {lengths} frames beside {len(self.teacher_scores)} teacher scores")
         return self
@@ -70,17 +64,16 @@ def cache_root() -> Path:
 
 
 def identity_of(pair: Pair, libvmaf_version: str) -> Identity:
-    """Read the identity of a pair as its files are now."""
-    ref, dis = (
-        FileStamp(name=path.name, size=stat.st_size, mtime_ns=stat.st_mtime_ns)
-        for path, stat in ((path, path.stat()) for path in (pair.ref, pair.dis))
-    )
+    """Return the identity of a pair as its files were when the folder was scanned."""
+    assert pair.stamps, f"{pair.clip} is only a name"
+    ref, dis = pair.stamps
     return Identity(
         ref=ref,
         dis=dis,
         width=pair.format.width,
         height=pair.format.height,
         pix_fmt=pair.format.pix_fmt,
+        frames=pair.frames,
         libvmaf_version=libvmaf_version,
     )
 
@@ -97,7 +90,8 @@ class ClipCache:
 
     def path_of(self, pair: Pair) -> Path:
         """Return the file that holds, or would hold, the pair's envelope."""
-        return self.root / pair.source / f"{pair.clip}.json"
+        part = ".{}-{}".format(*pair.frames) if pair.frames else ""
+        return self.root / pair.source / f"{pair.clip}{part}.json"
 
     def load(self, pair: Pair, identity: Identity) -> FrameScores | None:
         """Return what is stored for the pair under this identity; None is a miss."""
@@ -112,8 +106,9 @@ class ClipCache:
             return None
         if envelope.identity != identity or len(envelope.teacher_scores) != pair.n_frames:
             return None
-        columns = [envelope.features[name] for name in CANONICAL.features]
-        return FrameScores(CANONICAL.features, np.array(columns).T.copy(), np.array(envelope.teacher_scores))
+        features = tuple(name for name in (*CANONICAL.features, *ADM_DETAILS) if name in envelope.features)
+        columns = np.array([envelope.features[name] for name in features])
+        return FrameScores(features, columns.T.copy(), np.array(envelope.teacher_scores))
 
     def store(self, pair: Pair, identity: Identity, scores: FrameScores) -> None:
         """Write the pair's envelope: to a temporary file beside its place, then renamed."""

@@ -18,8 +18,7 @@ import typer
 
 from vmaf_train import pipeline
 from vmaf_train.errors import GateRefusedError, InputError, VmafTrainError
-from vmaf_train.frames import AUTO, DEMO, CorpusChoice
-from vmaf_train.pipeline import ALL
+from vmaf_train.frames import ALL, AUTO, DEMO, CorpusChoice
 from vmaf_train.terminal import TerminalReporter, err, print_comparison, print_gates, print_report, print_sources
 
 INTERRUPTED = 130
@@ -41,10 +40,16 @@ class YesNo(StrEnum):
     no = "no"
 
 
-Corpus = Annotated[str, typer.Option(help=f"Folder in the Netflix layout, or {DEMO} for the embedded corpus.")]
+Clips = Annotated[str, typer.Option(help=f"Folder in the Netflix layout, or {DEMO} for the embedded corpus.")]
+Corpus = Annotated[
+    str,
+    typer.Option(help=f"Folder in the Netflix layout, .parquet of export-features, or {DEMO} for the embedded one."),
+]
 Dims = Annotated[str, typer.Option(help="WxH of every file; auto is 1920x1080, or the demo's own size.")]
-Jobs = Annotated[int, typer.Option(min=0, help="libvmaf passes at once; 0 is one a core.")]
+Jobs = Annotated[int, typer.Option(min=0, help="Cores to use; 0 is all.")]
+Frames = Annotated[str, typer.Option(help="FIRST:END, the frames of every clip to use, or all.")]
 MaxPairs = Annotated[int, typer.Option(min=0, help="Use at most so many pairs, sources in turn; 0 is all.")]
+Sources = Annotated[str, typer.Option(help="Comma-separated sources to keep, or all.")]
 Strict = Annotated[YesNo, typer.Option(help="yes makes every file that is no usable pair an error.")]
 Arch = Annotated[str, typer.Option(help="Architecture: mlp_small, quartic, ...; a wrong name lists all of them.")]
 Epochs = Annotated[
@@ -65,22 +70,47 @@ Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of the initial we
 
 @app.command()
 def prewarm(
-    corpus: Corpus = DEMO,
+    corpus: Clips = DEMO,
     jobs: Jobs = 0,
+    scheduler: Annotated[
+        str, typer.Option(help="Dask scheduler (an extra): tcp://HOST:PORT, local:N for N workers, or none.")
+    ] = NONE,
     assume_dims: Dims = AUTO,
-    sources: Annotated[str, typer.Option(help="Comma-separated sources to keep, or all.")] = ALL,
+    sources: Sources = ALL,
     max_pairs: MaxPairs = 0,
+    frames: Frames = ALL,
     strict: Strict = YesNo.no,
 ) -> None:
-    """Fill the cache: one libvmaf pass for every pair that it does not hold yet."""
+    """Fill the cache: libvmaf scores every pair that it does not hold yet."""
     with _exit_code():
-        choice = CorpusChoice(corpus, assume_dims, _names(sources, "sources"), max_pairs, strict == YesNo.yes, jobs)
-        done = pipeline.prewarm(choice, TerminalReporter())
+        wanted = _names(sources, "sources")
+        choice = CorpusChoice(corpus, assume_dims, wanted, max_pairs, strict == YesNo.yes, frames, jobs)
+        done = pipeline.prewarm(choice, TerminalReporter(), scheduler)
         print(
             f"{len(done.scan.pairs)} pairs, {done.frames} frames: {done.extracted} extracted, "
             f"{len(done.scan.pairs) - done.extracted} already there, {len(done.scan.left_out)} files left out, "
             f"{done.seconds:.2f} s; cache {done.cache}"
         )
+
+
+@app.command()
+def export_features(
+    out: Annotated[Path, typer.Argument(help="The .parquet file to write.")],
+    corpus: Clips = DEMO,
+    jobs: Jobs = 0,
+    assume_dims: Dims = AUTO,
+    sources: Sources = ALL,
+    max_pairs: MaxPairs = 0,
+    frames: Frames = ALL,
+    strict: Strict = YesNo.no,
+) -> None:
+    """Write the features and scores of a corpus to one file, to train from it without any pixel."""
+    with _exit_code():
+        wanted = _names(sources, "sources")
+        choice = CorpusChoice(corpus, assume_dims, wanted, max_pairs, strict == YesNo.yes, frames, jobs)
+        table = pipeline.export_features(choice, out, TerminalReporter())
+        print(f"{len(table)} frames of {len(table.clips)} clips, digest {table.digest}, in {out}")
+        print(f"train from it: vmaf-train train --corpus {out}")
 
 
 @app.command()
@@ -98,13 +128,14 @@ def train(
     ] = pipeline.PLAIN,
     assume_dims: Dims = AUTO,
     max_pairs: MaxPairs = 0,
+    frames: Frames = ALL,
     strict: Strict = YesNo.no,
 ) -> None:
     """Fit a student with one source held out, judge it on that one, and log all of it to MLflow."""
     with _exit_code():
         from vmaf_train.training import Settings
 
-        choice = CorpusChoice(corpus, assume_dims, max_pairs=max_pairs, strict=strict == YesNo.yes)
+        choice = CorpusChoice(corpus, assume_dims, max_pairs=max_pairs, strict=strict == YesNo.yes, frames=frames)
         settings = Settings(epochs, batch_size, lr, seed, teacher_points)
         done = pipeline.train(choice, arch, val_source, settings, TerminalReporter(), trainer)
         print_report(done.report, f"{arch} on the held-out source {done.report.hold_out}")
@@ -124,13 +155,14 @@ def sweep(
     teacher_points: TeacherPoints = 8192,
     assume_dims: Dims = AUTO,
     max_pairs: MaxPairs = 0,
+    frames: Frames = ALL,
     strict: Strict = YesNo.no,
 ) -> None:
     """Compare architectures by leave-one-source-out over several seeds, and log one run for each of them."""
     with _exit_code():
         from vmaf_train.training import Settings
 
-        choice = CorpusChoice(corpus, assume_dims, max_pairs=max_pairs, strict=strict == YesNo.yes)
+        choice = CorpusChoice(corpus, assume_dims, max_pairs=max_pairs, strict=strict == YesNo.yes, frames=frames)
         settings = Settings(epochs, batch_size, lr, seed, teacher_points)
         done = pipeline.sweep(
             choice, _names(archs, "archs"), _names(folds, "folds"), seeds, settings, TerminalReporter()
@@ -146,11 +178,12 @@ def evaluate(
     val_source: Annotated[str, typer.Option(help="One source of the corpus, or all.")] = ALL,
     assume_dims: Dims = AUTO,
     max_pairs: MaxPairs = 0,
+    frames: Frames = ALL,
     strict: Strict = YesNo.no,
 ) -> None:
     """Judge a logged or in-tree ONNX model on a corpus and log the report to MLflow."""
     with _exit_code():
-        choice = CorpusChoice(corpus, assume_dims, max_pairs=max_pairs, strict=strict == YesNo.yes)
+        choice = CorpusChoice(corpus, assume_dims, max_pairs=max_pairs, strict=strict == YesNo.yes, frames=frames)
         done = pipeline.evaluate_model(choice, model, val_source, TerminalReporter())
         print_report(done.report, f"{done.report.model.name} on {corpus}, {val_source}")
         print_sources(done.report)

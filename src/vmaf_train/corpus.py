@@ -5,8 +5,9 @@ yuv420p, every distorted file already at its reference's size. `<quality>`, `<he
 for people; they are never read as data.
 """
 
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -39,8 +40,22 @@ class YuvFormat:
 
 
 @dataclass(frozen=True)
+class FileStamp:
+    """What tells one version of a file from another: name, size in bytes, modification time in ns."""
+
+    name: str
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
 class Pair:
-    """One distorted clip and its reference, both `n_frames` frames of `format`."""
+    """One distorted clip and its reference, both `n_frames` frames of `format`.
+
+    Attributes:
+        stamps: of ref and dis as the folder was scanned; None for pairs that are only named.
+        frames: the range of frames to use, `n_frames` of them; None is the whole clip.
+    """
 
     source: str
     ref: Path
@@ -48,6 +63,8 @@ class Pair:
     fps: float
     n_frames: int
     format: YuvFormat
+    stamps: tuple[FileStamp, FileStamp] | None = None
+    frames: tuple[int, int] | None = None
 
     @property
     def clip(self) -> str:
@@ -75,14 +92,27 @@ def parse_dims(text: str) -> YuvFormat:
     return YuvFormat(int(match[1]), int(match[2]))
 
 
+def parse_frames(text: str) -> tuple[int, int]:
+    """Read `a:b` into the range of frames from a on, up to but without b.
+
+    Raises:
+        InputError: the text is not two whole numbers, the second the greater one, with a colon between them.
+    """
+    match = re.fullmatch(r"([0-9]+):([0-9]+)", text)
+    if not match or int(match[1]) >= int(match[2]):
+        raise InputError(f"frames {text!r} is no range FIRST:END; frames 0:48 are the first 48")
+    return int(match[1]), int(match[2])
+
+
 def scan(
     folder: Path,
     format: YuvFormat,
     sources: Iterable[str] = (),
     max_pairs: int = 0,
     strict: bool = False,
+    frames: tuple[int, int] | None = None,
 ) -> Scan:
-    """Find the pairs of a corpus folder and check every file's size against `format`.
+    """Find the pairs of a corpus folder and check every file's size against `format`; no file is opened.
 
     Args:
         folder: holds `ref/` and `dis/`.
@@ -90,9 +120,10 @@ def scan(
         sources: keep only these; empty keeps all.
         max_pairs: keep at most so many, taken from the sources in turn so that each stays represented; 0 keeps all.
         strict: a file that would be left out is an error instead.
+        frames: use frames from the first number on, up to but without the second; None uses all.
 
     Raises:
-        InputError: no such folder, an unknown source, a file of a wrong size, or no pair left.
+        InputError: no such folder, an unknown source, a file of a wrong size or with too few frames, or no pair left.
     """
     for needed in (folder, folder / "ref", folder / "dis"):
         if not needed.is_dir():
@@ -101,40 +132,40 @@ def scan(
                 "pass its path as corpus, or corpus=demo for the embedded one"
             )
     left_out: list[str] = []
-    refs: dict[str, re.Match[str]] = {}
-    for match in _grammatical(folder / "ref", REF_NAME, REF_GRAMMAR, left_out):
+    refs: dict[str, tuple[re.Match[str], FileStamp]] = {}
+    for match, stamp in _grammatical(folder / "ref", REF_NAME, REF_GRAMMAR, left_out):
         if match["source"] in refs:
             raise InputError(
-                f"{folder / 'ref' / match.string}: a second reference of source {match['source']} beside "
-                f"{refs[match['source']].string}; keep one of them"
+                f"{folder / 'ref' / stamp.name}: a second reference of source {match['source']} beside "
+                f"{refs[match['source']][1].name}; keep one of them"
             )
-        refs[match["source"]] = match
+        refs[match["source"]] = match, stamp
     matched = []
-    for match in _grammatical(folder / "dis", DIS_NAME, DIS_GRAMMAR, left_out):
+    for match, stamp in _grammatical(folder / "dis", DIS_NAME, DIS_GRAMMAR, left_out):
         if match["source"] in refs:
-            matched.append((refs[match["source"]], match))
+            matched.append((*refs[match["source"]], stamp))
         else:
-            left_out.append(f"dis/{match.string}: no reference ref/{match['source']}_<fps>fps.yuv")
+            left_out.append(f"dis/{stamp.name}: no reference ref/{match['source']}_<fps>fps.yuv")
     if strict and left_out:
         raise InputError(
             f"{folder}: {len(left_out)} file(s) not usable and strict is on: {'; '.join(left_out)}; "
             "rename or remove them, or run without strict"
         )
     wanted = set(sources)
-    if unknown := wanted - {ref["source"] for ref, _ in matched}:
+    known = {ref["source"] for ref, _, _ in matched}
+    if unknown := wanted - known:
         raise InputError(
-            f"{folder} has no pair of source {', '.join(sorted(unknown))}; "
-            f"it has {', '.join(sorted({ref['source'] for ref, _ in matched})) or 'none'}"
+            f"{folder} has no pair of source {', '.join(sorted(unknown))}; it has {', '.join(sorted(known)) or 'none'}"
         )
-    pairs = first_in_turn(
-        [_pair(folder, ref, dis, format) for ref, dis in matched if not wanted or ref["source"] in wanted], max_pairs
-    )
+    pairs = [_pair(folder, *each, format, frames) for each in matched if not wanted or each[0]["source"] in wanted]
+    pairs.sort(key=lambda pair: (pair.source, pair.clip))
     if not pairs:
         raise InputError(
             f"no pair found in {folder}: {'; '.join(left_out) or 'ref/ and dis/ hold no .yuv file'}; "
             f"names must read ref/{REF_GRAMMAR} and dis/{DIS_GRAMMAR}"
         )
-    return Scan(pairs, tuple(left_out))
+    kept = first_in_turn([pair.source for pair in pairs], max_pairs)
+    return Scan(tuple(pairs[index] for index in kept), tuple(left_out))
 
 
 def dis_source(name: str) -> str:
@@ -144,40 +175,58 @@ def dis_source(name: str) -> str:
     return match["source"]
 
 
-def first_in_turn(pairs: Iterable[Pair], max_pairs: int) -> tuple[Pair, ...]:
-    """Take up to `max_pairs` pairs (0 takes all), one of each source in turn; return them by source and clip."""
-    by_source: dict[str, list[Pair]] = {}
-    for pair in pairs:
-        by_source.setdefault(pair.source, []).append(pair)
-    in_turn = [pair for pair in chain.from_iterable(zip_longest(*by_source.values())) if pair]
-    return tuple(sorted(in_turn[: max_pairs or None], key=lambda pair: (pair.source, pair.clip)))
+def first_in_turn(sources: Sequence[str], max_pairs: int) -> list[int]:
+    """Take up to `max_pairs` of the clips with these sources (0 takes all), one of each source in turn, by index."""
+    by_source: dict[str, list[int]] = {}
+    for index, source in enumerate(sources):
+        by_source.setdefault(source, []).append(index)
+    in_turn = [index for index in chain.from_iterable(zip_longest(*by_source.values())) if index is not None]
+    return sorted(in_turn[: max_pairs or None])
 
 
-def _grammatical(folder: Path, grammar: re.Pattern[str], spelled: str, left_out: list[str]) -> list[re.Match[str]]:
+def _grammatical(
+    folder: Path, grammar: re.Pattern[str], spelled: str, left_out: list[str]
+) -> list[tuple[re.Match[str], FileStamp]]:
     """Match the .yuv file names of `folder`, in order; note those outside the grammar in `left_out`."""
     matches = []
-    for path in sorted(folder.glob("*.yuv")):
-        if match := grammar.fullmatch(path.name):
-            matches.append(match)
+    with os.scandir(folder) as entries:
+        files = sorted((entry for entry in entries if entry.name.endswith(".yuv")), key=lambda entry: entry.name)
+    for file in files:
+        if match := grammar.fullmatch(file.name):
+            # The one look at a file; sizes and identities come from it.
+            stat = file.stat()
+            matches.append((match, FileStamp(file.name, stat.st_size, stat.st_mtime_ns)))
         else:
-            left_out.append(f"{folder.name}/{path.name}: name is not {spelled}")
+            left_out.append(f"{folder.name}/{file.name}: name is not {spelled}")
     return matches
 
 
-def _pair(folder: Path, ref: re.Match[str], dis: re.Match[str], format: YuvFormat) -> Pair:
-    """Build one pair after checking that both files hold the same whole number of frames."""
-    ref_path, dis_path = folder / "ref" / ref.string, folder / "dis" / dis.string
-    ref_frames, dis_frames = _count_frames(ref_path, format), _count_frames(dis_path, format)
-    if ref_frames != dis_frames:
+def _pair(
+    folder: Path,
+    name: re.Match[str],
+    ref: FileStamp,
+    dis: FileStamp,
+    format: YuvFormat,
+    frames: tuple[int, int] | None,
+) -> Pair:
+    """Build one pair after checking that both files hold the same whole number of frames, and those asked for."""
+    ref_path, dis_path = folder / "ref" / ref.name, folder / "dis" / dis.name
+    held, held_by_dis = _count_frames(ref_path, ref.size, format), _count_frames(dis_path, dis.size, format)
+    if held != held_by_dis:
         raise InputError(
-            f"{dis_path} holds {dis_frames} frames but its reference {ref_path} holds {ref_frames} "
+            f"{dis_path} holds {held_by_dis} frames but its reference {ref_path} holds {held} "
             f"(at {format} {format.pix_fmt}); cut both to the same frames or remove the pair"
         )
-    return Pair(ref["source"], ref_path, dis_path, float(ref["fps"]), ref_frames, format)
+    if frames and frames[1] > held:
+        raise InputError(
+            f"{dis_path} holds {held} frames, so frames {frames[0]}:{frames[1]} are not all there; "
+            "ask for fewer, or name the sources that have them"
+        )
+    n_frames = frames[1] - frames[0] if frames else held
+    return Pair(name["source"], ref_path, dis_path, float(name["fps"]), n_frames, format, (ref, dis), frames)
 
 
-def _count_frames(path: Path, format: YuvFormat) -> int:
-    size = path.stat().st_size
+def _count_frames(path: Path, size: int, format: YuvFormat) -> int:
     frames, rest = divmod(size, format.frame_bytes)
     if rest or not frames:
         raise InputError(

@@ -1,20 +1,24 @@
-"""The rows a student learns from and is judged on: one table of frames, its digest, and the hold-out split."""
+"""The rows a student learns from and is judged on: one table of frames, its digest, its files, the hold-out split."""
 
 import hashlib
 import io
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 from zipfile import BadZipFile
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict
 
 from vmaf_train.corpus import Pair
 from vmaf_train.errors import InputError
+from vmaf_train.features import CANONICAL, TEACHER, TEACHER_KEY
 from vmaf_train.libvmaf import FrameScores
 
+PARQUET_KEY = b"vmaf_train"
 DEFAULT_HOLD_OUT = "Tennis"
 
 
@@ -39,12 +43,18 @@ class FrameTable:
     clip_sources: tuple[str, ...]
 
     @classmethod
-    def from_clips(cls, clips: Iterable[tuple[Pair, FrameScores]]) -> "FrameTable":
-        """Join the frame scores of several clips."""
+    def from_clips(
+        cls, clips: Sequence[tuple[Pair, FrameScores]], features: Sequence[str] = CANONICAL.features
+    ) -> "FrameTable":
+        """Join some features of the frames of several clips.
+
+        Raises:
+            InputError: a clip does not have one of them.
+        """
         pairs, scores = zip(*clips, strict=True)
         return cls(
-            features=scores[0].features,
-            x_NF=np.concatenate([clip.x_NF for clip in scores]),
+            features=tuple(features),
+            x_NF=np.concatenate([clip.x_NF[:, _columns(clip.features, features)] for clip in scores]),
             y_N=np.concatenate([clip.y_N for clip in scores]),
             clip_N=np.repeat(np.arange(len(scores), dtype=np.int32), [len(clip.y_N) for clip in scores]),
             clips=tuple(pair.clip for pair in pairs),
@@ -84,18 +94,142 @@ class FrameTable:
     def only(self, sources: Iterable[str]) -> "FrameTable":
         """Return the frames of the given sources alone."""
         wanted = set(sources)
-        kept = [index for index, source in enumerate(self.clip_sources) if source in wanted]
-        rows = np.isin(self.clip_N, kept)
+        return self.take([index for index, source in enumerate(self.clip_sources) if source in wanted])
+
+    def take(self, clips: Sequence[int]) -> "FrameTable":
+        """Return the frames of the clips with these indices, which ascend."""
+        rows = np.isin(self.clip_N, clips)
         renumbered = np.full(len(self.clips), -1, dtype=np.int32)
-        renumbered[kept] = np.arange(len(kept), dtype=np.int32)
+        renumbered[clips] = np.arange(len(clips), dtype=np.int32)
         return FrameTable(
             features=self.features,
             x_NF=self.x_NF[rows],
             y_N=self.y_N[rows],
             clip_N=renumbered[self.clip_N[rows]],
-            clips=tuple(self.clips[index] for index in kept),
-            clip_sources=tuple(self.clip_sources[index] for index in kept),
+            clips=tuple(self.clips[index] for index in clips),
+            clip_sources=tuple(self.clip_sources[index] for index in clips),
         )
+
+    def select(self, features: Sequence[str]) -> "FrameTable":
+        """Return the same frames with these features alone.
+
+        Raises:
+            InputError: there is no such feature.
+        """
+        x_NF = np.ascontiguousarray(self.x_NF[:, _columns(self.features, features)])
+        return replace(self, features=tuple(features), x_NF=x_NF)
+
+
+def _columns(present: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    if missing := [name for name in wanted if name not in present]:
+        raise InputError(
+            f"no {', '.join(missing)} among the features {', '.join(present)}; this libvmaf does not log them: "
+            "unset VMAF_FFMPEG to use the ffmpeg of imageio-ffmpeg"
+        )
+    return [present.index(name) for name in wanted]
+
+
+class ExportedClip(BaseModel):
+    """One clip of an exported file: its name, how many frames it has, and the identity of what made them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    source: str
+    clip: str
+    n_frames: int
+    identity: dict[str, Any]
+
+
+class ExportedFacts(BaseModel):
+    """What an exported file says of itself, as JSON under the key `vmaf_train` of its Parquet metadata."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    schema_version: Literal[1] = 1
+    features: tuple[str, ...]
+    teacher: str
+    libvmaf_version: str
+    digest: str
+    clips: tuple[ExportedClip, ...]
+
+
+def write_parquet(table: FrameTable, path: Path, libvmaf_version: str, identities: Iterable[dict[str, Any]]) -> None:
+    """Write a table as Parquet: a row a frame with source, clip, frame, every feature and the teacher's score (vmaf).
+
+    Args:
+        table: the frames.
+        path: of the file; written beside its place and renamed.
+        libvmaf_version: that computed the features.
+        identities: of the clips, in the table's order.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    counts = np.bincount(table.clip_N, minlength=len(table.clips))
+    clips = [
+        ExportedClip(source=source, clip=clip, n_frames=int(n_frames), identity=identity)
+        for source, clip, n_frames, identity in zip(table.clip_sources, table.clips, counts, identities, strict=True)
+    ]
+    facts = ExportedFacts(
+        features=table.features,
+        teacher=TEACHER,
+        libvmaf_version=libvmaf_version,
+        digest=table.digest,
+        clips=tuple(clips),
+    )
+    names = {"source": table.clip_sources, "clip": table.clips}
+    columns: dict[str, Any] = {
+        name: pa.DictionaryArray.from_arrays(table.clip_N, pa.array(values)) for name, values in names.items()
+    }
+    columns["frame"] = np.concatenate([np.arange(n_frames, dtype=np.int32) for n_frames in counts])
+    columns |= dict(zip(table.features, table.x_NF.T, strict=True))
+    columns[TEACHER_KEY] = table.y_N
+    rows = pa.table(columns).replace_schema_metadata({PARQUET_KEY: facts.model_dump_json()})
+    try:
+        part = path.with_name(f".{path.name}.part")
+        parquet.write_table(rows, part, compression="zstd")
+        part.replace(path)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error}; name a file in a folder that can be written") from error
+
+
+@dataclass(frozen=True, eq=False)
+class Exported:
+    """The frames of an exported file and the libvmaf that computed them."""
+
+    table: FrameTable
+    libvmaf_version: str
+
+
+def read_parquet(path: Path) -> Exported:
+    """Read what `write_parquet` wrote, and hold the rows against the digest.
+
+    Raises:
+        InputError: no such file, or its rows are not those that were exported.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    again = "write it with: vmaf-train export-features OUT.parquet --corpus FOLDER"
+    try:
+        facts = ExportedFacts.model_validate_json((parquet.read_schema(path).metadata or {})[PARQUET_KEY])
+        rows = parquet.read_table(path, columns=[*facts.features, TEACHER_KEY])
+        table = FrameTable(
+            features=facts.features,
+            x_NF=np.stack([rows[name].to_numpy() for name in facts.features], axis=1),
+            y_N=rows[TEACHER_KEY].to_numpy(),
+            clip_N=np.repeat(np.arange(len(facts.clips), dtype=np.int32), [clip.n_frames for clip in facts.clips]),
+            clips=tuple(clip.clip for clip in facts.clips),
+            clip_sources=tuple(clip.source for clip in facts.clips),
+        )
+    except FileNotFoundError as error:
+        raise InputError(f"no file {path}; {again}") from error
+    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+        raise InputError(f"{path} is no file of exported features ({error!r}); {again}") from error
+    if len(table.y_N) != len(table.clip_N) or table.digest != facts.digest:
+        raise InputError(f"{path}: its rows are not those that were exported (their digest differs); {again}")
+    return Exported(table, facts.libvmaf_version)
 
 
 def pack(table: FrameTable, score_N: np.ndarray) -> bytes:

@@ -22,6 +22,8 @@ FEATURE_SETS = {
     "canonical": FeatureSet("canonical", ("adm2", "vif_scale0", "vif_scale1", "vif_scale2", "vif_scale3", "motion2")),
 }
 CANONICAL = FEATURE_SETS["canonical"]
+# What one pass of the teacher computes beside these; builds before libvmaf 3.1 know neither adm3 nor aim.
+ADM_DETAILS = ("adm_scale0", "adm_scale1", "adm_scale2", "adm_scale3", "adm3", "aim")
 # Highest value that content reaches; the lowest is 0. Above 1: an enhanced picture scores better than its reference.
 HIGHEST = {**dict.fromkeys(CANONICAL.features, 1.05), "motion2": 40.0}
 

@@ -1,24 +1,35 @@
-"""From the choice of a corpus to frame scores: its pairs, and one libvmaf pass for each the cache does not hold."""
+"""From the choice of a corpus to its frames: a folder of pairs, the embedded demo, or a file of frame scores."""
 
-import os
-from collections.abc import Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from vmaf_train import demo
-from vmaf_train.cache import ClipCache, cache_root, identity_of
-from vmaf_train.corpus import Pair, Scan, YuvFormat, dis_source, first_in_turn, parse_dims, scan
-from vmaf_train.errors import ExtractionError, InputError
+from vmaf_train.cache import ClipCache, cache_root
+from vmaf_train.corpus import (
+    Pair,
+    Scan,
+    YuvFormat,
+    dis_source,
+    first_in_turn,
+    parse_dims,
+    parse_frames,
+    scan,
+)
+from vmaf_train.dataset import FrameTable, read_parquet
+from vmaf_train.errors import InputError
+from vmaf_train.extraction import frame_scores, on_this_machine
 from vmaf_train.features import CANONICAL
-from vmaf_train.libvmaf import Ffmpeg, FrameScores
+from vmaf_train.libvmaf import Ffmpeg, FrameScores, find_ffmpeg
 from vmaf_train.reporting import Reporter
+from vmaf_train.schedule import cores
 
 DEMO = "demo"
 AUTO = "auto"
+ALL = "all"
 
 
 @dataclass(frozen=True)
@@ -26,12 +37,13 @@ class CorpusChoice:
     """Which pairs to work on.
 
     Attributes:
-        corpus: a folder in the Netflix layout, or "demo".
+        corpus: a folder in the Netflix layout, a .parquet file that `export-features` wrote, or "demo".
         assume_dims: "WxH" of every file; "auto" is 1920x1080, or the demo corpus's own size.
         sources: keep only these; empty keeps all.
         max_pairs: keep at most so many, sources in turn; 0 keeps all.
         strict: files that are no usable pair are an error instead of being left out.
-        jobs: libvmaf passes at once; 0 is one a core.
+        frames: "first:end" of every clip, or "all".
+        jobs: cores to use; 0 is all.
     """
 
     corpus: str = DEMO
@@ -39,112 +51,154 @@ class CorpusChoice:
     sources: tuple[str, ...] = ()
     max_pairs: int = 0
     strict: bool = False
+    frames: str = ALL
     jobs: int = 0
 
     @property
-    def workers(self) -> int:
-        """How many passes to run at once."""
-        # Not every system tells which cores this process may use.
-        return self.jobs or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    def cores(self) -> int:
+        """How many cores to use."""
+        return self.jobs or cores()
 
     @property
     def name(self) -> str:
         """The corpus's name without the path to it, which is nobody else's business."""
-        return self.corpus if self.corpus == DEMO else Path(self.corpus).expanduser().resolve().name
+        return self.corpus if self.corpus == DEMO else self.path.resolve().name
+
+    @property
+    def path(self) -> Path:
+        """Where the corpus lies, unless it is the demo."""
+        return Path(self.corpus).expanduser().absolute()
+
+    @property
+    def is_table(self) -> bool:
+        """Whether the corpus is a file of frame scores, which needs neither pixels nor ffmpeg."""
+        return self.path.suffix == ".parquet"
 
     def format_or(self, default: YuvFormat) -> YuvFormat:
         """Return the geometry asked for, or `default` for "auto"."""
         return default if self.assume_dims == AUTO else parse_dims(self.assume_dims)
 
 
-def open_corpus(choice: CorpusChoice, ffmpeg: Ffmpeg | None, reporter: Reporter) -> Scan:
+@dataclass(frozen=True)
+class Corpus:
+    """A corpus whose clips are known and whose frames can be had.
+
+    Attributes:
+        clip_sources: the source of each clip.
+        libvmaf_version: of the features; None for a smoke, which has none.
+        table: gives the frames of some sources (all, for an empty choice); may take hours of libvmaf.
+    """
+
+    clip_sources: tuple[str, ...]
+    libvmaf_version: str | None
+    table: Callable[[Collection[str]], FrameTable]
+
+    @property
+    def sources(self) -> list[str]:
+        """The names of the sources, sorted."""
+        return sorted(set(self.clip_sources))
+
+
+def open_corpus(choice: CorpusChoice, reporter: Reporter, smoke: bool = False) -> Corpus:
+    """Find the clips of the chosen corpus; no frame of them is read yet.
+
+    Args:
+        choice: the corpus.
+        reporter: is told what is left out, and later about the libvmaf passes.
+        smoke: give zeros for every feature and score, without any libvmaf.
+
+    Raises:
+        InputError: no usable corpus or ffmpeg, or a cache that cannot be written.
+    """
+    if choice.is_table:
+        return _corpus_of_table(choice, smoke)
+    ffmpeg = None if smoke else find_ffmpeg()
+    pairs = open_pairs(choice, ffmpeg, reporter).pairs
+
+    def table(sources: Collection[str]) -> FrameTable:
+        wanted = [pair for pair in pairs if not sources or pair.source in sources]
+        if ffmpeg is None:
+            return FrameTable.from_clips([(pair, zero_scores(pair)) for pair in wanted])
+        return table_of_pairs(wanted, ffmpeg, choice.cores, reporter)
+
+    return Corpus(tuple(pair.source for pair in pairs), ffmpeg.libvmaf_version if ffmpeg else None, table)
+
+
+def table_of_pairs(
+    pairs: Sequence[Pair], ffmpeg: Ffmpeg, cores: int, reporter: Reporter, everything: bool = False
+) -> FrameTable:
+    """Return the frames of some pairs, with the features of the canonical set or with every one that all clips have.
+
+    Raises:
+        ExtractionError: some pairs failed; the others are in the cache.
+    """
+    scores: dict[int, FrameScores] = {}
+    with closing(frame_scores(pairs, ffmpeg.libvmaf_version, on_this_machine(ffmpeg, cores), reporter)) as scored:
+        for each in scored:
+            scores[each.place] = each.scores
+    features = scores[0].features if everything else CANONICAL.features
+    return FrameTable.from_clips([(pair, scores[place]) for place, pair in enumerate(pairs)], features)
+
+
+def open_pairs(choice: CorpusChoice, ffmpeg: Ffmpeg | None, reporter: Reporter) -> Scan:
     """Find the pairs of the chosen corpus; the demo corpus is made first, or only named where there is no ffmpeg.
 
     Raises:
-        InputError: no usable corpus, or a cache that cannot be written.
+        InputError: no usable corpus of pairs, or a cache that cannot be written.
     """
+    frames = None if choice.frames == ALL else parse_frames(choice.frames)
+    if choice.is_table:
+        raise InputError(f"{choice.corpus} holds frame scores and no clips; name the folder of the clips as corpus")
     if ffmpeg:
         ClipCache(cache_root()).check_writable()
     if choice.corpus != DEMO:
-        folder = Path(choice.corpus).expanduser().absolute()
+        folder = choice.path
         format = choice.format_or(YuvFormat())
     elif ffmpeg is None:
-        return _demo_by_name(choice)
+        return _demo_by_name(choice, frames)
     else:
         format = YuvFormat(demo.WIDTH, demo.HEIGHT)
         if choice.format_or(format) != format:
             raise InputError(f"the demo corpus is {format}; leave assume_dims out, or pass a corpus folder")
         with reporter.making_demo(len(demo.clip_names())) as on_clip:
-            folder = demo.make_demo_corpus(cache_root() / "_demo", ffmpeg.path, choice.workers, on_clip)
-    found = scan(folder, format, choice.sources, choice.max_pairs, choice.strict)
+            folder = demo.make_demo_corpus(cache_root() / "_demo", ffmpeg.path, choice.cores, on_clip)
+    found = scan(folder, format, choice.sources, choice.max_pairs, choice.strict, frames)
     for line in found.left_out:
         reporter.say(f"left out: {line}")
     return found
 
 
-def _demo_by_name(choice: CorpusChoice) -> Scan:
+def _demo_by_name(choice: CorpusChoice, frames: tuple[int, int] | None) -> Scan:
     """Name the demo's pairs without making them, for a smoke."""
+    first, end = frames or (0, demo.FRAMES)
+    if end > demo.FRAMES:
+        raise InputError(f"the demo's clips hold {demo.FRAMES} frames, so frames {first}:{end} are not all there")
     format = choice.format_or(YuvFormat(demo.WIDTH, demo.HEIGHT))
     pairs = [
-        Pair(dis_source(dis), Path("ref", ref), Path("dis", dis), demo.FPS, demo.FRAMES, format)
+        Pair(dis_source(dis), Path("ref", ref), Path("dis", dis), demo.FPS, end - first, format)
         for ref, dis in demo.clip_names()
     ]
-    return Scan(first_in_turn(pairs, choice.max_pairs))
+    return Scan(tuple(pairs[index] for index in first_in_turn([pair.source for pair in pairs], choice.max_pairs)))
+
+
+def _corpus_of_table(choice: CorpusChoice, smoke: bool) -> Corpus:
+    """Open a file of frame scores."""
+    if choice.frames != ALL or choice.assume_dims != AUTO:
+        raise InputError(f"{choice.corpus} is the frames as they were exported; leave frames and assume_dims out")
+    read = read_parquet(choice.path)
+    table = read.table.select(CANONICAL.features)
+    if choice.max_pairs:
+        table = table.take(first_in_turn(table.clip_sources, choice.max_pairs))
+    if smoke:
+        table = replace(table, x_NF=np.zeros_like(table.x_NF), y_N=np.zeros_like(table.y_N))
+    return Corpus(
+        table.clip_sources,
+        None if smoke else read.libvmaf_version,
+        lambda sources: table.only(sources) if sources else table,
+    )
 
 
 def zero_scores(pair: Pair) -> FrameScores:
     """Return what a smoke learns from: a pair's frames with nothing but zeros."""
     n_features = len(CANONICAL.features)
     return FrameScores(CANONICAL.features, np.zeros((pair.n_frames, n_features)), np.zeros(pair.n_frames))
-
-
-def frame_scores(
-    pairs: Sequence[Pair], ffmpeg: Ffmpeg, workers: int, reporter: Reporter
-) -> tuple[list[FrameScores], int]:
-    """Return the frame scores of each pair, from the cache or extracted now, and how many were extracted.
-
-    Raises:
-        ExtractionError: some pairs failed; the others are in the cache.
-    """
-    cache = ClipCache(cache_root())
-    identities = {pair: identity_of(pair, ffmpeg.libvmaf_version) for pair in pairs}
-    scores = {pair: cache.load(pair, identity) for pair, identity in identities.items()}
-    missing = [pair for pair, loaded in scores.items() if loaded is None]
-    if missing:
-        with reporter.extraction(len(missing), sum(pair.n_frames for pair in missing)) as advance:
-            # Closed on the way out, so that a full disk ends the passes that still run.
-            with closing(_extract(missing, ffmpeg, workers)) as passes:
-                for pair, extracted in passes:
-                    cache.store(pair, identities[pair], extracted)
-                    scores[pair] = extracted
-                    advance(pair.n_frames)
-    return [loaded for loaded in scores.values() if loaded is not None], len(missing)
-
-
-def _extract(pairs: Sequence[Pair], ffmpeg: Ffmpeg, workers: int) -> Generator[tuple[Pair, FrameScores]]:
-    """Run the passes, several at once, and yield each as it ends; one that fails does not stop the others.
-
-    Raises:
-        ExtractionError: at the end, if any failed.
-    """
-    failed: list[ExtractionError] = []
-    with ThreadPoolExecutor(workers) as pool:
-        running = {pool.submit(ffmpeg.extract, pair): pair for pair in pairs}
-        try:
-            for done in as_completed(running):
-                try:
-                    extracted = done.result()
-                except ExtractionError as error:
-                    failed.append(error)
-                else:
-                    yield running[done], extracted
-        except BaseException:
-            # An interrupt, or a full disk in the caller: end the passes now instead of waiting for them.
-            pool.shutdown(wait=False, cancel_futures=True)
-            ffmpeg.stop()
-            raise
-    if failed:
-        raise ExtractionError(
-            f"{len(failed)} of {len(running)} pairs failed, the others are in the cache: "
-            + "; ".join(map(str, failed[:3]))
-        )

@@ -1,4 +1,4 @@
-"""One ffmpeg/libvmaf pass over a pair: six features and the teacher's score for every frame.
+"""One ffmpeg/libvmaf pass over a pair, or over pairs of one source: features and the teacher's score of every frame.
 
 The pass runs `ffmpeg` as a child process; its JSON log is read by a pure function that refuses gaps, nulls and
 short logs rather than handing out a table that looks whole.
@@ -17,12 +17,12 @@ import numpy as np
 
 from vmaf_train.corpus import Pair
 from vmaf_train.errors import ExtractionError, InputError
-from vmaf_train.features import CANONICAL, TEACHER, TEACHER_KEY, log_keys
+from vmaf_train.features import ADM_DETAILS, CANONICAL, TEACHER, TEACHER_KEY, log_keys
 from vmaf_train.processes import Processes
+from vmaf_train.schedule import Pass
 
 # What is asked of libvmaf beside the teacher; part of a cache entry's identity.
 FEATURE_OPTIONS = "default"
-LOG_NAME = "log.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class FrameScores:
     """Features and teacher scores of one clip, frame by frame.
 
     Attributes:
-        features: column names of `x_NF`.
+        features: column names of `x_NF`: the canonical set, then what else this libvmaf computes on the way.
         x_NF: float64 of shape (frames, features), raw libvmaf values as logged.
         y_N: float64 of shape (frames,), the teacher's frame scores, 0 to 100.
     """
@@ -56,45 +56,60 @@ class Ffmpeg:
         self._processes = Processes()
         still = ["-f", "lavfi", "-i", "color=gray:size=64x64:rate=1:duration=1"]
         try:
-            self.libvmaf_version: str = json.loads(self._log_of_pass([*still, *still], threads=1))["version"]
+            self.libvmaf_version: str = json.loads(self._logs([*still, *still], clips=1, threads=0)[0])["version"]
         except (ExtractionError, OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"{path} cannot score with libvmaf and {TEACHER}; set VMAF_FFMPEG to an ffmpeg built with libvmaf, "
                 f"or unset it to use the one of imageio-ffmpeg. It said: {error}"
             ) from error
 
-    def extract(self, pair: Pair, threads: int = 1) -> FrameScores:
-        """Score one pair in one pass that reads each file once, with `threads` threads inside libvmaf.
+    def extract(self, job: Pass) -> list[FrameScores]:
+        """Score the pairs of one pass, which reads each file once, the reference too.
 
         Raises:
-            ExtractionError: ffmpeg failed, or its log does not hold every frame; names the clip.
+            ExtractionError: ffmpeg failed, or a log does not hold every frame; names the clips.
         """
         inputs = []
-        for path in (pair.dis, pair.ref):
+        for pair, path in [*((pair, pair.dis) for pair in job.pairs), (job.pairs[0], job.pairs[0].ref)]:
             inputs += ["-f", "rawvideo", "-pix_fmt", pair.format.pix_fmt, "-s", str(pair.format)]
-            inputs += ["-r", f"{pair.fps:g}", "-i", f"file:{path.absolute()}"]
+            inputs += ["-r", f"{pair.fps:g}", "-i", _address(path, pair)]
         try:
-            log = self._log_of_pass(inputs, threads)
+            logs = self._logs(inputs, len(job.pairs), job.threads)
         except ExtractionError as error:
-            raise ExtractionError(f"{pair.clip}: {error}") from error
-        return parse_log(log, pair.clip, pair.n_frames)
+            raise ExtractionError(f"{', '.join(pair.clip for pair in job.pairs)}: {error}") from error
+        return [parse_log(log, pair.clip, pair.n_frames) for log, pair in zip(logs, job.pairs, strict=True)]
 
     def stop(self) -> None:
         """End every running pass and refuse new ones; for an interrupt."""
         self._processes.stop()
 
-    def _log_of_pass(self, inputs: list[str], threads: int) -> str:
-        """Run one libvmaf pass over two inputs, dis first, and return its JSON log."""
-        # The log's name is relative to the working folder, so that no path has to be escaped for the filter.
-        options = f"model=version={TEACHER}:log_path={LOG_NAME}:log_fmt=json:n_threads={threads}"
+    def _logs(self, inputs: list[str], clips: int, threads: int) -> list[str]:
+        """Run libvmaf over the first `clips` inputs against the one that follows; return its JSON logs."""
+        refs = [f"[ref{clip}]" for clip in range(clips)]
+        graph = [f"[{clips}:v]split={clips}{''.join(refs)}"]
         command = [str(self.path), "-nostdin", "-v", "error", *inputs]
-        command += ["-lavfi", f"[0:v][1:v]libvmaf={options}", "-f", "null", "-"]
+        outputs = []
+        for clip, ref in enumerate(refs):
+            # A log's name is relative to the working folder, so that no path has to be escaped for the filter.
+            options = f"model=version={TEACHER}:log_path={clip}.json:log_fmt=json:n_threads={threads}"
+            graph.append(f"[{clip}:v]{ref}libvmaf={options}[out{clip}]")
+            outputs += ["-map", f"[out{clip}]", "-f", "null", "-"]
+        command += ["-filter_complex", ";".join(graph), *outputs]
         with tempfile.TemporaryDirectory(prefix="vmaf-train-") as folder:
             self._processes.run(command, Path(folder))
-            log = Path(folder, LOG_NAME)
-            if not log.is_file():
+            logs = [Path(folder, f"{clip}.json") for clip in range(clips)]
+            if not all(log.is_file() for log in logs):
                 raise ExtractionError(f"ffmpeg wrote no libvmaf log. Command: {shlex.join(command)}")
-            return log.read_text()
+            return [log.read_text() for log in logs]
+
+
+def _address(path: Path, pair: Pair) -> str:
+    """Return what ffmpeg opens: the file, or the bytes of the frames that are asked for."""
+    file = f"file:{path.absolute()}"
+    if pair.frames is None:
+        return file
+    start, end = (frame * pair.format.frame_bytes for frame in pair.frames)
+    return f"subfile,,start,{start},end,{end},,:{file}"
 
 
 def find_ffmpeg() -> Ffmpeg:
@@ -131,6 +146,8 @@ def parse_log(text: str, clip: str, n_frames: int) -> FrameScores:
 
     Raises:
         ExtractionError: not JSON, a frame missing or out of order, a value missing, null or not finite.
+
+    A detail that an older build does not log at all is no column.
     """
     again = "run the command again; if it stays, check the clip and the ffmpeg in VMAF_FFMPEG"
     try:
@@ -144,7 +161,8 @@ def parse_log(text: str, clip: str, n_frames: int) -> FrameScores:
             raise ExtractionError(f"{clip}: libvmaf's log has frame {number} where frame {position} belongs; {again}")
     if len(numbers) != n_frames:
         raise ExtractionError(f"{clip}: libvmaf's log holds {len(numbers)} frames, the files hold {n_frames}; {again}")
-    columns = [log_keys(feature) for feature in CANONICAL.features] + [(TEACHER_KEY,)]
+    features = (*CANONICAL.features, *(name for name in ADM_DETAILS if set(log_keys(name)) & metrics[0].keys()))
+    columns = [*map(log_keys, features), (TEACHER_KEY,)]
     table = np.empty((n_frames, len(columns)))
     for frame, logged in enumerate(metrics):
         for column, keys in enumerate(columns):
@@ -152,4 +170,4 @@ def parse_log(text: str, clip: str, n_frames: int) -> FrameScores:
             if not isinstance(value, int | float) or not math.isfinite(value):
                 raise ExtractionError(f"{clip}: frame {frame} has {value!r} for {keys[0]}; {again}")
             table[frame, column] = value
-    return FrameScores(CANONICAL.features, table[:, :-1], table[:, -1])
+    return FrameScores(features, table[:, :-1], table[:, -1])

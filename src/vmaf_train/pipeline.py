@@ -5,85 +5,65 @@ Each public function is one command. Nothing is printed here: a Reporter is told
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vmaf_train import registry, sync, tracking
-from vmaf_train.cache import cache_root
-from vmaf_train.comparison import Comparison, compare_archs
-from vmaf_train.corpus import Scan
+from vmaf_train.cache import cache_root, identity_of
+from vmaf_train.comparison import compare_archs
 from vmaf_train.crossval import cross_validate
-from vmaf_train.dataset import FrameTable, choose_hold_out, pack, split
+from vmaf_train.dataset import FrameTable, choose_hold_out, pack, split, write_parquet
 from vmaf_train.errors import GateRefusedError, InputError
 from vmaf_train.evaluation import EvalReport, evaluate
+from vmaf_train.extraction import Place, frame_scores, on_this_machine
 from vmaf_train.features import TEACHER
-from vmaf_train.frames import AUTO, CorpusChoice, frame_scores, open_corpus, zero_scores
+from vmaf_train.frames import ALL, AUTO, CorpusChoice, open_corpus, open_pairs, table_of_pairs
 from vmaf_train.inference import OnnxStudent
-from vmaf_train.libvmaf import find_ffmpeg
+from vmaf_train.libvmaf import Ffmpeg, find_ffmpeg
 from vmaf_train.reporting import Reporter
+from vmaf_train.results import Evaluated, Prewarmed, Registered, Swept, Trained
 
 if TYPE_CHECKING:
     from vmaf_train.models import Architecture
     from vmaf_train.training import Epoch, Loop, Settings
 
-ALL = "all"
+HERE = "none"
 PLAIN, LIGHTNING = "plain", "lightning"
 
 
-@dataclass(frozen=True)
-class Prewarmed:
-    """What a prewarm did."""
+def prewarm(choice: CorpusChoice, reporter: Reporter, scheduler: str = HERE) -> Prewarmed:
+    """Fill the cache: libvmaf scores every pair that it does not hold yet.
 
-    scan: Scan
-    extracted: int
-    frames: int
-    seconds: float
-    cache: Path
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """A report, and lines that lead to its run."""
-
-    report: EvalReport
-    where: Sequence[str]
-
-
-@dataclass(frozen=True)
-class Trained(Evaluated):
-    """The report on the held-out source and the student's ONNX bytes."""
-
-    student: OnnxStudent
-
-
-@dataclass(frozen=True)
-class Swept:
-    """A sweep's comparison, and lines that lead to its runs."""
-
-    comparison: Comparison
-    where: Sequence[str]
-
-
-@dataclass(frozen=True)
-class Registered:
-    """What a promotion did: the gates it passed, the version its alias names, the files that changed."""
-
-    gates: Sequence[registry.Gate]
-    version: str
-    alias: str
-    changed: Sequence[str]
-
-
-def prewarm(choice: CorpusChoice, reporter: Reporter) -> Prewarmed:
-    """Fill the cache: one libvmaf pass for every pair that it does not hold yet.
+    Args:
+        choice: the corpus.
+        reporter: is told the progress.
+        scheduler: a Dask scheduler's address, or `local:N` for one of N workers; "none" uses this machine's cores.
 
     Raises:
-        InputError: the corpus, the ffmpeg or the cache folder is not usable.
+        InputError: the corpus, the ffmpeg, the cache folder or the cluster is not usable.
         ExtractionError: some pairs failed; the others are in the cache.
     """
     with tracking.job("prewarm") as run:
-        return _prewarm(choice, run, reporter)
+        return _prewarm(choice, run, reporter, scheduler)
+
+
+def export_features(choice: CorpusChoice, path: Path, reporter: Reporter) -> FrameTable:
+    """Write all features and scores of a corpus to a Parquet file, to train from without any pixel.
+
+    Raises:
+        InputError: the corpus, the ffmpeg, the cache folder or the file is not usable.
+        ExtractionError: some pairs failed; the others are in the cache.
+    """
+    if path.suffix != ".parquet":
+        raise InputError(f"{path} does not end in .parquet, by which such a file is known; name it so")
+    ffmpeg = find_ffmpeg()
+    pairs = open_pairs(choice, ffmpeg, reporter).pairs
+    table = table_of_pairs(pairs, ffmpeg, choice.cores, reporter, everything=True)
+    identities = (identity_of(pair, ffmpeg.libvmaf_version).model_dump(mode="json") for pair in pairs)
+    write_parquet(table, path, ffmpeg.libvmaf_version, identities)
+    return table
 
 
 def train(
@@ -136,16 +116,15 @@ def sweep(
         names = tuple(dict.fromkeys(archs)) or tuple(models.ARCHITECTURES)
         for arch in names:
             models.find_architecture(arch)
-        ffmpeg = find_ffmpeg()
-        found = open_corpus(choice, ffmpeg, reporter)
-        present = sorted({pair.source for pair in found.pairs})
+        corpus = open_corpus(choice, reporter)
+        present = corpus.sources
         chosen = tuple(dict.fromkeys(folds)) or tuple(present)
         if unknown := [fold for fold in chosen if fold not in present]:
             raise InputError(
                 f"folds {', '.join(unknown)} not in the corpus; choose some of: {', '.join(present)}, or {ALL}"
             )
         choose_hold_out(present)
-        if sum(pair.source in chosen for pair in found.pairs) < 2:
+        if sum(source in chosen for source in corpus.clip_sources) < 2:
             raise InputError(
                 f"{', '.join(chosen)} has one pair, which settles no difference; choose folds with two or more"
             )
@@ -153,13 +132,12 @@ def sweep(
         settled = {"folds": ",".join(folds) or ALL, "seeds": seeds, "corpus": choice.corpus}
         settled |= {"assume_dims": choice.assume_dims, "max_pairs": choice.max_pairs, **asdict(settings)}
         run.log_settings({"archs": ",".join(names), **settled})
-        scores, _ = frame_scores(found.pairs, ffmpeg, choice.workers, reporter)
-        table = FrameTable.from_clips(zip(found.pairs, scores, strict=True))
+        table = corpus.table(())
         judged = table.only(chosen)
 
         sweep_id = run.run_id[:8]
-        tags = {"sweep": sweep_id, "dataset_digest": table.digest, "libvmaf_version": ffmpeg.libvmaf_version}
-        facts = {"teacher": TEACHER, "corpus": choice.name, "libvmaf_version": ffmpeg.libvmaf_version}
+        facts = {"teacher": TEACHER, "corpus": choice.name, "libvmaf_version": str(corpus.libvmaf_version)}
+        tags = {"sweep": sweep_id, "dataset_digest": table.digest, "libvmaf_version": facts["libvmaf_version"]}
         results = {}
         for arch in names:
             with tracking.job(arch) as one:
@@ -255,15 +233,27 @@ def check_tree(root: Path) -> list[str]:
     return sync.Tree(root).check(registry.promoted_students())
 
 
-def _prewarm(choice: CorpusChoice, run: tracking.Job, reporter: Reporter) -> Prewarmed:
+def _prewarm(choice: CorpusChoice, run: tracking.Job, reporter: Reporter, scheduler: str = HERE) -> Prewarmed:
     started = time.monotonic()
     ffmpeg = find_ffmpeg()
-    found = open_corpus(choice, ffmpeg, reporter)
-    scores, extracted = frame_scores(found.pairs, ffmpeg, choice.workers, reporter)
-    frames = sum(len(clip.y_N) for clip in scores)
+    found = open_pairs(choice, ffmpeg, reporter)
+    place = on_this_machine(ffmpeg, choice.cores) if scheduler == HERE else _cluster(scheduler, ffmpeg, reporter)
+    extracted = frames = 0
+    with closing(frame_scores(found.pairs, ffmpeg.libvmaf_version, place, reporter)) as scored:
+        for each in scored:
+            extracted += each.extracted
+            frames += len(each.scores.y_N)
     if run.run_id:
-        run.log_metrics({"prewarm/pairs": len(scores), "prewarm/extracted": extracted, "prewarm/frames": frames})
+        run.log_metrics({"prewarm/pairs": len(found.pairs), "prewarm/extracted": extracted, "prewarm/frames": frames})
     return Prewarmed(found, extracted, frames, time.monotonic() - started, cache_root())
+
+
+def _cluster(scheduler: str, ffmpeg: Ffmpeg, reporter: Reporter) -> Place:
+    try:
+        from vmaf_train.cluster import on_a_cluster
+    except ModuleNotFoundError as error:
+        raise InputError("a scheduler needs an extra; run: pip install 'vmaf-train[cluster]'") from error
+    return on_a_cluster(scheduler, ffmpeg.libvmaf_version, reporter)
 
 
 def _train(
@@ -279,9 +269,8 @@ def _train(
 
     lightning_loop = _find_lightning(trainer, models.find_architecture(arch))
     smoke = not settings.epochs
-    ffmpeg = None if smoke else find_ffmpeg()
-    found = open_corpus(choice, ffmpeg, reporter)
-    hold_out = choose_hold_out((pair.source for pair in found.pairs), val_source)
+    corpus = open_corpus(choice, reporter, smoke)
+    hold_out = choose_hold_out(corpus.sources, val_source)
     reporter.say(f"hold-out: {hold_out} ({'as asked' if val_source == hold_out else 'chosen: val_source is auto'})")
     if smoke:
         reporter.say("smoke: zero-filled features and scores, initial weights; the metrics say nothing about quality")
@@ -291,12 +280,7 @@ def _train(
         | {"assume_dims": choice.assume_dims, "max_pairs": choice.max_pairs, "hold_out": hold_out}
     )
 
-    if ffmpeg:
-        scores, _ = frame_scores(found.pairs, ffmpeg, choice.workers, reporter)
-    else:
-        scores = [zero_scores(pair) for pair in found.pairs]
-    libvmaf_version = ffmpeg.libvmaf_version if ffmpeg else None
-    table = FrameTable.from_clips(zip(found.pairs, scores, strict=True))
+    table = corpus.table(())
     train_rows, val_rows = split(table, hold_out)
 
     def on_epoch(epoch: "Epoch") -> None:
@@ -309,7 +293,7 @@ def _train(
     facts: dict[str, object] = {"teacher": TEACHER, "hold_out": hold_out, "train_sources": train_rows.sources}
     facts |= {"corpus": choice.name, "train_frames": len(train_rows)}
     facts |= {"teacher_points": settings.teacher_points}
-    facts |= {"train_digest": train_rows.digest, "libvmaf_version": libvmaf_version, "smoke": smoke}
+    facts |= {"train_digest": train_rows.digest, "libvmaf_version": corpus.libvmaf_version, "smoke": smoke}
     student = OnnxStudent(export.to_onnx(fit.student, table.features, facts), arch)
     contract.check_contract(student.content)
     export.check_same_scores(student, fit.student, table.x_NF)
@@ -318,7 +302,7 @@ def _train(
         val_rows,
         name=arch,
         corpus=choice.name,
-        libvmaf_version=libvmaf_version,
+        libvmaf_version=corpus.libvmaf_version,
         hold_out=hold_out,
         without_points=plain,
     )
@@ -362,19 +346,17 @@ def _evaluate(
     reporter: Reporter,
     folder: str = "",
 ) -> Evaluated:
-    ffmpeg = find_ffmpeg()
-    found = open_corpus(choice, ffmpeg, reporter)
-    sources = sorted({pair.source for pair in found.pairs})
-    if val_source not in (ALL, *sources):
-        raise InputError(f"val_source {val_source} is not in the corpus; choose one of: {', '.join(sources)}, or {ALL}")
-    pairs = [pair for pair in found.pairs if val_source in (ALL, pair.source)]
+    corpus = open_corpus(choice, reporter)
+    if val_source not in (ALL, *corpus.sources):
+        raise InputError(
+            f"val_source {val_source} is not in the corpus; choose one of: {', '.join(corpus.sources)}, or {ALL}"
+        )
     run.start(f"evaluate {name}")
     run.log_settings({"model": name, "corpus": choice.corpus, "val_source": val_source})
-    scores, _ = frame_scores(pairs, ffmpeg, choice.workers, reporter)
-    table = FrameTable.from_clips(zip(pairs, scores, strict=True))
+    table = corpus.table(() if val_source == ALL else (val_source,))
     hold_out = None if val_source == ALL else val_source
     report, score_N = evaluate(
-        student, table, name=name, corpus=choice.name, libvmaf_version=ffmpeg.libvmaf_version, hold_out=hold_out
+        student, table, name=name, corpus=choice.name, libvmaf_version=corpus.libvmaf_version, hold_out=hold_out
     )
 
     from vmaf_train import figures
