@@ -36,7 +36,7 @@ def demo_table() -> FrameTable:
     """Return the demo corpus's frames without those of its hold-out."""
     ffmpeg, choice = find_ffmpeg(), CorpusChoice()
     pairs = open_corpus(choice, ffmpeg, Reporter()).pairs
-    scores, _ = frame_scores(pairs, ffmpeg, choice.workers, Reporter())
+    scores, _ = frame_scores(pairs, ffmpeg, choice.cores, Reporter())
     table = FrameTable.from_clips(zip(pairs, scores, strict=True))
     return table.only(set(table.sources) - {choose_hold_out(table.sources)})
 

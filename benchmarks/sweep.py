@@ -114,7 +114,7 @@ def main() -> None:
     options = parser.parse_args()
     ffmpeg, choice, settings = find_ffmpeg(), CorpusChoice(), Settings()
     pairs = open_corpus(choice, ffmpeg, Reporter()).pairs
-    scores, _ = frame_scores(pairs, ffmpeg, choice.workers, Reporter())
+    scores, _ = frame_scores(pairs, ffmpeg, choice.cores, Reporter())
     table = FrameTable.from_clips(zip(pairs, scores, strict=True))
     jobs = [Job((source,), seed, settings.teacher_points) for seed in range(options.seeds) for source in table.sources]
     print(f"{len(jobs)} fits an architecture: {len(table.sources)} folds, {options.seeds} seeds\n")

@@ -1,6 +1,7 @@
 """The whole way of the data: corpus, one libvmaf pass a pair, cache, table, student, ONNX, report, MLflow.
 
-Each public function is one command. Nothing is printed here: a Reporter is told what happens.
+Each public function is one command. Nothing is printed here: a Reporter is told what happens. What only some commands
+need is imported by them, since a start of half a second would show.
 """
 
 import time
@@ -10,22 +11,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vmaf_train import registry, sync, tracking
+from vmaf_train import tracking
 from vmaf_train.cache import cache_root, identity_of
-from vmaf_train.comparison import compare_archs
-from vmaf_train.crossval import cross_validate
 from vmaf_train.dataset import FrameTable, choose_hold_out, pack, split, write_parquet
 from vmaf_train.errors import GateRefusedError, InputError
-from vmaf_train.evaluation import EvalReport, evaluate
 from vmaf_train.extraction import Place, frame_scores, on_this_machine
 from vmaf_train.features import TEACHER
 from vmaf_train.frames import ALL, AUTO, CorpusChoice, open_corpus, open_pairs, table_of_pairs
-from vmaf_train.inference import OnnxStudent
 from vmaf_train.libvmaf import Ffmpeg, find_ffmpeg
 from vmaf_train.reporting import Reporter
 from vmaf_train.results import Evaluated, Prewarmed, Registered, Swept, Trained
 
 if TYPE_CHECKING:
+    from vmaf_train.evaluation import EvalReport
+    from vmaf_train.inference import OnnxStudent
     from vmaf_train.models import Architecture
     from vmaf_train.training import Epoch, Loop, Settings
 
@@ -111,6 +110,8 @@ def sweep(
         InputError: an arch, a fold or the corpus is not usable.
     """
     from vmaf_train import figures, models
+    from vmaf_train.comparison import compare_archs
+    from vmaf_train.crossval import cross_validate
 
     with tracking.job("sweep") as run:
         names = tuple(dict.fromkeys(archs)) or tuple(models.ARCHITECTURES)
@@ -168,6 +169,8 @@ def evaluate_model(choice: CorpusChoice, model: str, val_source: str, reporter: 
     Raises:
         InputError: the model or the corpus is not usable.
     """
+    from vmaf_train import registry
+
     with tracking.job("evaluate") as run:
         student, name = registry.find_student(model)
         return _evaluate(choice, student, name, val_source, run, reporter)
@@ -198,6 +201,8 @@ def register(run_id: str, version: str, root: Path, allow_worse: bool, allow_dir
         GateRefusedError: a gate said no; nothing was changed.
         InputError: no such run or version, or no such checkout.
     """
+    from vmaf_train import registry, sync
+
     with tracking.job("register"):
         tree, gates = sync.Tree(root), []
         # From the judgement to the files in one piece: what was judged against is what is replaced.
@@ -223,6 +228,8 @@ def sync_tree(root: Path) -> list[str]:
         InputError: no such checkout, or it cannot be written.
         VmafTrainError: a registered version is not what its tags say; nothing was written.
     """
+    from vmaf_train import registry, sync
+
     tree = sync.Tree(root)
     with tree.lock:
         return tree.sync(registry.promoted_students())
@@ -230,6 +237,8 @@ def sync_tree(root: Path) -> list[str]:
 
 def check_tree(root: Path) -> list[str]:
     """Return one line for each difference between the checkout's model/tiny/ and the registry."""
+    from vmaf_train import registry, sync
+
     return sync.Tree(root).check(registry.promoted_students())
 
 
@@ -265,7 +274,9 @@ def _train(
     reporter: Reporter,
     trainer: str = PLAIN,
 ) -> Trained:
-    from vmaf_train import contract, export, models, training
+    from vmaf_train import contract, export, figures, models, training
+    from vmaf_train.evaluation import evaluate
+    from vmaf_train.inference import OnnxStudent
 
     lightning_loop = _find_lightning(trainer, models.find_architecture(arch))
     smoke = not settings.epochs
@@ -307,8 +318,6 @@ def _train(
         without_points=plain,
     )
 
-    from vmaf_train import figures
-
     run.log_dataset(train_rows, choice.name, "training")
     run.log_dataset(val_rows, choice.name, "validation")
     # Under a name of their own, so that no list of runs ranks a smoke above real ones.
@@ -339,13 +348,16 @@ def _find_lightning(trainer: str, architecture: "Architecture") -> "Callable[[st
 
 def _evaluate(
     choice: CorpusChoice,
-    student: OnnxStudent,
+    student: "OnnxStudent",
     name: str,
     val_source: str,
     run: tracking.Job,
     reporter: Reporter,
     folder: str = "",
 ) -> Evaluated:
+    from vmaf_train import figures
+    from vmaf_train.evaluation import evaluate
+
     corpus = open_corpus(choice, reporter)
     if val_source not in (ALL, *corpus.sources):
         raise InputError(
@@ -359,8 +371,6 @@ def _evaluate(
         student, table, name=name, corpus=choice.name, libvmaf_version=corpus.libvmaf_version, hold_out=hold_out
     )
 
-    from vmaf_train import figures
-
     run.log_dataset(table, choice.name, "evaluation")
     run.log_report("eval", report)
     if not folder:
@@ -370,7 +380,7 @@ def _evaluate(
     return Evaluated(report, run.where_to_look())
 
 
-def _tags_of(report: EvalReport) -> dict[str, str]:
+def _tags_of(report: "EvalReport") -> dict[str, str]:
     return {
         "teacher": report.teacher,
         "libvmaf_version": report.libvmaf_version or "none",

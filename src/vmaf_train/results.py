@@ -3,19 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from vmaf_train.comparison import Comparison
-from vmaf_train.corpus import Scan
-from vmaf_train.evaluation import EvalReport
-from vmaf_train.inference import OnnxStudent
-from vmaf_train.registry import Gate
+if TYPE_CHECKING:
+    from vmaf_train.comparison import Comparison
+    from vmaf_train.corpus import Scan
+    from vmaf_train.evaluation import EvalReport
+    from vmaf_train.inference import OnnxStudent
+    from vmaf_train.registry import Gate
 
 
 @dataclass(frozen=True)
 class Prewarmed:
     """What a prewarm did."""
 
-    scan: Scan
+    scan: "Scan"
     extracted: int
     frames: int
     seconds: float
@@ -26,7 +28,7 @@ class Prewarmed:
 class Evaluated:
     """A report, and lines that lead to its run."""
 
-    report: EvalReport
+    report: "EvalReport"
     where: Sequence[str]
 
 
@@ -34,14 +36,14 @@ class Evaluated:
 class Trained(Evaluated):
     """The report on the held-out source and the student's ONNX bytes."""
 
-    student: OnnxStudent
+    student: "OnnxStudent"
 
 
 @dataclass(frozen=True)
 class Swept:
     """A sweep's comparison, and lines that lead to its runs."""
 
-    comparison: Comparison
+    comparison: "Comparison"
     where: Sequence[str]
 
 
@@ -49,7 +51,7 @@ class Swept:
 class Registered:
     """What a promotion did: the gates it passed, the version its alias names, the files that changed."""
 
-    gates: Sequence[Gate]
+    gates: "Sequence[Gate]"
     version: str
     alias: str
     changed: Sequence[str]

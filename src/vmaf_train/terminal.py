@@ -11,11 +11,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.table import Table
 from rich.text import Text
 
-from vmaf_train.comparison import Comparison
-from vmaf_train.evaluation import EvalReport, Metrics
 from vmaf_train.reporting import Reporter
 
 if TYPE_CHECKING:
+    from vmaf_train.comparison import Comparison
+    from vmaf_train.evaluation import EvalReport, Metrics
     from vmaf_train.training import Epoch
 
 PLAIN_LINE_SECONDS = 10.0
@@ -81,7 +81,7 @@ def _bar(title: str, total: int, unit: str, *columns: ProgressColumn) -> Iterato
         yield step
 
 
-def print_report(report: EvalReport, title: str) -> None:
+def print_report(report: "EvalReport", title: str) -> None:
     """Print a report's metrics, what they are held against, errors over the feature box, size and speed."""
     rows: dict[str, Metrics] = {report.model.name: report, "pooled scores": report.pooled}
     if report.without_teacher_points:
@@ -105,7 +105,7 @@ def print_report(report: EvalReport, title: str) -> None:
     )
 
 
-def print_comparison(comparison: Comparison) -> None:
+def print_comparison(comparison: "Comparison") -> None:
     """Print a sweep's table and its recommendation."""
     table = Table(title=f"RMSE out of fold, {comparison.seeds} seeds a fold", title_justify="left")
     table.add_column("")
@@ -127,14 +127,14 @@ def print_comparison(comparison: Comparison) -> None:
     print(comparison.recommendation)
 
 
-def print_sources(report: EvalReport) -> None:
+def print_sources(report: "EvalReport") -> None:
     """Print a report's metrics source by source."""
     seen = {True: " (trained on)", False: " (held out)", None: ""}
     rows = {source + seen[row.in_training]: row for source, row in report.per_source.items()}
     _print_metrics(f"{report.model.name} by source", {**rows, "all frames": report})
 
 
-def _print_metrics(title: str, rows: Mapping[str, Metrics]) -> None:
+def _print_metrics(title: str, rows: "Mapping[str, Metrics]") -> None:
     table = Table(title=title, title_justify="left")
     table.add_column("")
     for name in ("samples", "RMSE", "PLCC", "SROCC", "KROCC", "max error", "bias"):

@@ -17,21 +17,20 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
-from urllib.request import url2pathname
 
 import numpy as np
 from filelock import FileLock
 
 from vmaf_train import __version__
-from vmaf_train.comparison import ArchRow
-from vmaf_train.dataset import FrameTable
 from vmaf_train.errors import InputError, VmafTrainError
-from vmaf_train.evaluation import EvalReport
-from vmaf_train.inference import OnnxStudent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from vmaf_train.comparison import ArchRow
+    from vmaf_train.dataset import FrameTable
+    from vmaf_train.evaluation import EvalReport
+    from vmaf_train.inference import OnnxStudent
     from vmaf_train.training import Epoch
 
 log = logging.getLogger(__name__)
@@ -127,7 +126,7 @@ class Job:
         """Keep what is known after an epoch, under its number as step."""
         self.log_metrics({"train/loss": epoch.train_loss, "epoch/val_rmse": epoch.val_rmse}, epoch.number)
 
-    def log_report(self, prefix: str, report: EvalReport) -> None:
+    def log_report(self, prefix: str, report: "EvalReport") -> None:
         """Log the figures of a report as metrics under `prefix`, and the model's own size and latency."""
         metrics = {f"{prefix}/{key}": getattr(report, key) for key in _FRAME_METRICS}
         metrics |= {f"{prefix}/pooled_{key}": getattr(report.pooled, key) for key in _FRAME_METRICS}
@@ -141,7 +140,7 @@ class Job:
         self.log_metrics({key: value for key, value in metrics.items() if value is not None})
         self._log_model_facts(report)
 
-    def _log_model_facts(self, report: EvalReport) -> None:
+    def _log_model_facts(self, report: "EvalReport") -> None:
         """Log what a report knows of the model whatever the frames: size, latency, errors over the feature box."""
         metrics = {f"latency/{key}": value for key, value in report.latency if key.endswith("_us")}
         metrics |= {"model/parameters": report.model.parameters or 0, "model/onnx_bytes": report.model.onnx_bytes}
@@ -161,7 +160,7 @@ class Job:
                     content.savefig(Path(made, name))
             mlflow.log_artifacts(made, folder or None)
 
-    def log_dataset(self, table: FrameTable, corpus: str, context: str) -> None:
+    def log_dataset(self, table: "FrameTable", corpus: str, context: str) -> None:
         """Log a table as an input of the run: name, digest, columns, source; not its rows."""
         import mlflow
         from mlflow.data.code_dataset_source import CodeDatasetSource
@@ -176,7 +175,7 @@ class Job:
         )
         mlflow.log_input(dataset, context=context)
 
-    def log_model(self, student: OnnxStudent, example_NF: np.ndarray) -> None:
+    def log_model(self, student: "OnnxStudent", example_NF: np.ndarray) -> None:
         """Log the ONNX file as an MLflow model with its signature and a few example rows."""
         import mlflow.onnx
         import onnx
@@ -197,7 +196,7 @@ class Job:
             onnx_execution_providers=["CPUExecutionProvider"],
         )
 
-    def log_arch(self, row: ArchRow, report: EvalReport) -> None:
+    def log_arch(self, row: "ArchRow", report: "EvalReport") -> None:
         """Log what a sweep found out about an architecture: folds, all out-of-fold frames, the kept student's facts."""
         metrics: dict[str, float | None] = {
             "loso/mean_rmse": row.mean_fold.mean,
@@ -367,6 +366,8 @@ def store_lock(uri: str) -> Iterator[None]:
     if uri.startswith(SQLITE):
         place = Path(uri.removeprefix(SQLITE)).absolute()
     elif "://" not in uri or uri.startswith("file:"):
+        from urllib.request import url2pathname
+
         place = Path(url2pathname(urlparse(uri).path)).absolute()
     else:
         yield
