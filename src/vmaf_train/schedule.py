@@ -1,21 +1,23 @@
 """Which pairs share a libvmaf pass, how many passes run at once, with how many threads, and in which order.
 
-Measured with benchmarks/prewarm.py: passes side by side, a thread each, take less time and less CPU than one after the
-other with all cores each; short clips of one source in one process save its start and reading the reference again.
+Passes side by side, a thread each, take less time and less CPU than one after the other with all cores each; pairs of
+one source in one process save its start and reading the reference again. Measured with benchmarks/prewarm.py.
 """
 
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from heapq import heapify, heapreplace
 from itertools import groupby
 
 from vmaf_train.corpus import Pair
 
-# Work in pixels: beyond it a process's start (50 ms) is lost in its pass, while a larger one costs memory and caches.
-WORTH_A_PROCESS = 24_000_000
-PASSES_A_WORKER = 8
-# Peak memory of a pass as measured: the process, then bytes a pixel of a frame for the filter and for each pair.
-PROCESS_BYTES, SHARED_BYTES_A_PIXEL, PAIR_BYTES_A_PIXEL = 32_000_000, 55, 65
+# Costs in distorted pixels that libvmaf scores meanwhile: starting a process, and reading the reference's pixels.
+START_COST, READING_COST = 600_000, 0.06
+# Pairs a pass: two of any length, more where they are short, or an interrupt would lose too much.
+ALWAYS_TOGETHER, MOST_TOGETHER, SHORT_PASS = 2, 8, 24_000_000
+# Peak memory of a pass: the process, then bytes a pixel of a frame, once and for each pair.
+PROCESS_BYTES, SHARED_BYTES, PAIR_BYTES = 32_000_000, 55, 65
 
 
 @dataclass(frozen=True)
@@ -28,16 +30,6 @@ class Pass:
     pairs: tuple[Pair, ...]
     threads: int = 0
 
-    @property
-    def n_frames(self) -> int:
-        """Distorted frames that are scored."""
-        return sum(pair.n_frames for pair in self.pairs)
-
-    @property
-    def work(self) -> int:
-        """Distorted pixels that are scored."""
-        return sum(_work(pair) for pair in self.pairs)
-
 
 def cores() -> int:
     """Return how many cores this process may use."""
@@ -47,33 +39,55 @@ def cores() -> int:
 
 def passes_at_once(pairs: Iterable[Pair], cores: int, memory: int) -> int:
     """Return how many passes to run side by side: one a core, or as many as fit into half of `memory` (bytes)."""
-    largest = max((pair.format.width * pair.format.height for pair in pairs), default=0)
-    return max(1, min(cores, memory // 2 // (PROCESS_BYTES + (SHARED_BYTES_A_PIXEL + PAIR_BYTES_A_PIXEL) * largest)))
+    largest = max((_pixels(pair) for pair in pairs), default=0)
+    return max(1, min(cores, memory // 2 // (PROCESS_BYTES + (SHARED_BYTES + ALWAYS_TOGETHER * PAIR_BYTES) * largest)))
 
 
 def plan(pairs: Sequence[Pair], workers: int, cores: int) -> list[Pass]:
     """Distribute pairs over passes for `workers` passes at once on `cores` cores, the longest first.
 
-    Those of one source stand next to each other, so that the reference stays in the page cache. Where fewer passes
-    are left than workers, each gets more threads.
+    Of each number of pairs a pass, the one is taken with which the last worker would be done first. Passes of a source
+    stand next to each other, so that the reference stays in the page cache. Where fewer passes are left than workers,
+    each gets more threads.
     """
-    limit = min(WORTH_A_PROCESS, sum(map(_work, pairs)) // (PASSES_A_WORKER * workers))
-    groups: list[list[Pair]] = []
-    # Pairs of a source are equally long, since their reference is.
-    for _, of_source in groupby(sorted(pairs, key=lambda pair: (-_work(pair), pair.source)), lambda pair: pair.ref):
-        group: list[Pair] = []
-        for pair in of_source:
-            if not group or sum(map(_work, group)) + _work(pair) > limit:
-                group = []
-                groups.append(group)
-            group.append(pair)
+    by_ref = sorted(pairs, key=lambda pair: (pair.ref, pair.clip))
+    sources = [list(of_source) for _, of_source in groupby(by_ref, lambda pair: pair.ref)]
+    ways = [_passes(sources, together) for together in range(1, MOST_TOGETHER + 1)]
+    groups = min(ways, key=lambda groups: _makespan(groups, workers))
     last_round = len(groups) % workers
     threads = [cores // workers] * (len(groups) - last_round) + [cores // (last_round or 1)] * last_round
     return [
-        Pass(tuple(group), threads=share // len(group) if share > 1 else 0)
+        Pass(group, threads=share // len(group) if share > 1 else 0)
         for group, share in zip(groups, threads, strict=True)
     ]
 
 
+def _passes(sources: Sequence[Sequence[Pair]], together: int) -> list[tuple[Pair, ...]]:
+    """Split each source's pairs evenly into passes of at most `together`; the longest pass first."""
+    groups = []
+    for of_source in sources:
+        most = min(together, max(ALWAYS_TOGETHER, SHORT_PASS // max(map(_work, of_source))))
+        parts = -(-len(of_source) // most)
+        groups += [tuple(of_source[part::parts]) for part in range(parts)]
+    return sorted(groups, key=lambda group: (-_cost(group), group[0].source))
+
+
+def _makespan(groups: Iterable[Sequence[Pair]], workers: int) -> float:
+    """Return when the last of the workers is done, each taking the next pass once it is free."""
+    busy = [0.0] * workers
+    heapify(busy)
+    for group in groups:
+        heapreplace(busy, busy[0] + _cost(group))
+    return max(busy)
+
+
+def _cost(group: Sequence[Pair]) -> float:
+    return START_COST + sum(map(_work, group)) + READING_COST * _work(group[0])
+
+
 def _work(pair: Pair) -> int:
-    return pair.n_frames * pair.format.width * pair.format.height
+    return pair.n_frames * _pixels(pair)
+
+
+def _pixels(pair: Pair) -> int:
+    return pair.format.width * pair.format.height
