@@ -1,9 +1,9 @@
 """Throughput of prewarm on two Dask workers against one, each worker with a core of its own.
 
 Usage: python benchmarks/cluster.py --corpus PATH [--assume-dims WxH] [--rounds N]
-Starts a scheduler and workers (`taskset` gives each its core) on the loopback, and fills an empty cache with two workers
-and with one in turns. Prints time(one) / time(two) / 2: 1 is perfect. The cluster runs before the clock starts. On a
-machine with two cores, scheduler and client take their share of these.
+Starts a scheduler and workers (`taskset` gives each its core) on the loopback, and fills an empty cache with two
+workers and with one in turns. Prints time(one) / time(two) / 2: 1 is perfect. The cluster runs before the clock starts.
+On a machine with two cores, scheduler and client take their share of these.
 """
 
 import argparse

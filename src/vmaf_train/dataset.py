@@ -82,7 +82,12 @@ class FrameTable:
 
     def rows_of(self, clip: int) -> slice:
         """Return the rows of the clip with this index."""
-        return slice(*np.searchsorted(self.clip_N, (clip, clip + 1)))
+        return slice(self._starts[clip], self._starts[clip + 1])
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        starts: list[int] = np.searchsorted(self.clip_N, np.arange(len(self.clips) + 1)).tolist()
+        return starts
 
     def window_rows(self, window: int) -> np.ndarray:
         """Return the rows of the window around each frame: int64 of shape (frames, window), len(self) beyond a clip."""
