@@ -61,6 +61,21 @@ def test_another_libvmaf_another_size_and_other_dims_are_misses(pair, stored):
     assert cache.load(pair, identity) is not None
 
 
+def test_ranges_of_frames_have_entries_of_their_own(pair, stored):
+    cache, _, _ = stored
+    part = dataclasses.replace(pair, frames=(2, 5), n_frames=3)
+    other = dataclasses.replace(pair, frames=(1, 4), n_frames=3)
+    assert cache.load(part, identity_of(part, "v1")) is None
+    scores = FrameScores(CANONICAL.features, np.ones((3, 6)), np.ones(3))
+    cache.store(part, identity_of(part, "v1"), scores)
+    assert len(cache.load(part, identity_of(part, "v1")).y_N) == 3
+    assert cache.load(other, identity_of(other, "v1")) is None
+    assert len(cache.load(pair, identity_of(pair, "v1")).y_N) == 6
+    # The name is not what tells them apart.
+    cache.path_of(part).rename(cache.path_of(other))
+    assert cache.load(other, identity_of(other, "v1")) is None
+
+
 def damage(change):
     return lambda path: path.write_text(json.dumps(change(json.loads(path.read_text()))))
 

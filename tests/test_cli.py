@@ -79,6 +79,14 @@ def dims_that_are_none(corpus):
     return ["--assume-dims", "64by64"]
 
 
+def frames_that_are_no_range(corpus):
+    return ["--frames", "5"]
+
+
+def frames_that_are_not_there(corpus):
+    return ["--frames", "0:7"]
+
+
 BAD_CORPORA = [
     (missing_folder, r"no corpus folder .*nowhere.*corpus=demo"),
     (no_pair, r"no pair found in .*names must read"),
@@ -88,14 +96,16 @@ BAD_CORPORA = [
     (half_a_frame, r"dis/Alpha_.*\.yuv: \d+ bytes is not a whole number of 64x64.*assume_dims=WxH"),
     (another_length, r"dis/Alpha_.*holds 1 frames but its reference .*ref/Alpha_.*holds 6"),
     (dims_that_are_none, r"64by64.*like 1920x1080"),
+    (frames_that_are_no_range, r"frames '5' is no range FIRST:END"),
+    (frames_that_are_not_there, r"dis/Alpha_.*holds 6 frames, so frames 0:7 are not all there"),
 ]
 
 
-@pytest.mark.parametrize("command", ["prewarm", "train"])
+@pytest.mark.parametrize("command", ["prewarm", "train", "export-features out.parquet"])
 @pytest.mark.parametrize(("spoil", "message"), BAD_CORPORA, ids=[row[0].__name__ for row in BAD_CORPORA])
 def test_a_bad_corpus_is_one_line_exit_2_and_nothing_written(command, spoil, message, corpus, cold_store, tmp_path):
     options = spoil(corpus)
-    result = call(command, "--corpus", corpus, *DIMS, *options)
+    result = call(*command.split(), "--corpus", corpus, *DIMS, *options)
     assert result.exit_code == 2, result.output
     errors = [line for line in result.output.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1
@@ -247,6 +257,22 @@ def test_a_list_of_no_sources_is_bad_input(corpus):
 def test_prewarm_keeps_the_sources_asked_for(corpus):
     assert "2 pairs, 12 frames" in call("prewarm", "--corpus", corpus, *DIMS, "--sources", "Beta").output
     assert [path.parent.name for path in files_below(cache.cache_root())] == ["Beta", "Beta"]
+
+
+def test_prewarm_scores_the_frames_asked_for(corpus):
+    assert "4 pairs, 12 frames: 4 extracted" in call("prewarm", "--corpus", corpus, *DIMS, "--frames", "2:5").output
+    assert "4 pairs, 12 frames: 0 extracted" in call("prewarm", "--corpus", corpus, *DIMS, "--frames", "2:5").output
+    assert "4 pairs, 24 frames: 4 extracted" in call("prewarm", "--corpus", corpus, *DIMS).output
+
+
+def test_exported_features_are_a_corpus_to_train_from(corpus, store):
+    result = call("export-features", "out.parquet", "--corpus", corpus, *DIMS)
+    assert (result.exit_code, Path("out.parquet").is_file()) == (0, True), result.output
+    assert "24 frames of 4 clips" in result.output
+    line = result.output.splitlines()[-1]
+    assert line == "train from it: vmaf-train train --corpus out.parquet"
+    result = call(*line.split()[4:], "--epochs", "1")
+    assert result.exit_code == 0, result.output
 
 
 def failing_for(clip: str, folder: Path) -> str:

@@ -5,7 +5,7 @@ from conftest import write_corpus
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmaf_train.corpus import DIS_NAME, REF_NAME, YuvFormat, parse_dims, scan
+from vmaf_train.corpus import DIS_NAME, REF_NAME, YuvFormat, parse_dims, parse_frames, scan
 from vmaf_train.errors import InputError
 
 SMALL = YuvFormat(64, 64)
@@ -95,3 +95,24 @@ def test_no_folder_is_refused_with_the_layout(tmp_path):
         InputError, match=rf"no corpus folder {Path(tmp_path, 'dis')}; a corpus holds ref/<source>_<fps>fps"
     ):
         scan(tmp_path, SMALL)
+
+
+@pytest.mark.parametrize("text", ["", "5", "5:", ":5", "5:5", "6:5", "-1:5", "0:5:2", "a:b", "0 : 5"])
+def test_frames_that_are_no_range_are_refused(text):
+    with pytest.raises(InputError, match="no range FIRST:END"):
+        parse_frames(text)
+
+
+def test_a_range_of_frames_counts_them_and_must_lie_in_every_clip(tmp_path):
+    corpus = write_corpus(tmp_path / "c")
+    pairs = scan(corpus, SMALL, frames=parse_frames("2:6")).pairs
+    assert {(pair.n_frames, pair.frames) for pair in pairs} == {(4, (2, 6))}
+    with pytest.raises(InputError, match=r"Alpha_10_64_100\.yuv holds 6 frames, so frames 2:7 are not all there"):
+        scan(corpus, SMALL, frames=(2, 7))
+
+
+def test_a_pair_knows_its_files_as_they_were_scanned(tmp_path):
+    (pair, *_) = scan(write_corpus(tmp_path / "c"), SMALL).pairs
+    for path, stamp in zip((pair.ref, pair.dis), pair.stamps, strict=True):
+        stat = path.stat()
+        assert (stamp.name, stamp.size, stamp.mtime_ns) == (path.name, stat.st_size, stat.st_mtime_ns)

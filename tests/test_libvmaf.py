@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import subprocess
 import threading
@@ -44,10 +45,33 @@ def test_the_distorted_clip_is_not_taken_for_the_reference(ffmpeg, tmp_path):
     assert abs(ffmpeg.extract(Pass((pair,)))[0].y_N.mean() - np.mean([frame["vmaf"] for frame in other_way])) > 1
 
 
+def test_a_range_of_frames_is_scored_as_a_clip_of_these_frames_would_be(ffmpeg, tmp_path):
+    whole, cut = (write_corpus(tmp_path / name, frames=8) for name in ("whole", "cut"))
+    size = YuvFormat(64, 64).frame_bytes
+    for file in cut.rglob("*.yuv"):
+        file.write_bytes(file.read_bytes()[2 * size : 7 * size])
+    ranged = ffmpeg.extract(Pass(scan(whole, YuvFormat(64, 64), frames=(2, 7)).pairs[:2]))
+    expected = ffmpeg.extract(Pass(scan(cut, YuvFormat(64, 64)).pairs[:2]))
+    assert [scores.y_N.tolist() for scores in ranged] == [scores.y_N.tolist() for scores in expected]
+    assert [scores.x_NF.tolist() for scores in ranged] == [scores.x_NF.tolist() for scores in expected]
+
+
+def test_a_file_that_was_cut_since_the_scan_is_refused(ffmpeg, tmp_path):
+    (pair, *_) = pairs_of(tmp_path / "c")
+    for path in (pair.dis, pair.ref):
+        content = path.read_bytes()
+        path.write_bytes(content[: 4 * pair.format.frame_bytes])
+        with pytest.raises(ExtractionError, match="holds 4 frames, the files hold 6"):
+            ffmpeg.extract(Pass((pair,)))
+        path.write_bytes(content)
+
+
 @pytest.mark.parametrize("name", ["with space", "a:b", "it's", "100%d", "[x];,=", "-dash"])
 def test_a_path_with_signs_that_ffmpeg_reads_specially_is_no_trouble(ffmpeg, tmp_path, name):
     (pair, *_) = pairs_of(tmp_path / name)
     assert ffmpeg.extract(Pass((pair,)))[0].y_N.shape == (6,)
+    part = dataclasses.replace(pair, frames=(1, 3), n_frames=2)
+    assert ffmpeg.extract(Pass((part,)))[0].y_N.shape == (2,)
 
 
 def log_of(frames):

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from zipfile import BadZipFile
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from vmaf_train.corpus import Pair
 from vmaf_train.errors import InputError
@@ -231,7 +231,8 @@ def read_parquet(path: Path) -> Exported:
     except FileNotFoundError as error:
         raise InputError(f"no file {path}; {again}") from error
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:
-        raise InputError(f"{path} is no file of exported features ({error!r}); {again}") from error
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else repr(error)
+        raise InputError(f"{path} is no file of exported features ({reason}); {again}") from error
     if len(table.y_N) != len(table.clip_N) or table.digest != facts.digest:
         raise InputError(f"{path}: its rows are not those that were exported (their digest differs); {again}")
     return Exported(table, facts.libvmaf_version)

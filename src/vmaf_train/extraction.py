@@ -57,6 +57,9 @@ def on_this_machine(ffmpeg: Ffmpeg, cores: int) -> Place:
         with ThreadPoolExecutor(workers) as pool:
             try:
                 yield Passes(lambda job: pool.submit(ffmpeg.extract, job), workers, cores)
+            except ExtractionError:
+                # Told at the end, when no pass runs any more.
+                raise
             except BaseException:
                 # An interrupt, or a full disk: end the passes now instead of waiting for them.
                 pool.shutdown(wait=False, cancel_futures=True)

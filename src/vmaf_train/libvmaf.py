@@ -90,8 +90,9 @@ class Ffmpeg:
         command = [str(self.path), "-nostdin", "-v", "error", *inputs]
         outputs = []
         for clip, ref in enumerate(refs):
-            # A log's name is relative to the working folder, so that no path has to be escaped for the filter.
-            options = f"model=version={TEACHER}:log_path={clip}.json:log_fmt=json:n_threads={threads}"
+            # A log's name is relative to the working folder, so that no path has to be escaped for the filter. By
+            # itself the filter repeats the last frame of a file that was cut since it was scanned.
+            options = f"model=version={TEACHER}:log_path={clip}.json:log_fmt=json:n_threads={threads}:shortest=1"
             graph.append(f"[{clip}:v]{ref}libvmaf={options}[out{clip}]")
             outputs += ["-map", f"[out{clip}]", "-f", "null", "-"]
         command += ["-filter_complex", ";".join(graph), *outputs]
