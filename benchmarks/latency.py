@@ -46,7 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=25)
     files = {"bare mlp": bare_mlp()}
-    files |= {arch: to_onnx(build(arch, CANONICAL.features, 0), CANONICAL.features, {}) for arch in ARCHITECTURES}
+    files |= {arch: to_onnx(build(arch, CANONICAL.features, 0), {}) for arch in ARCHITECTURES}
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3

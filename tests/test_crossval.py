@@ -70,7 +70,7 @@ def test_a_lone_folds_first_student_is_that_of_a_training_on_the_same_split(arch
     assert result.score_SN.shape == (2, len(val))
     alone = fit(arch, train, val, QUICK)
     for student, score_N in ((alone.student, result.score_SN[0]), (alone.without_points, result.without_N)):
-        loaded = OnnxStudent(to_onnx(student, table.features, {}), arch)
+        loaded = OnnxStudent(to_onnx(student, {}), arch)
         np.testing.assert_array_equal(score_table(loaded, val), score_N)
 
 

@@ -18,7 +18,7 @@ def loaded(make_table):
     train, val = split(make_table(), "Gamma")
     settings = Settings(epochs=3, batch_size=32, teacher_points=256)
     students = {arch: fit(arch, train, val, settings).student for arch in ARCHS}
-    return {arch: OnnxStudent(to_onnx(students[arch], CANONICAL.features, {}), arch) for arch in ARCHS}
+    return {arch: OnnxStudent(to_onnx(students[arch], {}), arch) for arch in ARCHS}
 
 
 def box(n=1000, seed=1):

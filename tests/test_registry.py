@@ -55,7 +55,7 @@ def test_registering_again_and_syncing_again_change_nothing(ids):
 
 
 REFUSALS = [
-    ("linear", [], "shipped arch", "linear: never shipped"),
+    ("linear", [], "shipped arch", "linear on features canonical: never shipped"),
     ("smoke", [], "finished run", "FINISHED, smoke true"),
 ]
 

@@ -30,7 +30,7 @@ def exported(make_table):
     """A fitted student of each architecture, its ONNX bytes, and these loaded."""
     train, val = split(make_table(), "Gamma")
     students = {arch: fit(arch, train, val, SHORT).student for arch in ARCHS}
-    contents = {arch: to_onnx(student, CANONICAL.features, {"hold_out": "Gamma"}) for arch, student in students.items()}
+    contents = {arch: to_onnx(student, {"hold_out": "Gamma"}) for arch, student in students.items()}
     return {arch: (students[arch], contents[arch], OnnxStudent(contents[arch], arch)) for arch in ARCHS}
 
 
@@ -243,7 +243,7 @@ def test_the_output_is_clipped_to_0_and_100(exported):
 
 def test_the_file_knows_what_it_is(exported):
     student, content, _ = exported["mlp_small"]
-    loaded = OnnxStudent(to_onnx(student, CANONICAL.features, {"train_sources": ("Alpha", "Beta")}), "it")
+    loaded = OnnxStudent(to_onnx(student, {"train_sources": ("Alpha", "Beta")}), "it")
     assert loaded.facts == {
         "arch": "mlp_small",
         "features": list(CANONICAL.features),
@@ -259,9 +259,9 @@ def test_the_file_knows_what_it_is(exported):
 def test_exporting_leaves_the_student_as_it_was(exported):
     student = exported["linear"][0]
     before = weights_of(student)
-    first = to_onnx(student, CANONICAL.features, {})
+    first = to_onnx(student, {})
     assert weights_of(student) == before
-    assert to_onnx(student, CANONICAL.features, {}) == first
+    assert to_onnx(student, {}) == first
 
 
 def changed(content, change):

@@ -44,6 +44,8 @@ SIDECAR_KEYS = [
     "git_commit",
     "license",
     "notes",
+    "feature_set",
+    "libvmaf_features",
 ]
 
 
@@ -343,7 +345,7 @@ import hashlib, numpy, onnxruntime
 path = {str(ROOT / "model" / "tiny" / sidecar.onnx)!r}
 assert hashlib.sha256(open(path, "rb").read()).hexdigest() == {sidecar.sha256!r}
 session = onnxruntime.InferenceSession(path)
-print(session.run(["vmaf"], {{"features": numpy.zeros((3, 6), numpy.float32)}})[0].shape)
+print(session.run(["vmaf"], {{"features": numpy.zeros((3, {len(sidecar.features)}), numpy.float32)}})[0].shape)
 """
     done = subprocess.run([sys.executable, "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "(3,)", done.stderr
@@ -355,5 +357,6 @@ def test_the_shipped_tree_agrees_with_itself_and_its_cards():
 
 
 def test_nothing_but_the_table_decides_what_is_shipped():
-    assert shipped.place_of("linear") is None
-    assert [shipped.place_of(row.arch) for row in SHIPPED] == list(SHIPPED)
+    assert shipped.place_of("linear", "canonical") is None
+    assert shipped.place_of("quartic", "canonical") is None
+    assert [shipped.place_of(row.arch, row.features) for row in SHIPPED] == list(SHIPPED)

@@ -33,7 +33,7 @@ def rows(table):
 
 
 def bytes_of(student):
-    return to_onnx(student, CANONICAL.features, {})
+    return to_onnx(student, {})
 
 
 def fitted(arch, train, val, settings=SHORT):

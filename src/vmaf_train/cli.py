@@ -16,10 +16,19 @@ from typing import Annotated
 
 import typer
 
-from vmaf_train import pipeline
+from vmaf_train import pipeline, scoring
 from vmaf_train.errors import GateRefusedError, InputError, VmafTrainError
+from vmaf_train.features import CANONICAL
 from vmaf_train.frames import ALL, AUTO, DEMO, CorpusChoice
-from vmaf_train.terminal import TerminalReporter, err, print_comparison, print_gates, print_report, print_sources
+from vmaf_train.terminal import (
+    TerminalReporter,
+    err,
+    print_comparison,
+    print_gates,
+    print_report,
+    print_score,
+    print_sources,
+)
 
 INTERRUPTED = 130
 NONE = "none"
@@ -38,6 +47,13 @@ class YesNo(StrEnum):
 
     yes = "yes"
     no = "no"
+
+
+class Format(StrEnum):
+    """How scores are printed."""
+
+    json = "json"
+    csv = "csv"
 
 
 Clips = Annotated[str, typer.Option(help=f"Folder in the Netflix layout, or {DEMO} for the embedded corpus.")]
@@ -60,6 +76,7 @@ BatchSize = Annotated[int, typer.Option(min=1, help="Frames a step.")]
 LearningRate = Annotated[
     float, typer.Option(min=0, help="Longest Gauss-Newton step, or highest rate of Adam; 0 is the solver's own.")
 ]
+Features = Annotated[str, typer.Option(help="Feature set the student reads: canonical, lite or fast.")]
 TeacherPoints = Annotated[
     int,
     typer.Option(min=0, max=10_000_000, help="Feature vectors labelled by the teacher to train on as well; 0 is none."),
@@ -75,6 +92,9 @@ def prewarm(
     scheduler: Annotated[
         str, typer.Option(help="Dask scheduler (an extra): tcp://HOST:PORT, local:N for N workers, or none.")
     ] = NONE,
+    features: Annotated[
+        str, typer.Option(help="Feature set that every clip must have; a pass fills all.")
+    ] = CANONICAL.name,
     assume_dims: Dims = AUTO,
     sources: Sources = ALL,
     max_pairs: MaxPairs = 0,
@@ -85,7 +105,7 @@ def prewarm(
     with _exit_code():
         wanted = _names(sources, "sources")
         choice = CorpusChoice(corpus, assume_dims, wanted, max_pairs, strict == YesNo.yes, frames, jobs)
-        done = pipeline.prewarm(choice, TerminalReporter(), scheduler)
+        done = pipeline.prewarm(choice, TerminalReporter(), scheduler, features)
         print(
             f"{len(done.scan.pairs)} pairs, {done.frames} frames: {done.extracted} extracted, "
             f"{len(done.scan.pairs) - done.extracted} already there, {len(done.scan.left_out)} files left out, "
@@ -123,6 +143,7 @@ def train(
     lr: LearningRate = 0.0,
     seed: Seed = 0,
     teacher_points: TeacherPoints = 8192,
+    features: Features = CANONICAL.name,
     trainer: Annotated[
         str, typer.Option(help="plain, or lightning (an extra): the same steps run by Lightning.")
     ] = pipeline.PLAIN,
@@ -136,7 +157,7 @@ def train(
         from vmaf_train.training import Settings
 
         choice = CorpusChoice(corpus, assume_dims, max_pairs=max_pairs, strict=strict == YesNo.yes, frames=frames)
-        settings = Settings(epochs, batch_size, lr, seed, teacher_points)
+        settings = Settings(epochs, batch_size, lr, seed, teacher_points, features)
         done = pipeline.train(choice, arch, val_source, settings, TerminalReporter(), trainer)
         print_report(done.report, f"{arch} on the held-out source {done.report.hold_out}")
         _print_where(done.where, f"judge it elsewhere: vmaf-train evaluate --model {done.where[0].split()[1]}")
@@ -153,6 +174,7 @@ def sweep(
     lr: LearningRate = 0.0,
     seed: Seed = 0,
     teacher_points: TeacherPoints = 8192,
+    features: Features = CANONICAL.name,
     assume_dims: Dims = AUTO,
     max_pairs: MaxPairs = 0,
     frames: Frames = ALL,
@@ -163,7 +185,7 @@ def sweep(
         from vmaf_train.training import Settings
 
         choice = CorpusChoice(corpus, assume_dims, max_pairs=max_pairs, strict=strict == YesNo.yes, frames=frames)
-        settings = Settings(epochs, batch_size, lr, seed, teacher_points)
+        settings = Settings(epochs, batch_size, lr, seed, teacher_points, features)
         done = pipeline.sweep(
             choice, _names(archs, "archs"), _names(folds, "folds"), seeds, settings, TerminalReporter()
         )
@@ -176,6 +198,7 @@ def evaluate(
     model: Annotated[str, typer.Option(help="A run id, a models:/ URI or the path of an .onnx file.")],
     corpus: Corpus = DEMO,
     val_source: Annotated[str, typer.Option(help="One source of the corpus, or all.")] = ALL,
+    features: Annotated[str, typer.Option(help="Feature set that the model must read; auto is its own.")] = AUTO,
     assume_dims: Dims = AUTO,
     max_pairs: MaxPairs = 0,
     frames: Frames = ALL,
@@ -184,7 +207,7 @@ def evaluate(
     """Judge a logged or in-tree ONNX model on a corpus and log the report to MLflow."""
     with _exit_code():
         choice = CorpusChoice(corpus, assume_dims, max_pairs=max_pairs, strict=strict == YesNo.yes, frames=frames)
-        done = pipeline.evaluate_model(choice, model, val_source, TerminalReporter())
+        done = pipeline.evaluate_model(choice, model, val_source, TerminalReporter(), features)
         print_report(done.report, f"{done.report.model.name} on {corpus}, {val_source}")
         print_sources(done.report)
         _print_where(done.where)
@@ -239,6 +262,42 @@ def sync(
         else:
             changed = pipeline.sync_tree(Path(tree))
             print("\n".join(changed) or "the tree held all of it already")
+
+
+@app.command()
+def score(
+    ref: Annotated[Path | None, typer.Argument(help="The reference video.")] = None,
+    dis: Annotated[Path | None, typer.Argument(help="The distorted video.")] = None,
+    model: Annotated[
+        str, typer.Option(help="Id of a shipped model, path of an .onnx file, or models:/ URI.")
+    ] = scoring.DEFAULT_MODEL,
+    format: Annotated[Format, typer.Option(help="How to print.")] = Format.json,
+    per_frame: Annotated[bool, typer.Option("--per-frame", help="Print the score of every frame as well.")] = False,
+    size: Annotated[str, typer.Option(help="WxH of raw .yuv files.")] = "",
+    pix_fmt: Annotated[str, typer.Option(help="Pixel format of raw .yuv files, as ffmpeg names it.")] = "yuv420p",
+    manifest: Annotated[
+        Path | None, typer.Option(help="CSV of pairs: ref,dis and, where need be, size,pix_fmt.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="CSV that a manifest's scores are added to.")] = Path("scores.csv"),
+    jobs: Jobs = 0,
+) -> None:
+    """Score a video, or the pairs of a manifest, with a student; only the features it reads are extracted."""
+    with _exit_code():
+        if (manifest is None) == (ref is None or dis is None):
+            raise InputError("score wants a reference and a distorted video, or --manifest; pass one of the two")
+        if manifest:
+            failed = list(_told(scoring.score_manifest(manifest, out, model, size, pix_fmt, jobs)))
+            print(f"scores are in {out}")
+            if failed:
+                raise VmafTrainError(f"{len(failed)} pairs failed; the same command goes on with them")
+        elif ref and dis:
+            print_score(scoring.score_files(ref, dis, model, size, pix_fmt, jobs), format, per_frame)
+
+
+def _told(lines: Iterator[str]) -> Iterator[str]:
+    for line in lines:
+        err.print(line, markup=False)
+        yield line
 
 
 def _names(text: str, option: str) -> tuple[str, ...]:

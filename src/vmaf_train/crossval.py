@@ -51,15 +51,15 @@ def cross_validate(
     source_N = np.array(judged.clip_sources)[judged.clip_N]
     for index, student in enumerate(of_folds):
         round_, fold = divmod(index, len(folds))
-        exported = OnnxStudent(to_onnx(student, table.features, {}), arch)
+        exported = OnnxStudent(to_onnx(student, {}), arch)
         score_RN[round_, source_N == folds[fold]] = score_table(exported, judged.only({folds[fold]}))
 
     seen = table.only(set(table.sources) - set(kept_out))
     known = {"train_sources": seen.sources, "train_frames": len(seen), "train_digest": seen.digest}
     known |= {"teacher_points": points, "smoke": False, **facts}
-    kept = OnnxStudent(to_onnx(fitted, table.features, known), arch)
+    kept = OnnxStudent(to_onnx(fitted, known), arch)
     check_contract(kept.content)
-    check_same_scores(kept, fitted, table.x_NF)
+    check_same_scores(kept, fitted, table.select(fitted.features).x_NF)
     report, _ = evaluate(
         kept,
         judged,

@@ -54,7 +54,7 @@ class FrameTable:
         pairs, scores = zip(*clips, strict=True)
         return cls(
             features=tuple(features),
-            x_NF=np.concatenate([clip.x_NF[:, _columns(clip.features, features)] for clip in scores]),
+            x_NF=np.concatenate([clip.x_NF[:, columns_of(clip.features, features)] for clip in scores]),
             y_N=np.concatenate([clip.y_N for clip in scores]),
             clip_N=np.repeat(np.arange(len(scores), dtype=np.int32), [len(clip.y_N) for clip in scores]),
             clips=tuple(pair.clip for pair in pairs),
@@ -121,11 +121,18 @@ class FrameTable:
         Raises:
             InputError: there is no such feature.
         """
-        x_NF = np.ascontiguousarray(self.x_NF[:, _columns(self.features, features)])
+        if tuple(features) == self.features:
+            return self
+        x_NF = np.ascontiguousarray(self.x_NF[:, columns_of(self.features, features)])
         return replace(self, features=tuple(features), x_NF=x_NF)
 
 
-def _columns(present: Sequence[str], wanted: Sequence[str]) -> list[int]:
+def columns_of(present: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    """Return where the wanted features stand among those present.
+
+    Raises:
+        InputError: one is not there.
+    """
     if missing := [name for name in wanted if name not in present]:
         raise InputError(
             f"no {', '.join(missing)} among the features {', '.join(present)}; this libvmaf does not log them: "
@@ -279,6 +286,24 @@ def choose_hold_out(sources: Iterable[str], wanted: str = "auto") -> str:
             f"{wanted} is the only source, so nothing is left to train on; use a corpus (or max_pairs) of two or more"
         )
     return wanted
+
+
+def choose_folds(clip_sources: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
+    """Return the sources to hold out in turn: those asked for, or all of them.
+
+    Raises:
+        InputError: one is not in the corpus, nothing would be left to train on, or they hold a single clip.
+    """
+    present = sorted(set(clip_sources))
+    chosen = tuple(dict.fromkeys(wanted)) or tuple(present)
+    if unknown := [fold for fold in chosen if fold not in present]:
+        raise InputError(f"folds {', '.join(unknown)} not in the corpus; choose some of: {', '.join(present)}, or all")
+    choose_hold_out(present)
+    if sum(source in chosen for source in clip_sources) < 2:
+        raise InputError(
+            f"{', '.join(chosen)} has one pair, which settles no difference; choose folds with two or more"
+        )
+    return chosen
 
 
 def split(table: FrameTable, hold_out: str) -> tuple[FrameTable, FrameTable]:

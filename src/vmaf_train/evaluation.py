@@ -117,6 +117,15 @@ class EvalReport(Metrics):
     without_teacher_points: Metrics | None = None
     latency: LatencyFacts
 
+    @property
+    def tags(self) -> dict[str, str]:
+        """What a run says of the model it judged."""
+        return {
+            "teacher": self.teacher,
+            "libvmaf_version": self.libvmaf_version or "none",
+            "onnx_sha256": self.model.onnx_sha256,
+        }
+
 
 def evaluate(
     student: OnnxStudent,

@@ -51,12 +51,11 @@ class _Graph:
         return name
 
 
-def to_onnx(student: Student, features: Sequence[str], facts: Mapping[str, object]) -> bytes:
+def to_onnx(student: Student, facts: Mapping[str, object]) -> bytes:
     """Write a student as ONNX bytes; the same student and facts give the same bytes.
 
     Args:
         student: fitted; its buffers are folded into the weights in float64.
-        features: names of the input's columns, in order; kept in the file's metadata.
         facts: what else the file should know of itself (JSON values), kept in its metadata.
     """
     graph, net = _Graph(), student.net
@@ -76,7 +75,7 @@ def to_onnx(student: Student, features: Sequence[str], facts: Mapping[str, objec
     made = helper.make_graph(
         graph.nodes,
         "vmaf_student",
-        [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, [rows, len(features)])],
+        [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, [rows, len(student.features)])],
         [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [rows])],
         graph.tensors,
     )
@@ -85,7 +84,7 @@ def to_onnx(student: Student, features: Sequence[str], facts: Mapping[str, objec
     )
     known = {
         "arch": student.architecture.name,
-        "features": list(features),
+        "features": list(student.features),
         "parameters": student.n_parameters,
         "window": student.architecture.window,
         "target_mean": float(student.y_mean),

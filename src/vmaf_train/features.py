@@ -3,7 +3,10 @@
 Source: libvmaf's feature extractors as logged by its JSON output (`integer_<name>`; `<name>` in older builds).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+from vmaf_train.errors import InputError
 
 TEACHER = "vmaf_v0.6.1"
 TEACHER_KEY = "vmaf"
@@ -12,22 +15,65 @@ SCORE_MIN, SCORE_MAX = 0.0, 100.0
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """A named, ordered choice of libvmaf features; the order is the column order of every matrix and ONNX input."""
+    """A named, ordered choice of libvmaf features; the order is the column order of every matrix and ONNX input.
+
+    Attributes:
+        name: what `features` selects.
+        features: in order.
+        extraction: libvmaf's `feature` option that computes these and no others.
+    """
 
     name: str
     features: tuple[str, ...]
+    extraction: str
 
 
+# What the teacher's pass computes on the way to adm2; builds before libvmaf 3.1 know neither adm3 nor aim.
+ADM_DETAILS = ("adm_scale0", "adm_scale1", "adm_scale2", "adm_scale3", "adm3", "aim")
 FEATURE_SETS = {
-    "canonical": FeatureSet("canonical", ("adm2", "vif_scale0", "vif_scale1", "vif_scale2", "vif_scale3", "motion2")),
+    row.name: row
+    for row in (
+        FeatureSet(
+            "canonical",
+            ("adm2", "vif_scale0", "vif_scale1", "vif_scale2", "vif_scale3", "motion2"),
+            "name=vif|name=adm|name=motion",
+        ),
+        FeatureSet(
+            "lite",
+            ("adm2", "vif_scale1", "vif_scale2", "vif_scale3", "motion2"),
+            r"name=vif\:vif_skip_scale0=true|name=adm|name=motion",
+        ),
+        FeatureSet("fast", ("adm2", *ADM_DETAILS, "motion2"), "name=adm|name=motion"),
+    )
 }
 CANONICAL = FEATURE_SETS["canonical"]
-# What one pass of the teacher computes beside these; builds before libvmaf 3.1 know neither adm3 nor aim.
-ADM_DETAILS = ("adm_scale0", "adm_scale1", "adm_scale2", "adm_scale3", "adm3", "aim")
+KNOWN = (*CANONICAL.features, *ADM_DETAILS)
 # Highest value that content reaches; the lowest is 0. Above 1: an enhanced picture scores better than its reference.
-HIGHEST = {**dict.fromkeys(CANONICAL.features, 1.05), "motion2": 40.0}
+HIGHEST = {**dict.fromkeys(KNOWN, 1.05), "motion2": 40.0}
+
+
+def columns_for(features: Iterable[str]) -> tuple[str, ...]:
+    """Return the columns to train and judge a student of these features with: the teacher's, then the others."""
+    return (*CANONICAL.features, *(name for name in features if name not in CANONICAL.features))
+
+
+def set_of(features: Iterable[str]) -> FeatureSet | None:
+    """Return the set that is exactly these features in this order, if there is one."""
+    wanted = tuple(features)
+    return next((row for row in FEATURE_SETS.values() if row.features == wanted), None)
+
+
+def find_feature_set(name: str) -> FeatureSet:
+    """Return the row of this name.
+
+    Raises:
+        InputError: no such feature set.
+    """
+    if name not in FEATURE_SETS:
+        raise InputError(f"unknown features {name!r}; choose one of: {', '.join(FEATURE_SETS)}")
+    return FEATURE_SETS[name]
 
 
 def log_keys(feature: str) -> tuple[str, ...]:
-    """Return the keys under which libvmaf builds log `feature`, the present one first."""
-    return (f"integer_{feature}", feature)
+    """Return the keys under which libvmaf builds log `feature`, the present one first; the last skips VIF's scale 0."""
+    return (f"integer_{feature}", feature, f"integer_{feature}_ssclz")

@@ -22,7 +22,7 @@ from vmaf_train.corpus import (
 from vmaf_train.dataset import FrameTable, read_parquet
 from vmaf_train.errors import InputError
 from vmaf_train.extraction import frame_scores, on_this_machine
-from vmaf_train.features import CANONICAL
+from vmaf_train.features import CANONICAL, KNOWN, columns_for
 from vmaf_train.libvmaf import Ffmpeg, FrameScores, find_ffmpeg
 from vmaf_train.reporting import Reporter
 from vmaf_train.schedule import cores
@@ -99,35 +99,39 @@ class Corpus:
         return sorted(set(self.clip_sources))
 
 
-def open_corpus(choice: CorpusChoice, reporter: Reporter, smoke: bool = False) -> Corpus:
+def open_corpus(
+    choice: CorpusChoice, reporter: Reporter, features: Sequence[str] = CANONICAL.features, smoke: bool = False
+) -> Corpus:
     """Find the clips of the chosen corpus; no frame of them is read yet.
 
     Args:
         choice: the corpus.
         reporter: is told what is left out, and later about the libvmaf passes.
+        features: of a student; the tables hold them beside those of the teacher.
         smoke: give zeros for every feature and score, without any libvmaf.
 
     Raises:
         InputError: no usable corpus or ffmpeg, or a cache that cannot be written.
     """
+    columns = columns_for(features)
     if choice.is_table:
-        return _corpus_of_table(choice, smoke)
+        return _corpus_of_table(choice, columns, smoke)
     ffmpeg = None if smoke else find_ffmpeg()
     pairs = open_pairs(choice, ffmpeg, reporter).pairs
 
     def table(sources: Collection[str]) -> FrameTable:
         wanted = [pair for pair in pairs if not sources or pair.source in sources]
         if ffmpeg is None:
-            return FrameTable.from_clips([(pair, zero_scores(pair)) for pair in wanted])
-        return table_of_pairs(wanted, ffmpeg, choice.cores, reporter)
+            return FrameTable.from_clips([(pair, zero_scores(pair)) for pair in wanted], columns)
+        return table_of_pairs(wanted, ffmpeg, choice.cores, reporter, columns)
 
     return Corpus(tuple(pair.source for pair in pairs), ffmpeg.libvmaf_version if ffmpeg else None, table)
 
 
 def table_of_pairs(
-    pairs: Sequence[Pair], ffmpeg: Ffmpeg, cores: int, reporter: Reporter, everything: bool = False
+    pairs: Sequence[Pair], ffmpeg: Ffmpeg, cores: int, reporter: Reporter, columns: Sequence[str] | None = None
 ) -> FrameTable:
-    """Return the frames of some pairs, with the features of the canonical set or with every one that all clips have.
+    """Return the frames of some pairs, with these columns or with every one that libvmaf gives.
 
     Raises:
         ExtractionError: some pairs failed; the others are in the cache.
@@ -136,8 +140,8 @@ def table_of_pairs(
     with closing(frame_scores(pairs, ffmpeg.libvmaf_version, on_this_machine(ffmpeg, cores), reporter)) as scored:
         for each in scored:
             scores[each.place] = each.scores
-    features = scores[0].features if everything else CANONICAL.features
-    return FrameTable.from_clips([(pair, scores[place]) for place, pair in enumerate(pairs)], features)
+    ordered = [(pair, scores[place]) for place, pair in enumerate(pairs)]
+    return FrameTable.from_clips(ordered, columns or scores[0].features)
 
 
 def open_pairs(choice: CorpusChoice, ffmpeg: Ffmpeg | None, reporter: Reporter) -> Scan:
@@ -181,12 +185,12 @@ def _demo_by_name(choice: CorpusChoice, frames: tuple[int, int] | None) -> Scan:
     return Scan(tuple(pairs[index] for index in first_in_turn([pair.source for pair in pairs], choice.max_pairs)))
 
 
-def _corpus_of_table(choice: CorpusChoice, smoke: bool) -> Corpus:
+def _corpus_of_table(choice: CorpusChoice, columns: Sequence[str], smoke: bool) -> Corpus:
     """Open a file of frame scores."""
     if choice.frames != ALL or choice.assume_dims != AUTO:
         raise InputError(f"{choice.corpus} is the frames as they were exported; leave frames and assume_dims out")
     read = read_parquet(choice.path)
-    table = read.table.select(CANONICAL.features)
+    table = read.table.select(columns)
     if choice.max_pairs:
         table = table.take(first_in_turn(table.clip_sources, choice.max_pairs))
     if smoke:
@@ -200,5 +204,4 @@ def _corpus_of_table(choice: CorpusChoice, smoke: bool) -> Corpus:
 
 def zero_scores(pair: Pair) -> FrameScores:
     """Return what a smoke learns from: a pair's frames with nothing but zeros."""
-    n_features = len(CANONICAL.features)
-    return FrameScores(CANONICAL.features, np.zeros((pair.n_frames, n_features)), np.zeros(pair.n_frames))
+    return FrameScores(KNOWN, np.zeros((pair.n_frames, len(KNOWN))), np.zeros(pair.n_frames))

@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime
 
 from vmaf_train.errors import InputError
-from vmaf_train.features import CANONICAL
+from vmaf_train.features import CANONICAL, KNOWN
 
 METADATA_PREFIX = "vmaf_train."
 ROWS_A_CALL = 65536
@@ -63,8 +63,8 @@ class OnnxStudent:
             raise InputError(f"{name} has metadata of ours that is no JSON: {error}; export it again") from error
         named = self.facts.get("features", CANONICAL.features)
         self.features: tuple[str, ...] = tuple(named) if isinstance(named, list | tuple) else ()
-        if unknown := [str(feature) for feature in self.features if feature not in CANONICAL.features]:
-            raise InputError(f"{name} reads {', '.join(unknown)}; known are {', '.join(CANONICAL.features)}")
+        if unknown := [str(feature) for feature in self.features if feature not in KNOWN]:
+            raise InputError(f"{name} reads {', '.join(unknown)}; known are {', '.join(KNOWN)}")
         stated = self.facts.get("window", 1)
         self.window: int = stated if isinstance(stated, int) else 1
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()

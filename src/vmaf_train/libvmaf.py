@@ -10,6 +10,7 @@ import os
 import shlex
 import shutil
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +18,13 @@ import numpy as np
 
 from vmaf_train.corpus import Pair
 from vmaf_train.errors import ExtractionError, InputError
-from vmaf_train.features import ADM_DETAILS, CANONICAL, TEACHER, TEACHER_KEY, log_keys
+from vmaf_train.features import ADM_DETAILS, CANONICAL, TEACHER, TEACHER_KEY, FeatureSet, log_keys
 from vmaf_train.processes import Processes
 from vmaf_train.schedule import Pass
 
 # What is asked of libvmaf beside the teacher; part of a cache entry's identity.
 FEATURE_OPTIONS = "default"
+AGAIN = "run the command again; if it stays, check the clip and the ffmpeg in VMAF_FFMPEG"
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +81,30 @@ class Ffmpeg:
             raise ExtractionError(f"{', '.join(pair.clip for pair in job.pairs)}: {error}") from error
         return [parse_log(log, pair.clip, pair.n_frames) for log, pair in zip(logs, job.pairs, strict=True)]
 
+    def features(
+        self, ref: Sequence[str], dis: Sequence[str], wanted: FeatureSet, clip: str, threads: int
+    ) -> np.ndarray:
+        """Extract one feature set and nothing else from any two inputs that ffmpeg reads, frame by frame.
+
+        Args:
+            ref, dis: what ffmpeg is told of each input, `-i` and address at the end.
+            wanted: the feature set.
+            clip: named in every error.
+            threads: inside libvmaf.
+
+        Returns:
+            float64 of shape (frames of the shorter input, features).
+
+        Raises:
+            ExtractionError: ffmpeg failed, or its log is not whole.
+        """
+        # Frames are paired by number: containers start at different times, and no two agree on the last digit.
+        paired = "".join(f"[{i}:v]settb=AVTB,setpts=N/25/TB[{name}];" for i, name in enumerate(("dis", "ref")))
+        options = f"model='':feature='{wanted.extraction}':log_path=0.json:log_fmt=json:n_threads={threads}:shortest=1"
+        command = [str(self.path), "-nostdin", "-v", "error", *dis, *ref]
+        command += ["-filter_complex", f"{paired}[dis][ref]libvmaf={options}[out]", "-map", "[out]", "-f", "null", "-"]
+        return parse_features(self._read_logs(command, 1)[0], clip, wanted.features)
+
     def stop(self) -> None:
         """End every running pass and refuse new ones; for an interrupt."""
         self._processes.stop()
@@ -95,7 +121,9 @@ class Ffmpeg:
             options = f"model=version={TEACHER}:log_path={clip}.json:log_fmt=json:n_threads={threads}:shortest=1"
             graph.append(f"[{clip}:v]{ref}libvmaf={options}[out{clip}]")
             outputs += ["-map", f"[out{clip}]", "-f", "null", "-"]
-        command += ["-filter_complex", ";".join(graph), *outputs]
+        return self._read_logs([*command, "-filter_complex", ";".join(graph), *outputs], clips)
+
+    def _read_logs(self, command: list[str], clips: int) -> list[str]:
         with tempfile.TemporaryDirectory(prefix="vmaf-train-") as folder:
             self._processes.run(command, Path(folder))
             logs = [Path(folder, f"{clip}.json") for clip in range(clips)]
@@ -138,7 +166,9 @@ def find_ffmpeg() -> Ffmpeg:
 
 
 def parse_log(text: str, clip: str, n_frames: int) -> FrameScores:
-    """Read a libvmaf JSON log into frame scores; the decimals in the log are kept exactly.
+    """Read the teacher's libvmaf JSON log into frame scores; the decimals in the log are kept exactly.
+
+    A detail of ADM that an older build does not log at all is no column.
 
     Args:
         text: the log, as written with `log_fmt=json`.
@@ -147,28 +177,46 @@ def parse_log(text: str, clip: str, n_frames: int) -> FrameScores:
 
     Raises:
         ExtractionError: not JSON, a frame missing or out of order, a value missing, null or not finite.
-
-    A detail that an older build does not log at all is no column.
     """
-    again = "run the command again; if it stays, check the clip and the ffmpeg in VMAF_FFMPEG"
+    metrics = _frames_of(text, clip)
+    if len(metrics) != n_frames:
+        raise ExtractionError(f"{clip}: libvmaf's log holds {len(metrics)} frames, the files hold {n_frames}; {AGAIN}")
+    features = (*CANONICAL.features, *(name for name in ADM_DETAILS if set(log_keys(name)) & metrics[0].keys()))
+    table = _table_of(metrics, clip, [*map(log_keys, features), (TEACHER_KEY,)])
+    return FrameScores(features, table[:, :-1], table[:, -1])
+
+
+def parse_features(text: str, clip: str, features: Sequence[str]) -> np.ndarray:
+    """Read these features from a libvmaf JSON log: float64 of shape (frames, features), one frame at least.
+
+    Raises:
+        ExtractionError: not JSON, a frame missing or out of order, a value missing, null or not finite.
+    """
+    return _table_of(_frames_of(text, clip), clip, [log_keys(name) for name in features])
+
+
+def _frames_of(text: str, clip: str) -> list[dict[str, object]]:
     try:
         frames = json.loads(text)["frames"]
         metrics = [dict(frame["metrics"]) for frame in frames]
         numbers = [frame["frameNum"] for frame in frames]
     except (ValueError, KeyError, TypeError) as error:
-        raise ExtractionError(f"{clip}: libvmaf's log cannot be read ({error!r}); {again}") from error
+        raise ExtractionError(f"{clip}: libvmaf's log cannot be read ({error!r}); {AGAIN}") from error
     for position, number in enumerate(numbers):
         if number != position:
-            raise ExtractionError(f"{clip}: libvmaf's log has frame {number} where frame {position} belongs; {again}")
-    if len(numbers) != n_frames:
-        raise ExtractionError(f"{clip}: libvmaf's log holds {len(numbers)} frames, the files hold {n_frames}; {again}")
-    features = (*CANONICAL.features, *(name for name in ADM_DETAILS if set(log_keys(name)) & metrics[0].keys()))
-    columns = [*map(log_keys, features), (TEACHER_KEY,)]
-    table = np.empty((n_frames, len(columns)))
+            raise ExtractionError(f"{clip}: libvmaf's log has frame {number} where frame {position} belongs; {AGAIN}")
+    if not metrics:
+        raise ExtractionError(f"{clip}: libvmaf's log holds no frame; {AGAIN}")
+    return metrics
+
+
+def _table_of(metrics: Sequence[Mapping[str, object]], clip: str, columns: Sequence[Sequence[str]]) -> np.ndarray:
+    """Return the value of each column's first key that is there: float64 of shape (frames, columns)."""
+    table = np.empty((len(metrics), len(columns)))
     for frame, logged in enumerate(metrics):
         for column, keys in enumerate(columns):
             value = next((logged[key] for key in keys if key in logged), None)
             if not isinstance(value, int | float) or not math.isfinite(value):
-                raise ExtractionError(f"{clip}: frame {frame} has {value!r} for {keys[0]}; {again}")
+                raise ExtractionError(f"{clip}: frame {frame} has {value!r} for {keys[0]}; {AGAIN}")
             table[frame, column] = value
-    return FrameScores(features, table[:, :-1], table[:, -1])
+    return table

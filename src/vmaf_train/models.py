@@ -194,6 +194,7 @@ class Student(nn.Module):
     """Raw features in, score out: standardise, net, undo the target's standardisation, clip.
 
     Attributes:
+        features: names of the columns it reads, in order.
         x_mean_F, x_std_F, y_mean, y_std: float64 buffers; the training rows' mean and deviation.
         net: the trainable part, float64, from standardised features to a standardised score.
     """
@@ -203,12 +204,13 @@ class Student(nn.Module):
     y_mean: Tensor
     y_std: Tensor
 
-    def __init__(self, architecture: Architecture, n_features: int) -> None:
+    def __init__(self, architecture: Architecture, features: Sequence[str]) -> None:
         super().__init__()
-        self.architecture = architecture
+        self.architecture, self.features = architecture, tuple(features)
+        n_features = len(self.features)
         self.net = architecture.net(n_features)
         self.n_parameters = sum(weights.numel() for weights in self.net.parameters())
-        if n_features == len(CANONICAL.features):
+        if self.features == CANONICAL.features:
             assert self.n_parameters == architecture.parameters, (architecture, self.n_parameters)
         for name, value in (("x_mean_F", 0.0), ("x_std_F", 1.0)):
             self.register_buffer(name, torch.full((n_features,), value, dtype=torch.float64))
@@ -268,4 +270,4 @@ def build(name: str, features: Sequence[str], seed: int) -> Student:
     """Build a student with freshly drawn weights; the same seed draws the same ones."""
     architecture = find_architecture(name)
     torch.manual_seed(seed)
-    return Student(architecture, len(features))
+    return Student(architecture, features)

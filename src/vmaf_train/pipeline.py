@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 
 from vmaf_train import tracking
 from vmaf_train.cache import cache_root, identity_of
-from vmaf_train.dataset import FrameTable, choose_hold_out, pack, split, write_parquet
+from vmaf_train.dataset import FrameTable, choose_folds, choose_hold_out, columns_of, pack, split, write_parquet
 from vmaf_train.errors import GateRefusedError, InputError
 from vmaf_train.extraction import Place, frame_scores, on_this_machine
-from vmaf_train.features import TEACHER
+from vmaf_train.features import CANONICAL, TEACHER, columns_for, find_feature_set
 from vmaf_train.frames import ALL, AUTO, CorpusChoice, open_corpus, open_pairs, table_of_pairs
 from vmaf_train.libvmaf import Ffmpeg, find_ffmpeg
 from vmaf_train.reporting import Reporter
 from vmaf_train.results import Evaluated, Prewarmed, Registered, Swept, Trained
+from vmaf_train.teacher import missing_of
 
 if TYPE_CHECKING:
-    from vmaf_train.evaluation import EvalReport
     from vmaf_train.inference import OnnxStudent
     from vmaf_train.models import Architecture
     from vmaf_train.training import Epoch, Loop, Settings
@@ -32,20 +32,23 @@ HERE = "none"
 PLAIN, LIGHTNING = "plain", "lightning"
 
 
-def prewarm(choice: CorpusChoice, reporter: Reporter, scheduler: str = HERE) -> Prewarmed:
+def prewarm(
+    choice: CorpusChoice, reporter: Reporter, scheduler: str = HERE, features: str = CANONICAL.name
+) -> Prewarmed:
     """Fill the cache: libvmaf scores every pair that it does not hold yet.
 
     Args:
         choice: the corpus.
         reporter: is told the progress.
         scheduler: a Dask scheduler's address, or `local:N` for one of N workers; "none" uses this machine's cores.
+        features: name of a feature set that every clip must have; a pass fills all of them at once.
 
     Raises:
         InputError: the corpus, the ffmpeg, the cache folder or the cluster is not usable.
         ExtractionError: some pairs failed; the others are in the cache.
     """
     with tracking.job("prewarm") as run:
-        return _prewarm(choice, run, reporter, scheduler)
+        return _prewarm(choice, run, reporter, scheduler, features)
 
 
 def export_features(choice: CorpusChoice, path: Path, reporter: Reporter) -> FrameTable:
@@ -59,7 +62,7 @@ def export_features(choice: CorpusChoice, path: Path, reporter: Reporter) -> Fra
         raise InputError(f"{path} does not end in .parquet, by which such a file is known; name it so")
     ffmpeg = find_ffmpeg()
     pairs = open_pairs(choice, ffmpeg, reporter).pairs
-    table = table_of_pairs(pairs, ffmpeg, choice.cores, reporter, everything=True)
+    table = table_of_pairs(pairs, ffmpeg, choice.cores, reporter)
     identities = (identity_of(pair, ffmpeg.libvmaf_version).model_dump(mode="json") for pair in pairs)
     write_parquet(table, path, ffmpeg.libvmaf_version, identities)
     return table
@@ -117,18 +120,11 @@ def sweep(
         names = tuple(dict.fromkeys(archs)) or tuple(models.ARCHITECTURES)
         for arch in names:
             models.find_architecture(arch)
-        corpus = open_corpus(choice, reporter)
-        present = corpus.sources
-        chosen = tuple(dict.fromkeys(folds)) or tuple(present)
-        if unknown := [fold for fold in chosen if fold not in present]:
-            raise InputError(
-                f"folds {', '.join(unknown)} not in the corpus; choose some of: {', '.join(present)}, or {ALL}"
-            )
-        choose_hold_out(present)
-        if sum(source in chosen for source in corpus.clip_sources) < 2:
-            raise InputError(
-                f"{', '.join(chosen)} has one pair, which settles no difference; choose folds with two or more"
-            )
+        columns = find_feature_set(settings.features).features
+        if missing_of(columns) and not archs:
+            names = tuple(arch for arch in names if models.ARCHITECTURES[arch].solver != "none")
+        corpus = open_corpus(choice, reporter, columns)
+        chosen = choose_folds(corpus.clip_sources, folds)
         run.start("sweep")
         settled = {"folds": ",".join(folds) or ALL, "seeds": seeds, "corpus": choice.corpus}
         settled |= {"assume_dims": choice.assume_dims, "max_pairs": choice.max_pairs, **asdict(settings)}
@@ -152,7 +148,8 @@ def sweep(
                 one.log_tags(tags | {"onnx_sha256": results[arch].student.sha256})
                 one.log_arch(row, results[arch].report)
                 one.log_files({f"{arch}.onnx": results[arch].student.content})
-                one.log_model(results[arch].student, table.x_NF[:4])
+                kept = results[arch].student
+                one.log_model(kept, table.select(kept.features).x_NF[:4])
                 reporter.say(f"{arch}: out-of-fold RMSE {row.frames.rmse:.4f}")
         comparison = compare_archs(judged, results, sweep_id, choice.name, settings.teacher_points)
         run.log_tags(tags)
@@ -163,16 +160,20 @@ def sweep(
         return Swept(comparison, run.where_to_look(run.share_view(sweep_id, "sweep", "loso/mean_rmse")))
 
 
-def evaluate_model(choice: CorpusChoice, model: str, val_source: str, reporter: Reporter) -> Evaluated:
+def evaluate_model(
+    choice: CorpusChoice, model: str, val_source: str, reporter: Reporter, features: str = AUTO
+) -> Evaluated:
     """Judge a logged or in-tree ONNX model on one source of a corpus, or on all of them.
 
     Raises:
-        InputError: the model or the corpus is not usable.
+        InputError: the model or the corpus is not usable, or the model reads other features than "auto" or asked for.
     """
     from vmaf_train import registry
 
     with tracking.job("evaluate") as run:
         student, name = registry.find_student(model)
+        if features != AUTO and find_feature_set(features).features != student.features:
+            raise InputError(f"{name} reads {', '.join(student.features)}, which is not {features}; pass features=auto")
         return _evaluate(choice, student, name, val_source, run, reporter)
 
 
@@ -242,14 +243,18 @@ def check_tree(root: Path) -> list[str]:
     return sync.Tree(root).check(registry.promoted_students())
 
 
-def _prewarm(choice: CorpusChoice, run: tracking.Job, reporter: Reporter, scheduler: str = HERE) -> Prewarmed:
+def _prewarm(
+    choice: CorpusChoice, run: tracking.Job, reporter: Reporter, scheduler: str = HERE, features: str = CANONICAL.name
+) -> Prewarmed:
     started = time.monotonic()
     ffmpeg = find_ffmpeg()
     found = open_pairs(choice, ffmpeg, reporter)
     place = on_this_machine(ffmpeg, choice.cores) if scheduler == HERE else _cluster(scheduler, ffmpeg, reporter)
+    wanted = columns_for(find_feature_set(features).features)
     extracted = frames = 0
     with closing(frame_scores(found.pairs, ffmpeg.libvmaf_version, place, reporter)) as scored:
         for each in scored:
+            columns_of(each.scores.features, wanted)
             extracted += each.extracted
             frames += len(each.scores.y_N)
     if run.run_id:
@@ -280,7 +285,7 @@ def _train(
 
     lightning_loop = _find_lightning(trainer, models.find_architecture(arch))
     smoke = not settings.epochs
-    corpus = open_corpus(choice, reporter, smoke)
+    corpus = open_corpus(choice, reporter, find_feature_set(settings.features).features, smoke)
     hold_out = choose_hold_out(corpus.sources, val_source)
     reporter.say(f"hold-out: {hold_out} ({'as asked' if val_source == hold_out else 'chosen: val_source is auto'})")
     if smoke:
@@ -300,14 +305,14 @@ def _train(
 
     loop = lightning_loop(*run.address) if lightning_loop else None
     fit = training.fit(arch, train_rows, val_rows, settings, on_epoch, loop)
-    plain = OnnxStudent(export.to_onnx(fit.without_points, table.features, {}), arch) if fit.without_points else None
+    plain = OnnxStudent(export.to_onnx(fit.without_points, {}), arch) if fit.without_points else None
     facts: dict[str, object] = {"teacher": TEACHER, "hold_out": hold_out, "train_sources": train_rows.sources}
     facts |= {"corpus": choice.name, "train_frames": len(train_rows)}
     facts |= {"teacher_points": settings.teacher_points}
     facts |= {"train_digest": train_rows.digest, "libvmaf_version": corpus.libvmaf_version, "smoke": smoke}
-    student = OnnxStudent(export.to_onnx(fit.student, table.features, facts), arch)
+    student = OnnxStudent(export.to_onnx(fit.student, facts), arch)
     contract.check_contract(student.content)
-    export.check_same_scores(student, fit.student, table.x_NF)
+    export.check_same_scores(student, fit.student, table.select(student.features).x_NF)
     report, score_N = evaluate(
         student,
         val_rows,
@@ -322,12 +327,12 @@ def _train(
     run.log_dataset(val_rows, choice.name, "validation")
     # Under a name of their own, so that no list of runs ranks a smoke above real ones.
     run.log_report("smoke" if smoke else "val", report)
-    run.log_tags({"dataset_digest": table.digest, **_tags_of(report), "smoke": str(smoke).lower()})
+    run.log_tags({"dataset_digest": table.digest, **report.tags, "smoke": str(smoke).lower()})
     run.log_files({f"{arch}.onnx": student.content, "eval_report.json": report.model_dump_json(indent=2).encode()})
     run.log_files({"held_out.npz": pack(val_rows, score_N)})
     run.log_files(figures.evaluation_figures(report, score_N, val_rows.y_N))
     run.log_files(figures.training_figure(fit.history, hold_out))
-    run.log_model(student, val_rows.x_NF[:4])
+    run.log_model(student, val_rows.select(student.features).x_NF[:4])
     return Trained(report, run.where_to_look(), student)
 
 
@@ -358,7 +363,7 @@ def _evaluate(
     from vmaf_train import figures
     from vmaf_train.evaluation import evaluate
 
-    corpus = open_corpus(choice, reporter)
+    corpus = open_corpus(choice, reporter, student.features)
     if val_source not in (ALL, *corpus.sources):
         raise InputError(
             f"val_source {val_source} is not in the corpus; choose one of: {', '.join(corpus.sources)}, or {ALL}"
@@ -374,15 +379,7 @@ def _evaluate(
     run.log_dataset(table, choice.name, "evaluation")
     run.log_report("eval", report)
     if not folder:
-        run.log_tags({"dataset_digest": table.digest, **_tags_of(report)})
+        run.log_tags({"dataset_digest": table.digest, **report.tags})
     run.log_files({"eval_report.json": report.model_dump_json(indent=2).encode()}, folder)
     run.log_files(figures.evaluation_figures(report, score_N, table.y_N), folder)
     return Evaluated(report, run.where_to_look())
-
-
-def _tags_of(report: "EvalReport") -> dict[str, str]:
-    return {
-        "teacher": report.teacher,
-        "libvmaf_version": report.libvmaf_version or "none",
-        "onnx_sha256": report.model.onnx_sha256,
-    }

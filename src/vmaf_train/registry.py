@@ -17,6 +17,7 @@ from vmaf_train.contract import check_contract
 from vmaf_train.dataset import FrameTable, unpack
 from vmaf_train.errors import InputError, VmafTrainError
 from vmaf_train.evaluation import EvalReport, compare, score_table
+from vmaf_train.features import CANONICAL, set_of
 from vmaf_train.inference import OnnxStudent
 from vmaf_train.shipped import REPORT, SHIPPED, Promoted, ShippedModel, place_of
 from vmaf_train.tracking import first_line, open_store, store_lock, without_password
@@ -54,9 +55,15 @@ class Candidate:
     score_N: np.ndarray
 
     @property
+    def feature_set(self) -> str | None:
+        """Name of the set of its features."""
+        features = set_of(self.report.model.features)
+        return features.name if features else None
+
+    @property
     def place(self) -> ShippedModel | None:
-        """The place in the tree that its arch may fill."""
-        return place_of(self.report.model.arch)
+        """The place in the tree that its arch and features may fill."""
+        return place_of(self.report.model.arch, self.feature_set)
 
 
 def find_student(model: str) -> tuple[OnnxStudent, str]:
@@ -114,12 +121,17 @@ def judge(candidate: Candidate, allow_worse: bool, allow_dirty: bool) -> list[Ga
     """
     report, student, tags = candidate.report, candidate.student, candidate.tags
     place = candidate.place
+    kind = f"{report.model.arch} on features {candidate.feature_set}"
     finished = candidate.status == "FINISHED" and tags.get("smoke") == "false"
     correlations = [getattr(m, key) for m in (report, report.pooled) for key in ("plcc", "srocc", "krocc")]
     gates = [
         Gate("finished run", finished, f"{candidate.status}, smoke {tags.get('smoke', 'unknown')}"),
         Gate("enough to judge", None not in correlations, f"{report.n_samples} frames of {len(report.per_clip)} clips"),
-        Gate("shipped arch", place is not None, f"{report.model.arch}" + ("" if place else ": never shipped")),
+        Gate(
+            "shipped arch",
+            place is not None,
+            f"{kind}" + ("" if place else ": never shipped"),
+        ),
     ]
     try:
         check_contract(student.content)
@@ -157,7 +169,9 @@ def point_back(version: str) -> ShippedModel:
     import mlflow
 
     with store_lock(mlflow.get_registry_uri()), _asking(f"{REGISTERED_MODEL} version {version}") as client:
-        place = place_of(client.get_model_version(REGISTERED_MODEL, version).tags.get("arch"))
+        tags = client.get_model_version(REGISTERED_MODEL, version).tags
+        # Versions of before there were other sets have no tag for theirs.
+        place = place_of(tags.get("arch"), tags.get("features", CANONICAL.name))
         if place is None:
             raise InputError(f"version {version} of {REGISTERED_MODEL} fills no place in the tree; choose another")
         fetch(version)  # a version whose file is not what it was must not come back
@@ -242,6 +256,7 @@ def _register(candidate: Candidate) -> "ModelVersion":
     facts = {
         "run_id": candidate.run_id,
         "arch": report.model.arch,
+        "features": candidate.feature_set,
         "sha256": candidate.student.sha256,
         "dataset_digest": tags.get("dataset_digest"),
         "teacher": report.teacher,

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from vmaf_train.contract import INPUT, OPSET, OUTPUT
 from vmaf_train.evaluation import EvalReport
+from vmaf_train.features import FEATURE_SETS
 from vmaf_train.inference import OnnxStudent
 
 LICENSE = "BSD-2-Clause-Patent"
@@ -26,17 +27,23 @@ RunId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 
 @dataclass(frozen=True)
 class ShippedModel:
-    """A place in model/tiny/: the id its files carry, the registry alias that fills it, and the arch that may."""
+    """A place in model/tiny/: the id its files carry, the registry alias that fills it, and what student may."""
 
     id: str
     alias: str
     arch: str
+    features: str
     description: str
 
 
 SHIPPED = (
-    ShippedModel("vmaf_tiny_v1", "default", "mlp_small", "VMAF fusion distilled into 257 parameters"),
-    ShippedModel("vmaf_tiny_v1_medium", "medium", "mlp_medium", "VMAF fusion distilled into 2,561 parameters"),
+    ShippedModel("vmaf_tiny_v1", "default", "mlp_small", "canonical", "VMAF fusion distilled into 257 parameters"),
+    ShippedModel(
+        "vmaf_tiny_v1_medium", "medium", "mlp_medium", "canonical", "VMAF fusion distilled into 2,561 parameters"
+    ),
+    ShippedModel("vmaf_tiny_exact", "exact", "quintic", "canonical", "VMAF fusion as a polynomial of degree five"),
+    ShippedModel("vmaf_tiny_lite", "lite", "quartic", "lite", "VMAF without the finest scale of VIF"),
+    ShippedModel("vmaf_tiny_fast", "fast", "mlp_small", "fast", "VMAF estimated from ADM and motion, without VIF"),
 )
 
 
@@ -92,6 +99,8 @@ class Sidecar(_Contract):
     git_commit: str
     license: str = LICENSE
     notes: str
+    feature_set: str
+    libvmaf_features: str
 
 
 class IndexEntry(_Contract):
@@ -115,9 +124,9 @@ class Index(_Contract):
     models: tuple[IndexEntry, ...]
 
 
-def place_of(arch: str | None) -> ShippedModel | None:
-    """Return the place that students of this arch fill, or None where none is shipped."""
-    return next((row for row in SHIPPED if row.arch == arch), None)
+def place_of(arch: str | None, features: str | None) -> ShippedModel | None:
+    """Return the place that students of this arch and feature set fill, or None where none is shipped."""
+    return next((row for row in SHIPPED if (row.arch, row.features) == (arch, features)), None)
 
 
 def files_of(row: ShippedModel, promoted: Promoted) -> dict[str, bytes]:
@@ -140,6 +149,8 @@ def files_of(row: ShippedModel, promoted: Promoted) -> dict[str, bytes]:
         git_commit=promoted.git_commit,
         notes=f"{facts.get('arch')}, trained on {facts.get('train_frames')} frames of corpus {facts.get('corpus')}"
         + (f" and {points} feature vectors labelled by the teacher" if (points := facts.get("teacher_points")) else ""),
+        feature_set=row.features,
+        libvmaf_features=FEATURE_SETS[row.features].extraction,
     )
     return {
         sidecar.onnx: promoted.student.content,

@@ -7,6 +7,7 @@ rescaled back and clipped to [0, 100]. The file's score transform is for phone s
 
 import importlib.util
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,7 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from vmaf_train.errors import InputError
-from vmaf_train.features import TEACHER
+from vmaf_train.features import HIGHEST, TEACHER
+
+# Share of the largest spread below which features differ by the log's six decimals: adm3 is made of adm2 and aim.
+ROUNDING = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +64,39 @@ class Teacher:
             raw_N[start : start + chunk] = np.exp(-self.gamma * distances) @ self.weights_S - self.rho
         unclipped_N: np.ndarray = (raw_N - self.intercepts[0]) / self.slopes[0]
         return unclipped_N.clip(*self.clip) if clip else unclipped_N
+
+
+class CompletedTeacher:
+    """The teacher for feature sets that lack some of its features: these are predicted from the features of the set.
+
+    By linear least squares on training rows, which have both. A set that lacks nothing gets the teacher itself.
+
+    Args:
+        features: names of the set's features, in order.
+        x_NF: float64 of shape (rows, features), training rows of the set.
+        missing_NM: float64 of shape (rows, missing features), the same rows' columns of `missing_of(features)`.
+    """
+
+    def __init__(self, features: Sequence[str], x_NF: np.ndarray, missing_NM: np.ndarray) -> None:
+        self._names = (*features, *missing_of(features))
+        self._highest = [HIGHEST[name] for name in missing_of(features)]
+        self._mean_F, self._mean_M, deviation_F = x_NF.mean(0), missing_NM.mean(0), x_NF.std(0)
+        self._scale_F = np.where(deviation_F > 0, deviation_F, 1.0)
+        self._slopes = np.zeros((len(features), 0))
+        if self._highest:
+            z_NF = (x_NF - self._mean_F) / self._scale_F
+            self._slopes = np.linalg.lstsq(z_NF, missing_NM - self._mean_M, rcond=ROUNDING)[0]
+
+    def score(self, x_NF: np.ndarray, clip: bool = True) -> np.ndarray:
+        """Score rows of the set, float of shape (frames, features), to float64 of shape (frames,)."""
+        z_NF = (x_NF - self._mean_F) / self._scale_F
+        predicted = np.clip(z_NF @ self._slopes + self._mean_M, 0, self._highest)
+        return load_teacher().score(np.hstack([x_NF, predicted]), self._names, clip=clip)
+
+
+def missing_of(features: Sequence[str]) -> tuple[str, ...]:
+    """Return what the teacher reads beyond these features."""
+    return tuple(name for name in load_teacher().features if name not in features)
 
 
 @cache

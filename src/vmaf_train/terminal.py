@@ -1,5 +1,7 @@
 """What people see on a terminal: progress on standard error, results as tables on standard output."""
 
+import csv
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +18,7 @@ from vmaf_train.reporting import Reporter
 if TYPE_CHECKING:
     from vmaf_train.comparison import Comparison
     from vmaf_train.evaluation import EvalReport, Metrics
+    from vmaf_train.scoring import VideoScore
     from vmaf_train.training import Epoch
 
 PLAIN_LINE_SECONDS = 10.0
@@ -125,6 +128,19 @@ def print_comparison(comparison: "Comparison") -> None:
         )
     Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
     print(comparison.recommendation)
+
+
+def print_score(score: "VideoScore", format: str, per_frame: bool) -> None:
+    """Print a video's pooled scores as JSON or CSV; each frame's too, then as one list or as the CSV's rows."""
+    if format == "json":
+        frames = {"scores": score.score_N.tolist()} if per_frame else {}
+        print(json.dumps({**score.pooled, **frames}, indent=2))
+        return
+    writer = csv.writer(sys.stdout)
+    if per_frame:
+        writer.writerows([("frame", "score"), *enumerate(score.score_N.tolist())])
+    else:
+        writer.writerows([score.pooled.keys(), score.pooled.values()])
 
 
 def print_sources(report: "EvalReport") -> None:

@@ -14,10 +14,10 @@ from torch import Tensor
 from vmaf_train import sampling
 from vmaf_train.dataset import FrameTable
 from vmaf_train.errors import InputError
-from vmaf_train.features import SCORE_MAX, SCORE_MIN
+from vmaf_train.features import CANONICAL, SCORE_MAX, SCORE_MIN, find_feature_set
 from vmaf_train.models import Mlp, Polynomial, Student, build
 from vmaf_train.solvers import Adam, GaussNewton, least_squares
-from vmaf_train.teacher import load_teacher
+from vmaf_train.teacher import CompletedTeacher, missing_of
 
 # Shares of the loss, and of the rows of a batch: corpus, mixtures, cover of the box.
 LOSS_SHARES = (1.0, 1.0, 0.3)
@@ -38,6 +38,7 @@ class Settings:
             solver's own.
         seed: of the initial weights, of the order of the rows and of the teacher's points.
         teacher_points: feature vectors labelled by the teacher that join the training rows.
+        features: name of the feature set that the student reads.
     """
 
     epochs: int = 30
@@ -45,6 +46,7 @@ class Settings:
     lr: float = 0.0
     seed: int = 0
     teacher_points: int = 8192
+    features: str = CANONICAL.name
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,8 @@ def fit(
         InputError: the loss is no longer a number.
     """
     jobs = [Job((), settings.seed, points) for points in sorted({settings.teacher_points, 0}, reverse=True)]
-    clips = [torch.from_numpy(val.x_NF[val.rows_of(clip)]) for clip in range(len(val.clips))]
+    inputs = val.select(find_feature_set(settings.features).features)
+    clips = [torch.from_numpy(inputs.x_NF[val.rows_of(clip)]) for clip in range(len(val.clips))]
     history = []
 
     def note(number: int, losses: Tensor, students: Sequence[Student]) -> None:
@@ -182,10 +185,11 @@ class Course:
 
     def __init__(self, arch: str, table: FrameTable, jobs: Sequence[Job], settings: Settings) -> None:
         self.settings, self.cancelled = settings, False
-        self.students = [build(arch, table.features, job.seed).eval() for job in jobs]
+        inputs = table.select(find_feature_set(settings.features).features)
+        self.students = [build(arch, inputs.features, job.seed).eval() for job in jobs]
         architecture = self.students[0].architecture
         # A last row of NaN stands for every frame beyond a clip's ends.
-        x = np.concatenate([table.x_NF, np.full((1, len(table.features)), np.nan)])
+        x = np.concatenate([inputs.x_NF, np.full((1, len(inputs.features)), np.nan)])
         rows = table.window_rows(architecture.window) if architecture.window > 1 else np.arange(len(table))
         self._pools = [_pools(student, table, job, x, rows) for student, job in zip(self.students, jobs, strict=True)]
         self._weight = torch.stack([_root_weights(of, settings.batch_size) for of in self._pools])
@@ -250,35 +254,39 @@ def plain_loop(course: Course, on_epoch: OnEpoch | None) -> None:
 
 def training_rows(table: FrameTable, job: Job) -> tuple[np.ndarray, np.ndarray]:
     """Return all that a frame-wise student of this job learns from: features (rows, features) and targets (rows,)."""
-    student = build("linear", table.features, job.seed)
-    pools = _pools(student, table, job, table.x_NF, np.arange(len(table)))
+    student = build("linear", CANONICAL.features, job.seed)
+    pools = _pools(student, table, job, table.select(student.features).x_NF, np.arange(len(table)))
     return np.concatenate([of.x[of.rows].numpy() for of in pools]), np.concatenate([of.y.numpy() for of in pools])
 
 
 def _pools(student: Student, table: FrameTable, job: Job, x: np.ndarray, rows: np.ndarray) -> list[_Pool]:
     """Standardise by the job's own rows, and return what it learns from: the corpus, and the teacher's points."""
     kept = np.isin(table.clip_N, [i for i, source in enumerate(table.clip_sources) if source not in job.hold_out])
-    x_NF, y_N, rows = table.x_NF[kept], table.y_N[kept], rows[kept]
+    x_NF, y_N, rows = x[: len(table)][kept], table.y_N[kept], rows[kept]
     student.standardise_by(torch.from_numpy(x_NF), torch.from_numpy(y_N))
-    teacher = load_teacher()
-    if job.teacher_points:
+    missing = missing_of(student.features)
+    teacher = CompletedTeacher(student.features, x_NF, table.select(missing).x_NF[kept])
+    if job.teacher_points and missing:
+        # One truth for rows and points; what the features cannot tell would be fitted as if they could.
+        y_N = teacher.score(x_NF, clip=False)
+    elif job.teacher_points:
         # The clip is a kink that a student would spend its weights on; beyond it the teacher goes on smoothly.
         for clipped, beyond, limit in (
             (y_N >= SCORE_MAX, np.maximum, SCORE_MAX),
             (y_N <= SCORE_MIN, np.minimum, SCORE_MIN),
         ):
-            y_N[clipped] = beyond(teacher.score(x_NF[clipped], table.features, clip=False), limit)
+            y_N[clipped] = beyond(teacher.score(x_NF[clipped], clip=False), limit)
     pools = [_Pool(torch.from_numpy(x), torch.from_numpy(rows), torch.from_numpy(y_N), LOSS_SHARES[0])]
     if not job.teacher_points:
         return pools
 
     draw = np.random.default_rng([job.seed, 0])
     examples = np.where(np.isnan(x[rows]), student.x_mean_F.numpy(), x[rows])
-    mixed = sampling.mixtures(examples, table.features, -(-job.teacher_points // 2), draw)
-    spread = sampling.cover((job.teacher_points // 2, *mixed.shape[1:-1]), table.features, draw)
+    mixed = sampling.mixtures(examples, student.features, -(-job.teacher_points // 2), draw)
+    spread = sampling.cover((job.teacher_points // 2, *mixed.shape[1:-1]), student.features, draw)
     for points, share in zip((mixed, spread), LOSS_SHARES[1:], strict=True):
         middle = points if points.ndim == 2 else points[:, points.shape[1] // 2]
-        labels = torch.from_numpy(teacher.score(middle, table.features, clip=False))
+        labels = torch.from_numpy(teacher.score(middle, clip=False))
         places = torch.arange(points[..., 0].size).reshape(points.shape[:-1])
         pools.append(_Pool(torch.from_numpy(points.reshape(-1, points.shape[-1])), places, labels, share))
     return [pool for pool in pools if len(pool.y)]

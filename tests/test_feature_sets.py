@@ -1,0 +1,144 @@
+"""Feature sets beside the canonical one: what a lighter pass gives, and the teacher for what it lacks."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from conftest import write_corpus
+
+from vmaf_train import pipeline
+from vmaf_train.corpus import YuvFormat, scan
+from vmaf_train.dataset import split
+from vmaf_train.errors import InputError
+from vmaf_train.features import ADM_DETAILS, CANONICAL, FEATURE_SETS, KNOWN, columns_for, find_feature_set, set_of
+from vmaf_train.frames import CorpusChoice
+from vmaf_train.reporting import Reporter
+from vmaf_train.schedule import Pass
+from vmaf_train.teacher import CompletedTeacher, load_teacher, missing_of
+from vmaf_train.training import Job, Settings, fit, fit_many
+
+SHORT = Settings(epochs=2, teacher_points=256)
+
+
+@pytest.fixture(scope="module")
+def table(make_table):
+    """Rows whose finest VIF scale follows from the others, with columns for every set."""
+    made = make_table()
+    x_NF = made.x_NF.copy()
+    x_NF[:, 1] = 0.8 * x_NF[:, 2] + 0.1 * x_NF[:, 0] - 0.05
+    details_NF = np.random.default_rng(2).uniform(0.2, 1.0, (len(made), len(ADM_DETAILS)))
+    y_N = load_teacher().score(x_NF, CANONICAL.features)
+    return dataclasses.replace(made, features=KNOWN, x_NF=np.hstack([x_NF, details_NF]), y_N=y_N)
+
+
+@pytest.mark.parametrize("name", FEATURE_SETS)
+def test_a_pass_for_one_set_gives_what_the_whole_pass_gives(name, ffmpeg, tmp_path):
+    (pair, *_) = scan(write_corpus(tmp_path / "c", dims=(160, 90)), YuvFormat(160, 90)).pairs
+    (whole,) = ffmpeg.extract(Pass((pair,)))
+    wanted = FEATURE_SETS[name]
+    raw = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", "160x90"]
+    inputs = ([*raw, "-i", str(path)] for path in (pair.ref, pair.dis))
+    x_NF = ffmpeg.features(*inputs, wanted, pair.clip, threads=1)
+    assert x_NF.tolist() == whole.x_NF[:, [whole.features.index(f) for f in wanted.features]].tolist()
+
+
+def test_the_lighter_passes_skip_what_their_sets_do_not_read(ffmpeg, tmp_path, monkeypatch):
+    (pair, *_) = scan(write_corpus(tmp_path / "c"), YuvFormat(64, 64)).pairs
+    logs, read = [], ffmpeg._read_logs
+    monkeypatch.setattr(ffmpeg, "_read_logs", lambda *command: logs.append(read(*command)) or logs[-1])
+    raw = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", "64x64", "-i"]
+    for row in FEATURE_SETS.values():
+        ffmpeg.features([*raw, str(pair.ref)], [*raw, str(pair.dis)], row, pair.clip, threads=0)
+    canonical, lite, fast = (json.loads(log)["frames"][1]["metrics"] for (log,) in logs)
+    assert canonical["integer_vif_scale0"] > 0 and lite["integer_vif_scale0_ssclz"] == 0
+    assert not any("vif" in key for key in fast)
+    assert not any("vmaf" in key for row in (canonical, lite, fast) for key in row if key.islower())
+
+
+def test_sets_are_known_by_name_and_by_their_features():
+    assert [set_of(row.features) for row in FEATURE_SETS.values()] == list(FEATURE_SETS.values())
+    assert set_of(("adm2", "motion2")) is None
+    with pytest.raises(InputError, match="unknown features 'huge'; choose one of: canonical, lite, fast"):
+        find_feature_set("huge")
+
+
+def test_a_set_that_lacks_nothing_has_the_teacher_itself(table):
+    x_NF = table.select(CANONICAL.features).x_NF
+    completed = CompletedTeacher(CANONICAL.features, x_NF, table.select(()).x_NF)
+    assert completed.score(x_NF).tolist() == load_teacher().score(x_NF, CANONICAL.features).tolist()
+
+
+def test_what_the_teacher_lacks_is_predicted_from_the_rest(table):
+    lite = table.select(FEATURE_SETS["lite"].features).x_NF
+    completed = CompletedTeacher(FEATURE_SETS["lite"].features, lite, table.select(missing_of(lite_names())).x_NF)
+    # Here the missing scale is a linear function of the others.
+    np.testing.assert_allclose(completed.score(lite), table.y_N, atol=1e-6)
+
+
+def lite_names():
+    return FEATURE_SETS["lite"].features
+
+
+def test_features_that_differ_by_rounding_alone_do_not_blow_the_prediction_up(table):
+    draw = np.random.default_rng(0)
+    x_NF = table.select(FEATURE_SETS["fast"].features).x_NF.copy()
+    adm3, aim = (FEATURE_SETS["fast"].features.index(name) for name in ("adm3", "aim"))
+    x_NF[:, adm3] = ((x_NF[:, 0] + 1 - x_NF[:, aim]) / 2).round(6)
+    missing_NM = table.select(missing_of(FEATURE_SETS["fast"].features)).x_NF
+    completed = CompletedTeacher(FEATURE_SETS["fast"].features, x_NF, missing_NM)
+    moved_NF = x_NF + draw.normal(size=x_NF.shape) * 1e-3
+    assert np.abs(completed.score(moved_NF) - completed.score(x_NF)).max() < 2
+
+
+def test_the_held_out_source_has_no_say_in_the_prediction(table):
+    wild = table.x_NF.copy()
+    wild[np.array(table.clip_sources)[table.clip_N] == "Gamma"] **= 2
+    jobs, settings = [Job(("Gamma",), 0, 256)], dataclasses.replace(SHORT, features="lite")
+    (tame,), (other,) = (
+        fit_many("cubic", rows, jobs, settings) for rows in (table, dataclasses.replace(table, x_NF=wild))
+    )
+    assert [w.tolist() for w in tame.net.parameters()] == [w.tolist() for w in other.net.parameters()]
+
+
+@pytest.mark.parametrize("name", ["lite", "fast"])
+def test_a_student_of_a_set_reads_its_features_and_no_others(name, table):
+    features = FEATURE_SETS[name].features
+    train, val = split(table, "Gamma")
+    fitted = fit("mlp_small", train, val, dataclasses.replace(SHORT, features=name))
+    assert fitted.student.features == fitted.without_points.features == features
+    narrow = train.select(columns_for(features))
+    assert len(narrow.features) < len(train.features) or name == "fast"
+    again = fit("mlp_small", narrow, val, dataclasses.replace(SHORT, features=name))
+    assert [w.tolist() for w in again.student.parameters()] == [w.tolist() for w in fitted.student.parameters()]
+
+
+@pytest.mark.parametrize("name", ["lite", "fast"])
+def test_from_prewarm_to_evaluate_a_set_is_one_word(name, demo_cache, store, monkeypatch):
+    monkeypatch.setenv("VMAF_TINY_AI_CACHE", str(demo_cache))
+    choice = CorpusChoice(max_pairs=27)
+    assert pipeline.prewarm(choice, Reporter(), features=name).extracted == 0
+    settings = dataclasses.replace(SHORT, features=name)
+    trained = pipeline.train(choice, "quadratic", "auto", settings, Reporter())
+    assert trained.report.model.features == trained.student.features == FEATURE_SETS[name].features
+    assert trained.report.references["teacher_svr"].rmse < 1e-3
+    assert trained.report.box is None
+    run_id = trained.where[0].split()[1]
+    judged = pipeline.evaluate_model(choice, run_id, "Weather", Reporter(), features=name)
+    assert judged.report.rmse == trained.report.rmse
+    with pytest.raises(InputError, match="which is not canonical; pass features=auto"):
+        pipeline.evaluate_model(choice, run_id, "Weather", Reporter(), features="canonical")
+
+
+def test_a_sweep_of_all_archs_leaves_the_teacher_out_where_it_cannot_read(table, demo_cache, store, monkeypatch):
+    monkeypatch.setenv("VMAF_TINY_AI_CACHE", str(demo_cache))
+    monkeypatch.setattr("vmaf_train.models.ARCHITECTURES", some_archs("linear", "teacher_svr"))
+    settings = dataclasses.replace(SHORT, features="lite")
+    swept = pipeline.sweep(CorpusChoice(max_pairs=18), (), ["Weather"], 1, settings, Reporter())
+    assert [row.arch for row in swept.comparison.rows] == ["linear"]
+
+
+def some_archs(*names):
+    from vmaf_train.models import ARCHITECTURES
+
+    return {name: ARCHITECTURES[name] for name in names}
