@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from vmaf_train.contract import INPUT, OPSET, OUTPUT
 from vmaf_train.evaluation import EvalReport
-from vmaf_train.features import FEATURE_SETS
+from vmaf_train.features import CANONICAL, FEATURE_SETS
 from vmaf_train.inference import OnnxStudent
 
 LICENSE = "BSD-2-Clause-Patent"
@@ -99,8 +99,9 @@ class Sidecar(_Contract):
     git_commit: str
     license: str = LICENSE
     notes: str
-    feature_set: str
-    libvmaf_features: str
+    # Sidecars of before there were other sets do not name theirs.
+    feature_set: str = CANONICAL.name
+    libvmaf_features: str = CANONICAL.extraction
 
 
 class IndexEntry(_Contract):
