@@ -12,8 +12,7 @@ import numpy as np
 import torch
 
 from vmaf_train.dataset import FrameTable, choose_hold_out
-from vmaf_train.frames import CorpusChoice, frame_scores, open_corpus
-from vmaf_train.libvmaf import find_ffmpeg
+from vmaf_train.frames import CorpusChoice, open_corpus
 from vmaf_train.reporting import Reporter
 from vmaf_train.training import Job, Settings, fit_many
 
@@ -34,10 +33,7 @@ TRIED: tuple[dict[str, float], ...] = (
 
 def demo_table() -> FrameTable:
     """Return the demo corpus's frames without those of its hold-out."""
-    ffmpeg, choice = find_ffmpeg(), CorpusChoice()
-    pairs = open_corpus(choice, ffmpeg, Reporter()).pairs
-    scores, _ = frame_scores(pairs, ffmpeg, choice.cores, Reporter())
-    table = FrameTable.from_clips(zip(pairs, scores, strict=True))
+    table = open_corpus(CorpusChoice(), Reporter()).table(())
     return table.only(set(table.sources) - {choose_hold_out(table.sources)})
 
 

@@ -19,8 +19,7 @@ from torch.func import functional_call, grad, vmap
 from torch.utils.data import DataLoader, TensorDataset
 
 from vmaf_train.dataset import FrameTable
-from vmaf_train.frames import CorpusChoice, frame_scores, open_corpus
-from vmaf_train.libvmaf import find_ffmpeg
+from vmaf_train.frames import CorpusChoice, open_corpus
 from vmaf_train.reporting import Reporter
 from vmaf_train.solvers import DAMPING, FULL_STEPS, LONGEST_STEP, MOMENTUM
 from vmaf_train.training import Job, Settings, fit_many, training_rows
@@ -112,10 +111,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--archs", default=",".join(HIDDEN))
     options = parser.parse_args()
-    ffmpeg, choice, settings = find_ffmpeg(), CorpusChoice(), Settings()
-    pairs = open_corpus(choice, ffmpeg, Reporter()).pairs
-    scores, _ = frame_scores(pairs, ffmpeg, choice.cores, Reporter())
-    table = FrameTable.from_clips(zip(pairs, scores, strict=True))
+    settings, table = Settings(), open_corpus(CorpusChoice(), Reporter()).table(())
     jobs = [Job((source,), seed, settings.teacher_points) for seed in range(options.seeds) for source in table.sources]
     print(f"{len(jobs)} fits an architecture: {len(table.sources)} folds, {options.seeds} seeds\n")
     print("| arch | at once, s | RMSE | same method one by one, s | RMSE | ratio | Adam one by one, s | RMSE | ratio |")

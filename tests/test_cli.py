@@ -265,6 +265,13 @@ def test_prewarm_scores_the_frames_asked_for(corpus):
     assert "4 pairs, 24 frames: 4 extracted" in call("prewarm", "--corpus", corpus, *DIMS).output
 
 
+def test_prewarm_asks_the_scheduler_that_is_named(corpus):
+    result = call("prewarm", "--corpus", corpus, *DIMS, "--scheduler", "nowhere")
+    assert result.exit_code == 2, result.output
+    assert "error: no Dask scheduler with a worker answers at nowhere" in result.output
+    assert files_below(cache.cache_root()) == []
+
+
 def test_exported_features_are_a_corpus_to_train_from(corpus, store):
     result = call("export-features", "out.parquet", "--corpus", corpus, *DIMS)
     assert (result.exit_code, Path("out.parquet").is_file()) == (0, True), result.output

@@ -56,12 +56,13 @@ def test_a_range_of_frames_is_scored_as_a_clip_of_these_frames_would_be(ffmpeg, 
     assert [scores.x_NF.tolist() for scores in ranged] == [scores.x_NF.tolist() for scores in expected]
 
 
-def test_a_file_that_was_cut_since_the_scan_is_refused(ffmpeg, tmp_path):
-    (pair, *_) = pairs_of(tmp_path / "c")
+@pytest.mark.parametrize(("frames", "held", "wanted"), [(None, 4, 6), ((1, 6), 3, 5)])
+def test_a_file_that_was_cut_since_the_scan_is_refused(ffmpeg, tmp_path, frames, held, wanted):
+    (pair, *_) = scan(write_corpus(tmp_path / "c"), YuvFormat(64, 64), frames=frames).pairs
     for path in (pair.dis, pair.ref):
         content = path.read_bytes()
         path.write_bytes(content[: 4 * pair.format.frame_bytes])
-        with pytest.raises(ExtractionError, match="holds 4 frames, the files hold 6"):
+        with pytest.raises(ExtractionError, match=f"holds {held} frames, the files hold {wanted}"):
             ffmpeg.extract(Pass((pair,)))
         path.write_bytes(content)
 
