@@ -37,7 +37,7 @@ def table_of(clips: list[tuple[str, list[float]]]) -> FrameTable:
 def result_of(table, error_SN, without_N=None, speed=5.0, trained=True) -> CrossValidated:
     """Say what a cross-validation would: the teacher's scores and these errors."""
     report = SimpleNamespace(
-        model=SimpleNamespace(parameters=7, onnx_bytes=910),
+        model=SimpleNamespace(parameters=7, onnx_bytes=910, features=CANONICAL.features),
         box=BoxErrors(n_samples=10, rmse=1.5, max_abs_error=4.5),
         latency=latency(speed),
     )
@@ -342,7 +342,7 @@ def test_the_markdown_holds_every_arch_every_source_and_the_recommendation(three
     markdown = three.to_markdown()
     assert three.recommendation in markdown
     assert {row.arch for row in three.rows} | set(three.folds) <= set(re.findall(r"\w+", markdown))
-    assert re.search(r"^\| good \| 7 \| .* ± .* \| 910 \|$", markdown, flags=re.M)
+    assert re.search(r"^\| good \| 7 \| .* ± .* \| 910 \| 1\.0 \|$", markdown, flags=re.M)
 
 
 @pytest.mark.parametrize("archs", [1, 3])
@@ -370,7 +370,8 @@ def test_the_figures_of_a_sweep_show_every_arch_and_every_source(three, tmp_path
     assert [label.get_text() for label in heat.get_yticklabels()] == archs
     assert tuple(label.get_text() for label in heat.get_xticklabels()) == three.folds
     assert heat.texts[-1].get_text() == f"{three.rows[-1].folds['D'].mean:.2g}"
-    parameters, speed = figures["rmse_by_cost.png"].axes
+    parameters, speed, extraction = figures["rmse_by_cost.png"].axes
+    assert {text.xy[0] for text in extraction.texts} == {1.0}
     assert {text.get_text(): text.xy for text in speed.texts} == {
         row.arch: (row.latency.row_p50_us, row.frames.rmse) for row in three.rows
     }

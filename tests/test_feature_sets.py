@@ -130,12 +130,23 @@ def test_from_prewarm_to_evaluate_a_set_is_one_word(name, demo_cache, store, mon
         pipeline.evaluate_model(choice, run_id, "Weather", Reporter(), features="canonical")
 
 
-def test_a_sweep_of_all_archs_leaves_the_teacher_out_where_it_cannot_read(table, demo_cache, store, monkeypatch):
+def test_a_sweep_compares_archs_on_every_set_but_leaves_the_teacher_out_where_it_cannot_read(
+    demo_cache, store, monkeypatch
+):
     monkeypatch.setenv("VMAF_TINY_AI_CACHE", str(demo_cache))
     monkeypatch.setattr("vmaf_train.models.ARCHITECTURES", some_archs("linear", "teacher_svr"))
-    settings = dataclasses.replace(SHORT, features="lite")
-    swept = pipeline.sweep(CorpusChoice(max_pairs=18), (), ["Weather"], 1, settings, Reporter())
-    assert [row.arch for row in swept.comparison.rows] == ["linear"]
+    choice, sets = CorpusChoice(max_pairs=18), ("canonical", "lite", "fast")
+    swept = pipeline.sweep(choice, (), ["Weather"], 1, SHORT, Reporter(), sets).comparison
+    costs = {row.arch: row.extraction_cost for row in swept.rows}
+    assert costs == {
+        "linear": 1.0,
+        "teacher_svr": 1.0,
+        "linear-lite": FEATURE_SETS["lite"].cost,
+        "linear-fast": FEATURE_SETS["fast"].cost,
+    }
+    assert swept.rows[0].arch == "teacher_svr"
+    with pytest.raises(InputError, match="the teacher reads 6 features, not 5"):
+        pipeline.sweep(choice, ["teacher_svr"], ["Weather"], 1, SHORT, Reporter(), ["lite"])
 
 
 def some_archs(*names):

@@ -18,7 +18,7 @@ import typer
 
 from vmaf_train import pipeline, scoring
 from vmaf_train.errors import GateRefusedError, InputError, VmafTrainError
-from vmaf_train.features import CANONICAL
+from vmaf_train.features import CANONICAL, FEATURE_SETS
 from vmaf_train.frames import ALL, AUTO, DEMO, CorpusChoice
 from vmaf_train.terminal import (
     TerminalReporter,
@@ -174,7 +174,9 @@ def sweep(
     lr: LearningRate = 0.0,
     seed: Seed = 0,
     teacher_points: TeacherPoints = 8192,
-    features: Features = CANONICAL.name,
+    features: Annotated[
+        str, typer.Option(help="Comma-separated feature sets (canonical, lite, fast), or all.")
+    ] = CANONICAL.name,
     assume_dims: Dims = AUTO,
     max_pairs: MaxPairs = 0,
     frames: Frames = ALL,
@@ -185,9 +187,15 @@ def sweep(
         from vmaf_train.training import Settings
 
         choice = CorpusChoice(corpus, assume_dims, max_pairs=max_pairs, strict=strict == YesNo.yes, frames=frames)
-        settings = Settings(epochs, batch_size, lr, seed, teacher_points, features)
+        settings = Settings(epochs, batch_size, lr, seed, teacher_points)
         done = pipeline.sweep(
-            choice, _names(archs, "archs"), _names(folds, "folds"), seeds, settings, TerminalReporter()
+            choice,
+            _names(archs, "archs"),
+            _names(folds, "folds"),
+            seeds,
+            settings,
+            TerminalReporter(),
+            _names(features, "features") or tuple(FEATURE_SETS),
         )
         print_comparison(done.comparison)
         _print_where(done.where)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from vmaf_train.dataset import FrameTable
 from vmaf_train.evaluation import LEVEL, RESAMPLES, BoxErrors, EvalReport, Interval, LatencyFacts, Metrics, compare
+from vmaf_train.features import set_of
 from vmaf_train.inference import OnnxStudent
 
 
@@ -38,9 +39,11 @@ class ArchRow(_Part):
         without_points: the frames' metrics without the teacher's points, one seed; None where there were none.
         box, latency, parameters, onnx_bytes: of the student fitted on all the sources that are no lone fold.
         trained: False where nothing was fitted: a reference, never recommended.
+        extraction_cost: CPU of the libvmaf pass that gives its features, full VMAF's being 1.
     """
 
     arch: str
+    extraction_cost: float | None = None
     parameters: int
     onnx_bytes: int
     trained: bool
@@ -186,8 +189,10 @@ def _row(name: str, result: CrossValidated, table: FrameTable, interval: Interva
     truth_C = np.array([table.y_N[rows].mean() for rows in clips])
     pooled_SC = np.array([[score_N[rows].mean() for rows in clips] for score_N in result.score_SN])
     report = result.report
+    features = set_of(report.model.features)
     return ArchRow(
         arch=name,
+        extraction_cost=features.cost if features else None,
         parameters=report.model.parameters or 0,
         onnx_bytes=report.model.onnx_bytes,
         trained=result.trained,

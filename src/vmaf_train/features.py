@@ -21,11 +21,13 @@ class FeatureSet:
         name: what `features` selects.
         features: in order.
         extraction: libvmaf's `feature` option that computes these and no others.
+        cost: CPU time of that pass, full VMAF's being 1; by benchmarks/score.py at 1920x1080.
     """
 
     name: str
     features: tuple[str, ...]
     extraction: str
+    cost: float
 
 
 # What the teacher's pass computes on the way to adm2; builds before libvmaf 3.1 know neither adm3 nor aim.
@@ -37,13 +39,15 @@ FEATURE_SETS = {
             "canonical",
             ("adm2", "vif_scale0", "vif_scale1", "vif_scale2", "vif_scale3", "motion2"),
             "name=vif|name=adm|name=motion",
+            1.0,
         ),
         FeatureSet(
             "lite",
             ("adm2", "vif_scale1", "vif_scale2", "vif_scale3", "motion2"),
             r"name=vif\:vif_skip_scale0=true|name=adm|name=motion",
+            0.58,
         ),
-        FeatureSet("fast", ("adm2", *ADM_DETAILS, "motion2"), "name=adm|name=motion"),
+        FeatureSet("fast", ("adm2", *ADM_DETAILS, "motion2"), "name=adm|name=motion", 0.34),
     )
 }
 CANONICAL = FEATURE_SETS["canonical"]
@@ -54,7 +58,7 @@ HIGHEST = {**dict.fromkeys(KNOWN, 1.05), "motion2": 40.0}
 
 def columns_for(features: Iterable[str]) -> tuple[str, ...]:
     """Return the columns to train and judge a student of these features with: the teacher's, then the others."""
-    return (*CANONICAL.features, *(name for name in features if name not in CANONICAL.features))
+    return tuple(dict.fromkeys((*CANONICAL.features, *features)))
 
 
 def set_of(features: Iterable[str]) -> FeatureSet | None:

@@ -64,7 +64,7 @@ def training_figure(history: Sequence["Epoch"], hold_out: str) -> dict[str, Figu
 
 
 def sweep_figures(comparison: Comparison) -> dict[str, Figure]:
-    """Draw a sweep: a box per arch over folds, RMSE against parameters and latency, arch by source as a heat map."""
+    """Draw a sweep: a box per arch over folds, RMSE against what it costs, arch by source as a heat map."""
     rows, points = comparison.rows, f"{comparison.teacher_points} teacher's points"
     title = f"{comparison.corpus}, {len(comparison.folds)} folds, {comparison.seeds} seeds, {points}"
     archs = [row.arch for row in rows]
@@ -75,12 +75,17 @@ def sweep_figures(comparison: Comparison) -> dict[str, Figure]:
     axes.set_yscale("log")
     axes.tick_params(axis="x", rotation=60)
 
-    cost = Figure(figsize=(2 * SIZE[0], SIZE[1]), dpi=DPI, layout="constrained")
+    cost = Figure(figsize=(3 * SIZE[0], SIZE[1]), dpi=DPI, layout="constrained")
     cost.suptitle(title)
-    for axes, label, values in zip(
-        cost.subplots(1, 2, sharey=True),
-        ("fitted parameters", "one row, one thread: p50, µs"),
-        ([float(max(row.parameters, 1)) for row in rows], [row.latency.row_p50_us for row in rows]),
+    for axes, scale, label, values in zip(
+        cost.subplots(1, 3, sharey=True),
+        ("log", "log", "linear"),
+        ("fitted parameters", "one row, one thread: p50, µs", "CPU to extract its features, of full VMAF's"),
+        (
+            [float(max(row.parameters, 1)) for row in rows],
+            [row.latency.row_p50_us for row in rows],
+            [row.extraction_cost or np.nan for row in rows],
+        ),
         strict=True,
     ):
         for row, value in zip(rows, values, strict=True):
@@ -96,7 +101,7 @@ def sweep_figures(comparison: Comparison) -> dict[str, Figure]:
                 color="tab:blue" if row.trained else "tab:gray",
             )
             axes.annotate(row.arch, (value, row.frames.rmse), xytext=(5, 4), textcoords="offset points", fontsize=8)
-        axes.set(xscale="log", yscale="log", xlabel=label)
+        axes.set(xscale=scale, yscale="log", xlabel=label)
         axes.grid(alpha=0.3)
     cost.axes[0].set_ylabel("out-of-fold RMSE, score points")
 

@@ -7,7 +7,7 @@ need is imported by them, since a start of half a second would show.
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,6 +95,7 @@ def sweep(
     seeds: int,
     settings: "Settings",
     reporter: Reporter,
+    features: Sequence[str] = (CANONICAL.name,),
 ) -> Swept:
     """Fit every architecture once a fold and seed, judge each on what it never saw, and compare them.
 
@@ -108,27 +109,31 @@ def sweep(
         seeds: fits a fold, of this many seeds from the settings' own on.
         settings: of every fit.
         reporter: is told about each architecture.
+        features: names of the feature sets; each architecture is fitted for each of them.
 
     Raises:
-        InputError: an arch, a fold or the corpus is not usable.
+        InputError: an arch, a feature set, a fold or the corpus is not usable.
     """
     from vmaf_train import figures, models
     from vmaf_train.comparison import compare_archs
     from vmaf_train.crossval import cross_validate
 
     with tracking.job("sweep") as run:
+        sets = [find_feature_set(name) for name in dict.fromkeys(features)]
         names = tuple(dict.fromkeys(archs)) or tuple(models.ARCHITECTURES)
-        for arch in names:
-            models.find_architecture(arch)
-        columns = find_feature_set(settings.features).features
-        if missing_of(columns) and not archs:
-            names = tuple(arch for arch in names if models.ARCHITECTURES[arch].solver != "none")
-        corpus = open_corpus(choice, reporter, columns)
+        # The teacher itself cannot read what lacks its features; who asks for it there is told so.
+        fits = [
+            (models.find_architecture(arch), row)
+            for row in sets
+            for arch in names
+            if archs or not missing_of(row.features) or models.ARCHITECTURES[arch].solver != "none"
+        ]
+        corpus = open_corpus(choice, reporter, [column for row in sets for column in row.features])
         chosen = choose_folds(corpus.clip_sources, folds)
         run.start("sweep")
         settled = {"folds": ",".join(folds) or ALL, "seeds": seeds, "corpus": choice.corpus}
         settled |= {"assume_dims": choice.assume_dims, "max_pairs": choice.max_pairs, **asdict(settings)}
-        run.log_settings({"archs": ",".join(names), **settled})
+        run.log_settings({"archs": ",".join(names), **settled, "features": ",".join(row.name for row in sets)})
         table = corpus.table(())
         judged = table.only(chosen)
 
@@ -136,21 +141,20 @@ def sweep(
         facts = {"teacher": TEACHER, "corpus": choice.name, "libvmaf_version": str(corpus.libvmaf_version)}
         tags = {"sweep": sweep_id, "dataset_digest": table.digest, "libvmaf_version": facts["libvmaf_version"]}
         results = {}
-        for arch in names:
-            with tracking.job(arch) as one:
-                one.start(arch)
-                one.log_settings({"arch": arch, **settled})
-                results[arch] = cross_validate(arch, table, judged, seeds, settings, facts)
-                row = compare_archs(judged, {arch: results[arch]}, sweep_id, choice.name, settings.teacher_points).rows[
-                    0
-                ]
+        for arch, row in fits:
+            name = arch.name if row is CANONICAL else f"{arch.name}-{row.name}"
+            with tracking.job(name) as one:
+                one.start(name)
+                one.log_settings({"arch": arch.name, **settled, "features": row.name})
+                own = replace(settings, features=row.name)
+                result = results[name] = cross_validate(arch.name, table, judged, seeds, own, facts)
+                alone = compare_archs(judged, {name: result}, sweep_id, choice.name, settings.teacher_points).rows[0]
                 one.log_dataset(table, choice.name, "sweep")
-                one.log_tags(tags | {"onnx_sha256": results[arch].student.sha256})
-                one.log_arch(row, results[arch].report)
-                one.log_files({f"{arch}.onnx": results[arch].student.content})
-                kept = results[arch].student
-                one.log_model(kept, table.select(kept.features).x_NF[:4])
-                reporter.say(f"{arch}: out-of-fold RMSE {row.frames.rmse:.4f}")
+                one.log_tags(tags | {"onnx_sha256": result.student.sha256})
+                one.log_arch(alone, result.report)
+                one.log_files({f"{name}.onnx": result.student.content})
+                one.log_model(result.student, table.select(result.student.features).x_NF[:4])
+                reporter.say(f"{name}: out-of-fold RMSE {alone.frames.rmse:.4f}")
         comparison = compare_archs(judged, results, sweep_id, choice.name, settings.teacher_points)
         run.log_tags(tags)
         run.log_dataset(table, choice.name, "sweep")
