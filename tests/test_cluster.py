@@ -96,7 +96,6 @@ def test_two_local_workers_fill_the_cache_as_this_machine_does(tmp_path, monkeyp
     assert children() == before
 
 
-@pytest.mark.xfail(strict=True, reason="the dashboard of local:N listens on every address")
 def test_nothing_of_a_local_cluster_listens_beyond_this_machine():
     with cluster.on_a_cluster("local:1", "1", Reporter())(()):
         family = [psutil.Process(), *psutil.Process().children(recursive=True)]

@@ -198,10 +198,13 @@ def write_parquet(table: FrameTable, path: Path, libvmaf_version: str, identitie
     columns |= dict(zip(table.features, table.x_NF.T, strict=True))
     columns[TEACHER_KEY] = table.y_N
     rows = pa.table(columns).replace_schema_metadata({PARQUET_KEY: facts.model_dump_json()})
+    part = path.with_name(f".{path.name}.part")
     try:
-        part = path.with_name(f".{path.name}.part")
-        parquet.write_table(rows, part, compression="zstd")
-        part.replace(path)
+        try:
+            parquet.write_table(rows, part, compression="zstd")
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error}; name a file in a folder that can be written") from error
 

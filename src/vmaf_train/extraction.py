@@ -121,7 +121,7 @@ def _extract(pairs: Sequence[Pair], passes: Passes) -> Generator[tuple[Pair, Fra
                 elif isinstance(error, ExtractionError):
                     failed.append(str(error))
                 else:
-                    failed.append(f"{job.pairs[0].clip}: lost with its worker ({error or type(error).__name__})")
+                    failed.append(f"{job.pairs[0].clip}: lost with its worker ({str(error) or type(error).__name__})")
             else:
                 yield from zip(job.pairs, scored, strict=True)
             del done

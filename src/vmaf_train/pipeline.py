@@ -60,6 +60,8 @@ def export_features(choice: CorpusChoice, path: Path, reporter: Reporter) -> Fra
     """
     if path.suffix != ".parquet":
         raise InputError(f"{path} does not end in .parquet, by which such a file is known; name it so")
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"cannot write {path}: no folder {path.parent}; name a file in a folder that can be written")
     ffmpeg = find_ffmpeg()
     pairs = open_pairs(choice, ffmpeg, reporter).pairs
     table = table_of_pairs(pairs, ffmpeg, choice.cores, reporter)

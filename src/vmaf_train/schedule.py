@@ -46,9 +46,9 @@ def passes_at_once(pairs: Iterable[Pair], cores: int, memory: int) -> int:
 def plan(pairs: Sequence[Pair], workers: int, cores: int) -> list[Pass]:
     """Distribute pairs over passes for `workers` passes at once on `cores` cores, the longest first.
 
-    Of each number of pairs a pass, the one is taken with which the last worker would be done first. Passes of a source
-    stand next to each other, so that the reference stays in the page cache. Where fewer passes are left than workers,
-    each gets more threads.
+    Of each number of pairs a pass, the one is taken with which the last worker would be done first. Equally long passes
+    of a source stand next to each other, so that the reference stays in the page cache. Where fewer passes are left
+    than workers, each gets more threads.
     """
     by_ref = sorted(pairs, key=lambda pair: (pair.ref, pair.clip))
     sources = [list(of_source) for _, of_source in groupby(by_ref, lambda pair: pair.ref)]
