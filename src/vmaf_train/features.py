@@ -45,9 +45,9 @@ FEATURE_SETS = {
             "lite",
             ("adm2", "vif_scale1", "vif_scale2", "vif_scale3", "motion2"),
             r"name=vif\:vif_skip_scale0=true|name=adm|name=motion",
-            0.58,
+            0.59,
         ),
-        FeatureSet("fast", ("adm2", *ADM_DETAILS, "motion2"), "name=adm|name=motion", 0.34),
+        FeatureSet("fast", ("adm2", *ADM_DETAILS, "motion2"), "name=adm|name=motion", 0.36),
     )
 }
 CANONICAL = FEATURE_SETS["canonical"]

@@ -88,6 +88,9 @@ def sweep_figures(comparison: Comparison) -> dict[str, Figure]:
         ),
         strict=True,
     ):
+        axes.margins(x=0.15)
+        # Rows come best first, so the best of a value is set last.
+        lowest = {value: row.arch for row, value in reversed(list(zip(rows, values, strict=True)))}
         for row, value in zip(rows, values, strict=True):
             axes.errorbar(
                 value,
@@ -100,7 +103,9 @@ def sweep_figures(comparison: Comparison) -> dict[str, Figure]:
                 capsize=3,
                 color="tab:blue" if row.trained else "tab:gray",
             )
-            axes.annotate(row.arch, (value, row.frames.rmse), xytext=(5, 4), textcoords="offset points", fontsize=8)
+            # Those with the same features stand above one another; the lowest is named.
+            if scale == "log" or row.arch == lowest[value]:
+                axes.annotate(row.arch, (value, row.frames.rmse), xytext=(5, 4), textcoords="offset points", fontsize=8)
         axes.set(xscale=scale, yscale="log", xlabel=label)
         axes.grid(alpha=0.3)
     cost.axes[0].set_ylabel("out-of-fold RMSE, score points")
