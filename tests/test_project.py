@@ -22,7 +22,7 @@ FLOORS = [
     {"processes", "reporting"},
     {"corpus", "teacher", "models", "demo"},
     {"schedule"},
-    {"libvmaf"},
+    {"libvmaf", "choice"},
     {"sampling", "solvers", "cache", "dataset", "inference", "contract"},
     {"extraction", "training", "evaluation", "export"},
     {"frames", "cluster", "comparison", "lightning_loop"},

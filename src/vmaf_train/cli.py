@@ -1,4 +1,4 @@
-"""The command line: parse, call the pipeline, print, exit. Nothing else.
+"""The command line: parse, call the pipeline, print, exit. Nothing else. Commands import what others do not need.
 
 Exit codes: 0 done, 1 failed, 2 bad input, 3 a gate refused, 130 interrupted.
 """
@@ -16,10 +16,10 @@ from typing import Annotated
 
 import typer
 
-from vmaf_train import pipeline, scoring
+from vmaf_train import scoring
+from vmaf_train.choice import ALL, AUTO, DEMO, PLAIN, CorpusChoice
 from vmaf_train.errors import GateRefusedError, InputError, VmafTrainError
 from vmaf_train.features import CANONICAL, FEATURE_SETS
-from vmaf_train.frames import ALL, AUTO, DEMO, CorpusChoice
 from vmaf_train.terminal import (
     TerminalReporter,
     err,
@@ -103,6 +103,8 @@ def prewarm(
 ) -> None:
     """Fill the cache: libvmaf scores every pair that it does not hold yet."""
     with _exit_code():
+        from vmaf_train import pipeline
+
         wanted = _names(sources, "sources")
         choice = CorpusChoice(corpus, assume_dims, wanted, max_pairs, strict == YesNo.yes, frames, jobs)
         done = pipeline.prewarm(choice, TerminalReporter(), scheduler, features)
@@ -126,6 +128,8 @@ def export_features(
 ) -> None:
     """Write the features and scores of a corpus to one file, to train from it without any pixel."""
     with _exit_code():
+        from vmaf_train import pipeline
+
         wanted = _names(sources, "sources")
         choice = CorpusChoice(corpus, assume_dims, wanted, max_pairs, strict == YesNo.yes, frames, jobs)
         table = pipeline.export_features(choice, out, TerminalReporter())
@@ -146,7 +150,7 @@ def train(
     features: Features = CANONICAL.name,
     trainer: Annotated[
         str, typer.Option(help="plain, or lightning (an extra): the same steps run by Lightning.")
-    ] = pipeline.PLAIN,
+    ] = PLAIN,
     assume_dims: Dims = AUTO,
     max_pairs: MaxPairs = 0,
     frames: Frames = ALL,
@@ -154,6 +158,7 @@ def train(
 ) -> None:
     """Fit a student with one source held out, judge it on that one, and log all of it to MLflow."""
     with _exit_code():
+        from vmaf_train import pipeline
         from vmaf_train.training import Settings
 
         choice = CorpusChoice(corpus, assume_dims, max_pairs=max_pairs, strict=strict == YesNo.yes, frames=frames)
@@ -184,6 +189,7 @@ def sweep(
 ) -> None:
     """Compare architectures by leave-one-source-out over several seeds, and log one run for each of them."""
     with _exit_code():
+        from vmaf_train import pipeline
         from vmaf_train.training import Settings
 
         choice = CorpusChoice(corpus, assume_dims, max_pairs=max_pairs, strict=strict == YesNo.yes, frames=frames)
@@ -214,6 +220,8 @@ def evaluate(
 ) -> None:
     """Judge a logged or in-tree ONNX model on a corpus and log the report to MLflow."""
     with _exit_code():
+        from vmaf_train import pipeline
+
         choice = CorpusChoice(corpus, assume_dims, max_pairs=max_pairs, strict=strict == YesNo.yes, frames=frames)
         done = pipeline.evaluate_model(choice, model, val_source, TerminalReporter(), features)
         print_report(done.report, f"{done.report.model.name} on {corpus}, {val_source}")
@@ -225,6 +233,7 @@ def evaluate(
 def main(arch: Arch = "mlp_small", corpus: Corpus = DEMO, assume_dims: Dims = AUTO) -> None:
     """The whole demo in one run: prewarm, train, and evaluate on every source."""
     with _exit_code():
+        from vmaf_train import pipeline
         from vmaf_train.training import Settings
 
         trained, judged = pipeline.run_all(CorpusChoice(corpus, assume_dims), arch, Settings(), TerminalReporter())
@@ -243,6 +252,8 @@ def register(
 ) -> None:
     """Promote a run's student through the gates to the registry's alias and to model/tiny/."""
     with _exit_code():
+        from vmaf_train import pipeline
+
         if (run_id == NONE) == (version == NONE):
             raise InputError("register wants either run_id or version; pass one of them")
         back = "" if version == NONE else version
@@ -259,6 +270,8 @@ def sync(
 ) -> None:
     """Write what the registry's aliases name into model/tiny/ and its model cards."""
     with _exit_code():
+        from vmaf_train import pipeline
+
         if check and (problems := pipeline.check_tree(Path(tree))):
             print("\n".join(problems))
             raise VmafTrainError(

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 from vmaf_train import tracking
 from vmaf_train.cache import cache_root, identity_of
+from vmaf_train.choice import ALL, AUTO, LIGHTNING, PLAIN, CorpusChoice
 from vmaf_train.dataset import FrameTable, choose_folds, choose_hold_out, columns_of, pack, split, write_parquet
 from vmaf_train.errors import GateRefusedError, InputError
 from vmaf_train.extraction import Place, frame_scores, on_this_machine
 from vmaf_train.features import CANONICAL, TEACHER, columns_for, find_feature_set
-from vmaf_train.frames import ALL, AUTO, CorpusChoice, open_corpus, open_pairs, table_of_pairs
+from vmaf_train.frames import open_corpus, open_pairs, table_of_pairs
 from vmaf_train.libvmaf import Ffmpeg, find_ffmpeg
 from vmaf_train.reporting import Reporter
 from vmaf_train.results import Evaluated, Prewarmed, Registered, Swept, Trained
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from vmaf_train.training import Epoch, Loop, Settings
 
 HERE = "none"
-PLAIN, LIGHTNING = "plain", "lightning"
 
 
 def prewarm(
