@@ -1,6 +1,7 @@
 import csv
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -197,7 +198,8 @@ def test_scoring_starts_without_torch_and_mlflow(pairs):
 import sys
 from vmaf_train.cli import app
 app({["score", str(pairs[0].ref), str(pairs[0].dis), *RAW, "--model", LITE]!r}, standalone_mode=False)
-print(sorted(name for name in ("torch", "mlflow", "scipy", "onnx", "pyarrow", "matplotlib", "filelock") if name in sys.modules))
+heavy = {{"torch", "mlflow", "scipy", "onnx", "pyarrow", "matplotlib", "filelock"}}
+print(sorted(heavy & sys.modules.keys()))
 """
-    done = subprocess.run(["python", "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
