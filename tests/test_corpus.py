@@ -1,3 +1,4 @@
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -5,7 +6,7 @@ from conftest import write_corpus
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmaf_train.corpus import DIS_NAME, REF_NAME, YuvFormat, parse_dims, parse_frames, scan
+from vmaf_train.corpus import DIS_NAME, PIX_FMTS, REF_NAME, YuvFormat, parse_dims, parse_frames, scan
 from vmaf_train.errors import InputError
 
 SMALL = YuvFormat(64, 64)
@@ -77,6 +78,13 @@ def test_a_reference_that_no_pair_uses_is_not_looked_at(tmp_path):
 @pytest.mark.parametrize(("dims", "size"), [((1920, 1080), 3110400), ((480, 270), 194400), ((3, 3), 9 + 2 * 4)])
 def test_a_frame_has_two_chroma_planes_of_half_size_rounded_up(dims, size):
     assert YuvFormat(*dims).frame_bytes == size
+
+
+@pytest.mark.parametrize("pix_fmt", PIX_FMTS)
+def test_a_frame_of_each_pixel_format_has_as_many_bytes_as_ffmpeg_writes(pix_fmt, ffmpeg, tmp_path):
+    still = ["-f", "lavfi", "-i", "color=gray:size=35x25", "-frames:v", "1", "-pix_fmt", pix_fmt, "-f", "rawvideo"]
+    subprocess.run([ffmpeg.path, "-v", "error", *still, tmp_path / "frame.yuv"], check=True)
+    assert YuvFormat(35, 25, pix_fmt).frame_bytes == (tmp_path / "frame.yuv").stat().st_size
 
 
 @pytest.mark.parametrize("text", ["", "1920", "1920x", "0x10", "-4x4", "4 x 4", "1920X1080"])

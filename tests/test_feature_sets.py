@@ -39,7 +39,8 @@ def test_a_pass_for_one_set_gives_what_the_whole_pass_gives(name, ffmpeg, tmp_pa
     wanted = FEATURE_SETS[name]
     raw = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", "160x90"]
     inputs = ([*raw, "-i", str(path)] for path in (pair.ref, pair.dis))
-    x_NF = ffmpeg.features(*inputs, wanted, pair.clip, threads=1)
+    x_NF, remarks = ffmpeg.features(*inputs, wanted, pair.clip, threads=1)
+    assert remarks == []
     assert x_NF.tolist() == whole.x_NF[:, [whole.features.index(f) for f in wanted.features]].tolist()
 
 

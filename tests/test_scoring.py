@@ -106,11 +106,53 @@ def test_videos_of_different_size_are_refused_with_a_command_that_scales(pairs, 
     assert call(ref, command[-1]).exit_code == 0
 
 
+LENGTHS = {"the reference": (8, 5), "the distorted video": (5, 8)}
+
+
+@pytest.mark.parametrize("name", LENGTHS)
+@pytest.mark.parametrize("suffix", [".yuv", ".mkv"])
+def test_of_videos_of_different_length_the_frames_of_both_are_scored_with_a_warning(
+    name, suffix, pairs, ffmpeg, tmp_path
+):
+    whole = json.loads(call(pairs[1].ref, pairs[1].dis, *RAW, "--per-frame").stdout)["scores"]
+    paths = []
+    for path, frames in zip((pairs[1].ref, pairs[1].dis), LENGTHS[name], strict=True):
+        paths.append(tmp_path / f"{path.stem}{suffix}")
+        raw = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", "160x90", "-r", "25", "-i", str(path)]
+        codec = ["-f", "rawvideo"] if suffix == ".yuv" else ["-c:v", "ffv1"]
+        subprocess.run([ffmpeg.path, "-v", "error", *raw, "-frames:v", str(frames), *codec, paths[-1]], check=True)
+    told = call(*paths, *RAW, "--per-frame")
+    assert f"warning: {name} goes on after the 5 frames that both have" in told.stderr
+    scores = json.loads(told.stdout)["scores"]
+    # The last frame of five has no next one for its motion.
+    assert (len(scores), scores[:4]) == (5, whole[:4])
+
+
+def test_frames_that_cannot_be_decoded_are_told(pairs, ffmpeg, tmp_path):
+    ref, dis = encoded(pairs[1], ffmpeg, tmp_path, options=("-c:v", "png"))
+    assert call(ref, dis).stderr == ""
+    content = bytearray(dis.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 400] = bytes(400)
+    dis.write_bytes(content)
+    assert "warning: the distorted video has 1 frames that ffmpeg could not decode" in call(ref, dis).stderr
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv444p", "yuv422p12le"])
+def test_raw_files_that_are_no_whole_number_of_frames_are_refused(pix_fmt, pairs):
+    size = "160x100"
+    refused = call(pairs[0].ref, pairs[0].dis, "--size", size, "--pix-fmt", pix_fmt)
+    assert refused.exit_code == 2
+    assert f"not a whole number of {size} {pix_fmt} frames" in refused.output
+    assert "pass the true size with --size and --pix-fmt" in refused.output
+
+
 def test_what_cannot_be_scored_is_bad_input_with_the_next_step(pairs, tmp_path):
     ref, dis = pairs[0].ref, pairs[0].dis
     for words, message in (
         ([ref, dis], "is raw and does not say its size; pass --size WxH"),
         ([ref, dis, "--size", "160by90"], "like 1920x1080"),
+        ([ref, dis, *RAW, "--pix-fmt", "nv12"], "'nv12' of"),
         ([ref, tmp_path / "none.mkv", *RAW], "no file"),
         ([ref], "wants a reference and a distorted video, or --manifest"),
         ([ref, dis, *RAW, "--model", "vmaf_huge"], "no model vmaf_huge"),

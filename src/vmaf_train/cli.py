@@ -307,18 +307,15 @@ def score(
         if (manifest is None) == (ref is None or dis is None):
             raise InputError("score wants a reference and a distorted video, or --manifest; pass one of the two")
         if manifest:
-            failed = list(_told(scoring.score_manifest(manifest, out, model, size, pix_fmt, jobs)))
+            failed = scoring.score_manifest(manifest, out, model, size, pix_fmt, jobs, TerminalReporter())
             print(f"scores are in {out}")
             if failed:
-                raise VmafTrainError(f"{len(failed)} pairs failed; the same command goes on with them")
+                raise VmafTrainError(f"{failed} pairs failed; the same command goes on with them")
         elif ref and dis:
-            print_score(scoring.score_files(ref, dis, model, size, pix_fmt, jobs), format, per_frame)
-
-
-def _told(lines: Iterator[str]) -> Iterator[str]:
-    for line in lines:
-        err.print(line, markup=False)
-        yield line
+            scored = scoring.score_files(ref, dis, model, size, pix_fmt, jobs)
+            for remark in scored.remarks:
+                err.print(f"warning: {remark}", markup=False)
+            print_score(scored, format, per_frame)
 
 
 def _names(text: str, option: str) -> tuple[str, ...]:

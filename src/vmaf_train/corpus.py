@@ -5,6 +5,7 @@ yuv420p, every distorted file already at its reference's size. `<quality>`, `<he
 for people; they are never read as data.
 """
 
+import math
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -19,11 +20,17 @@ REF_NAME = re.compile(_SOURCE + r"_(?P<fps>[1-9][0-9]*(?:\.[0-9]+)?)fps\.yuv")
 DIS_NAME = re.compile(_SOURCE + r"_(?P<quality>[0-9]+)_(?P<height>[0-9]+)_(?P<kbps>[0-9]+)\.yuv")
 REF_GRAMMAR = "<source>_<fps>fps.yuv"
 DIS_GRAMMAR = "<source>_<quality>_<height>_<kbps>.yuv"
+# Raw pixel formats by ffmpeg's names: luma samples to one of chroma, across and down, and bytes a sample.
+PIX_FMTS = {
+    f"{planes}{depth}": (*luma, sample)
+    for planes, luma in (("yuv420p", (2, 2)), ("yuv422p", (2, 1)), ("yuv444p", (1, 1)))
+    for depth, sample in (("", 1), ("10le", 2), ("12le", 2), ("16le", 2))
+}
 
 
 @dataclass(frozen=True)
 class YuvFormat:
-    """Geometry of a raw video file: width and height in pixels, 8-bit 4:2:0 planar."""
+    """Geometry of a raw video file: width and height in pixels, and a pixel format of `PIX_FMTS`."""
 
     width: int = 1920
     height: int = 1080
@@ -31,9 +38,10 @@ class YuvFormat:
 
     @property
     def frame_bytes(self) -> int:
-        """Bytes of one frame: a full luma plane and two chroma planes of half size, rounded up."""
-        chroma = ((self.width + 1) // 2) * ((self.height + 1) // 2)
-        return self.width * self.height + 2 * chroma
+        """Bytes of one frame: a full luma plane and two chroma planes, whose size is rounded up."""
+        across, down, sample = PIX_FMTS[self.pix_fmt]
+        chroma = math.ceil(self.width / across) * math.ceil(self.height / down)
+        return sample * (self.width * self.height + 2 * chroma)
 
     def __str__(self) -> str:
         return f"{self.width}x{self.height}"
@@ -88,7 +96,7 @@ def parse_dims(text: str) -> YuvFormat:
     """
     match = re.fullmatch(r"([0-9]+)x([0-9]+)", text)
     if not match or not all(map(int, match.groups())):
-        raise InputError(f"assume-dims {text!r} is not WIDTHxHEIGHT in pixels; write it like 1920x1080")
+        raise InputError(f"size {text!r} is not WIDTHxHEIGHT in pixels; write it like 1920x1080")
     return YuvFormat(int(match[1]), int(match[2]))
 
 
@@ -211,7 +219,9 @@ def _pair(
 ) -> Pair:
     """Build one pair after checking that both files hold the same whole number of frames, and those asked for."""
     ref_path, dis_path = folder / "ref" / ref.name, folder / "dis" / dis.name
-    held, held_by_dis = _count_frames(ref_path, ref.size, format), _count_frames(dis_path, dis.size, format)
+    held, held_by_dis = (
+        count_frames(path, stamp.size, format, "assume_dims=WxH") for path, stamp in ((ref_path, ref), (dis_path, dis))
+    )
     if held != held_by_dis:
         raise InputError(
             f"{dis_path} holds {held_by_dis} frames but its reference {ref_path} holds {held} "
@@ -226,11 +236,16 @@ def _pair(
     return Pair(name["source"], ref_path, dis_path, float(name["fps"]), n_frames, format, (ref, dis), frames)
 
 
-def _count_frames(path: Path, size: int, format: YuvFormat) -> int:
+def count_frames(path: Path, size: int, format: YuvFormat, option: str) -> int:
+    """Return how many frames a raw file of `size` bytes holds; `option` is how people state another format.
+
+    Raises:
+        InputError: it is no whole number, or none.
+    """
     frames, rest = divmod(size, format.frame_bytes)
     if rest or not frames:
         raise InputError(
             f"{path}: {size} bytes is not a whole number of {format} {format.pix_fmt} frames "
-            f"({format.frame_bytes} bytes each); pass the true size with assume_dims=WxH, or replace the file"
+            f"({format.frame_bytes} bytes each); pass the true size with {option}, or replace the file"
         )
     return frames

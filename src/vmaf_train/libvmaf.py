@@ -7,6 +7,7 @@ short logs rather than handing out a table that looks whole.
 import json
 import math
 import os
+import re
 import shlex
 import shutil
 import tempfile
@@ -25,6 +26,9 @@ from vmaf_train.schedule import Pass
 # What is asked of libvmaf beside the teacher; part of a cache entry's identity.
 FEATURE_OPTIONS = "default"
 AGAIN = "run the command again; if it stays, check the clip and the ffmpeg in VMAF_FFMPEG"
+# What ffmpeg says at its end of the frames it decoded, to a report beside the log: 40 is its level "verbose".
+REPORT = "report.txt"
+DECODED = re.compile(r"Input stream #([01]):[0-9]+ \(video\):.* ([0-9]+) frames decoded(?:; ([0-9]+) decode errors)?")
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +87,7 @@ class Ffmpeg:
 
     def features(
         self, ref: Sequence[str], dis: Sequence[str], wanted: FeatureSet, clip: str, threads: int
-    ) -> np.ndarray:
+    ) -> tuple[np.ndarray, list[str]]:
         """Extract one feature set and nothing else from any two inputs that ffmpeg reads, frame by frame.
 
         Args:
@@ -93,7 +97,8 @@ class Ffmpeg:
             threads: inside libvmaf.
 
         Returns:
-            float64 of shape (frames of the shorter input, features).
+            float64 of shape (frames of the shorter input, features), and what people should know: that one input
+            goes on after the other's end, or could not be decoded whole.
 
         Raises:
             ExtractionError: ffmpeg failed, or its log is not whole.
@@ -103,7 +108,10 @@ class Ffmpeg:
         options = f"model='':feature='{wanted.extraction}':log_path=0.json:log_fmt=json:n_threads={threads}:shortest=1"
         command = [str(self.path), "-nostdin", "-v", "error", *dis, *ref]
         command += ["-filter_complex", f"{paired}[dis][ref]libvmaf={options}[out]", "-map", "[out]", "-f", "null", "-"]
-        return parse_features(self._read_logs(command, 1)[0], clip, wanted.features)
+        with tempfile.TemporaryDirectory(prefix="vmaf-train-") as folder:
+            (log,) = self._read_logs(command, 1, Path(folder), {"FFREPORT": f"file={REPORT}:level=40"})
+            x_NF = parse_features(log, clip, wanted.features)
+            return x_NF, remarks_of(Path(folder, REPORT).read_text(errors="replace"), len(x_NF))
 
     def stop(self) -> None:
         """End every running pass and refuse new ones; for an interrupt."""
@@ -121,15 +129,17 @@ class Ffmpeg:
             options = f"model=version={TEACHER}:log_path={clip}.json:log_fmt=json:n_threads={threads}:shortest=1"
             graph.append(f"[{clip}:v]{ref}libvmaf={options}[out{clip}]")
             outputs += ["-map", f"[out{clip}]", "-f", "null", "-"]
-        return self._read_logs([*command, "-filter_complex", ";".join(graph), *outputs], clips)
-
-    def _read_logs(self, command: list[str], clips: int) -> list[str]:
         with tempfile.TemporaryDirectory(prefix="vmaf-train-") as folder:
-            self._processes.run(command, Path(folder))
-            logs = [Path(folder, f"{clip}.json") for clip in range(clips)]
-            if not all(log.is_file() for log in logs):
-                raise ExtractionError(f"ffmpeg wrote no libvmaf log. Command: {shlex.join(command)}")
-            return [log.read_text() for log in logs]
+            return self._read_logs([*command, "-filter_complex", ";".join(graph), *outputs], clips, Path(folder))
+
+    def _read_logs(
+        self, command: list[str], clips: int, folder: Path, env: Mapping[str, str] | None = None
+    ) -> list[str]:
+        self._processes.run(command, folder, env=env)
+        logs = [folder / f"{clip}.json" for clip in range(clips)]
+        if not all(log.is_file() for log in logs):
+            raise ExtractionError(f"ffmpeg wrote no libvmaf log. Command: {shlex.join(command)}")
+        return [log.read_text() for log in logs]
 
 
 def _address(path: Path, pair: Pair) -> str:
@@ -184,6 +194,24 @@ def parse_log(text: str, clip: str, n_frames: int) -> FrameScores:
     features = (*CANONICAL.features, *(name for name in ADM_DETAILS if set(log_keys(name)) & metrics[0].keys()))
     table = _table_of(metrics, clip, [*map(log_keys, features), (TEACHER_KEY,)])
     return FrameScores(features, table[:, :-1], table[:, -1])
+
+
+def remarks_of(report: str, frames: int) -> list[str]:
+    """Read from ffmpeg's report on a distorted video and its reference what makes a score of `frames` frames doubtful.
+
+    A report without the numbers, as older builds write it, says nothing.
+    """
+    remarks = []
+    for number, decoded, errors in DECODED.findall(report):
+        name = ("the distorted video", "the reference")[int(number)]
+        if int(decoded) > frames:
+            remarks.append(f"{name} goes on after the {frames} frames that both have; only these are scored")
+        if int(errors or 0):
+            remarks.append(
+                f"{name} has {errors} frames that ffmpeg could not decode; frames after the first of them may be "
+                "compared with the wrong ones"
+            )
+    return remarks
 
 
 def parse_features(text: str, clip: str, features: Sequence[str]) -> np.ndarray:

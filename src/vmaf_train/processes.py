@@ -1,8 +1,9 @@
 """Commands run as child processes: from several threads at once, with errors that quote them, ended all together."""
 
+import os
 import shlex
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 
@@ -17,8 +18,14 @@ class Processes:
         self._lock = Lock()
         self._stopped = False
 
-    def run(self, command: Sequence[str], cwd: Path | None = None, stdin: bytes = b"") -> bytes:
-        """Run a command, feed it `stdin`, and return what it wrote to standard output.
+    def run(
+        self,
+        command: Sequence[str],
+        cwd: Path | None = None,
+        stdin: bytes = b"",
+        env: Mapping[str, str] | None = None,
+    ) -> bytes:
+        """Run a command, feed it `stdin`, and return what it wrote to standard output; `env` adds to the environment.
 
         Raises:
             ExtractionError: it failed; the message holds its last words and the command.
@@ -30,7 +37,15 @@ class Processes:
                 raise ExtractionError(f"stopped before it ran: {shlex.join(command)}")
             # In a session of its own: Ctrl-C reaches this process alone, which then ends its children itself.
             pipe = subprocess.PIPE
-            process = subprocess.Popen(command, cwd=cwd, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True)
+            process = subprocess.Popen(
+                command,
+                cwd=cwd,
+                env={**os.environ, **(env or {})},
+                stdin=pipe,
+                stdout=pipe,
+                stderr=pipe,
+                start_new_session=True,
+            )
             self._running.add(process)
         try:
             out, err = process.communicate(stdin)

@@ -24,5 +24,10 @@ class Reporter:
         """Follow the making of the demo corpus; yields what is called with each clip's name."""
         yield lambda clip: None
 
+    @contextmanager
+    def scoring(self, pairs: int) -> Iterator[Callable[[str], None]]:
+        """Follow the scoring of pairs; yields what is called with each distorted video's name."""
+        yield lambda dis: None
+
     def epoch(self, epoch: "Epoch", of: int) -> None:
         """Take the state of a fit after each epoch."""

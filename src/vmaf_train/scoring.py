@@ -7,18 +7,19 @@ import csv
 import json
 import re
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from vmaf_train.corpus import parse_dims
+from vmaf_train.corpus import PIX_FMTS, count_frames, parse_dims
 from vmaf_train.errors import ExtractionError, InputError, VmafTrainError
 from vmaf_train.features import SCORE_MAX, SCORE_MIN, set_of
 from vmaf_train.inference import OnnxStudent
 from vmaf_train.libvmaf import Ffmpeg, find_ffmpeg
+from vmaf_train.reporting import Reporter
 from vmaf_train.schedule import cores
 
 DEFAULT_MODEL = "vmaf_tiny_exact"
@@ -27,6 +28,8 @@ RAW = ".yuv"
 CONFIDENCE = 1.96
 SIZE = re.compile(r"Stream #.*Video:.* ([0-9]+x[0-9]+)")
 MANIFEST = ("ref", "dis")
+KEY = ("ref", "dis", "model_sha256")
+COLUMNS = (*KEY, "frames", "mean", "low", "high", "harmonic_mean", "percentile_5", "min")
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Video:
     Attributes:
         path: of the file.
         size: "WxH" of a raw file in pixels; empty for others.
-        pix_fmt: of a raw file, as ffmpeg names it (yuv420p, yuv420p10le).
+        pix_fmt: of a raw file, one of `PIX_FMTS`.
     """
 
     path: Path
@@ -48,7 +51,7 @@ class Video:
         """What ffmpeg is told to read it.
 
         Raises:
-            InputError: no such file, or a raw one without a size.
+            InputError: no such file, or a raw one that is no whole number of frames of the stated size and format.
         """
         if not self.path.is_file():
             raise InputError(f"no file {self.path}; pass the paths of two videos, reference first")
@@ -56,7 +59,13 @@ class Video:
         if self.path.suffix == RAW:
             if not self.size:
                 raise InputError(f"{self.path} is raw and does not say its size; pass --size WxH (and --pix-fmt)")
-            raw = ["-f", "rawvideo", "-pix_fmt", self.pix_fmt, "-s", str(parse_dims(self.size))]
+            if self.pix_fmt not in PIX_FMTS:
+                raise InputError(
+                    f"pixel format {self.pix_fmt!r} of {self.path} is none of {', '.join(PIX_FMTS)}; convert it to one"
+                )
+            format = replace(parse_dims(self.size), pix_fmt=self.pix_fmt)
+            count_frames(self.path, self.path.stat().st_size, format, "--size and --pix-fmt")
+            raw = ["-f", "rawvideo", "-pix_fmt", format.pix_fmt, "-s", str(format)]
         return [*raw, "-i", f"file:{self.path.absolute()}"]
 
 
@@ -80,10 +89,12 @@ class VideoScore:
     Attributes:
         score_N: float64 of shape (frames,), 0 to 100.
         rmse: the student's error as of `Scorer`.
+        remarks: what makes the scores doubtful, for people.
     """
 
     score_N: np.ndarray
     rmse: float | None
+    remarks: tuple[str, ...] = ()
 
     @property
     def pooled(self) -> dict[str, float | int | None]:
@@ -116,14 +127,16 @@ def score_files(ref: Path, dis: Path, model: str, size: str, pix_fmt: str, jobs:
     return score_video(load_scorer(model), *videos, find_ffmpeg(), jobs or cores())
 
 
-def score_manifest(manifest: Path, out: Path, model: str, size: str, pix_fmt: str, jobs: int) -> Iterator[str]:
-    """Score the pairs of a manifest that `out` does not have yet; yield one line for each that fails.
+def score_manifest(
+    manifest: Path, out: Path, model: str, size: str, pix_fmt: str, jobs: int, reporter: Reporter
+) -> int:
+    """Score the pairs of a manifest that `out` does not have yet; return how many failed.
 
     Raises:
         InputError: the model, the manifest or `out` is not usable.
     """
     pairs = read_manifest(manifest, size, pix_fmt)
-    yield from score_many(load_scorer(model), pairs, out, find_ffmpeg(), jobs or cores())
+    return score_many(load_scorer(model), pairs, out, find_ffmpeg(), jobs or cores(), reporter)
 
 
 def load_scorer(model: str) -> Scorer:
@@ -176,7 +189,7 @@ def score_video(scorer: Scorer, ref: Video, dis: Video, ffmpeg: Ffmpeg, threads:
     wanted = set_of(scorer.student.features)
     assert wanted
     try:
-        x_NF = ffmpeg.features(ref.input, dis.input, wanted, dis.path.name, threads)
+        x_NF, remarks = ffmpeg.features(ref.input, dis.input, wanted, dis.path.name, threads)
     except ExtractionError as error:
         sizes = [_size_of(video, ffmpeg) for video in (ref, dis)]
         if sizes[0] and sizes[1] and sizes[0] != sizes[1]:
@@ -186,7 +199,7 @@ def score_video(scorer: Scorer, ref: Video, dis: Video, ffmpeg: Ffmpeg, threads:
                 f"-i {dis.path} -vf {scaled} -c:v ffv1 {dis.path.stem}_{sizes[0]}.mkv"
             ) from error
         raise
-    return VideoScore(scorer.student.score(x_NF), scorer.rmse)
+    return VideoScore(scorer.student.score(x_NF), scorer.rmse, tuple(remarks))
 
 
 def _size_of(video: Video, ffmpeg: Ffmpeg) -> str:
@@ -218,46 +231,53 @@ def read_manifest(path: Path, size: str, pix_fmt: str) -> list[tuple[Video, Vide
 
 
 def score_many(
-    scorer: Scorer, pairs: Sequence[tuple[Video, Video]], out: Path, ffmpeg: Ffmpeg, workers: int
-) -> Iterator[str]:
+    scorer: Scorer, pairs: Sequence[tuple[Video, Video]], out: Path, ffmpeg: Ffmpeg, workers: int, reporter: Reporter
+) -> int:
     """Score pairs side by side and append a row for each to a CSV file; those that it has already are left out.
 
-    Yields:
-        One line for each pair that failed, as it fails.
+    Returns:
+        How many pairs failed; why is told as it happens.
 
     Raises:
         InputError: the CSV file is of another kind.
     """
-    columns = ("ref", "dis", "model_sha256", "frames", "mean", "low", "high", "harmonic_mean", "percentile_5", "min")
-    done: set[tuple[str, ...]] = set()
-    begun = out.is_file() and out.stat().st_size > 0
-    if begun:
-        with out.open(newline="") as file:
-            reader = csv.DictReader(file)
-            if tuple(reader.fieldnames or ()) != columns:
-                raise InputError(f"{out} has other columns than scores have; name another file as --out")
-            done = {(row["ref"], row["dis"], row["model_sha256"]) for row in reader}
     keys = {(str(ref.path), str(dis.path), scorer.student.sha256): (ref, dis) for ref, dis in pairs}
+    for key in _scored_before(out):
+        keys.pop(key, None)
+    failed = 0
     with out.open("a", newline="") as file, ThreadPoolExecutor(workers) as pool:
-        writer = csv.DictWriter(file, columns)
-        if not begun:
+        writer = csv.DictWriter(file, COLUMNS)
+        if not file.tell():
             writer.writeheader()
-        todo = {
-            pool.submit(score_video, scorer, ref, dis, ffmpeg, 0): key
-            for key, (ref, dis) in keys.items()
-            if key not in done
-        }
+        todo = {pool.submit(score_video, scorer, ref, dis, ffmpeg, 0): key for key, (ref, dis) in keys.items()}
         try:
-            for ended in as_completed(todo):
-                key = todo[ended]
-                try:
-                    pooled = ended.result().pooled
-                except VmafTrainError as error:
-                    yield f"{key[1]}: {error}"
-                else:
-                    writer.writerow({**dict(zip(columns, key, strict=False)), **pooled})
-                    file.flush()
+            with reporter.scoring(len(todo)) as step:
+                for ended in as_completed(todo):
+                    key = todo[ended]
+                    try:
+                        score = ended.result()
+                    except VmafTrainError as error:
+                        failed += 1
+                        reporter.say(f"{key[1]}: {error}")
+                    else:
+                        writer.writerow({**dict(zip(KEY, key, strict=True)), **score.pooled})
+                        file.flush()
+                        for remark in score.remarks:
+                            reporter.say(f"{key[1]}: {remark}")
+                    step(key[1])
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             ffmpeg.stop()
             raise
+    return failed
+
+
+def _scored_before(out: Path) -> set[tuple[str, str, str]]:
+    """Return the keys of the pairs that a table of scores holds; none where there is no file yet."""
+    if not out.is_file() or not out.stat().st_size:
+        return set()
+    with out.open(newline="") as file:
+        reader = csv.DictReader(file)
+        if tuple(reader.fieldnames or ()) != COLUMNS:
+            raise InputError(f"{out} has other columns than scores have; name another file as --out")
+        return {(row["ref"], row["dis"], row["model_sha256"]) for row in reader}

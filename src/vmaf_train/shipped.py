@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from vmaf_train.contract import INPUT, OPSET, OUTPUT
 from vmaf_train.evaluation import EvalReport
-from vmaf_train.features import CANONICAL, FEATURE_SETS
+from vmaf_train.features import CANONICAL, EXAMPLE, FEATURE_SETS
 from vmaf_train.inference import OnnxStudent
 
 LICENSE = "BSD-2-Clause-Patent"
@@ -42,7 +42,7 @@ SHIPPED = (
         "vmaf_tiny_v1_medium", "medium", "mlp_medium", "canonical", "VMAF fusion distilled into 2,561 parameters"
     ),
     ShippedModel("vmaf_tiny_exact", "exact", "quintic", "canonical", "VMAF fusion as a polynomial of degree five"),
-    ShippedModel("vmaf_tiny_lite", "lite", "quartic", "lite", "VMAF without the finest scale of VIF"),
+    ShippedModel("vmaf_tiny_lite", "lite", "quintic", "lite", "VMAF without the finest scale of VIF"),
     ShippedModel("vmaf_tiny_fast", "fast", "mlp_small", "fast", "VMAF estimated from ADM and motion, without VIF"),
 )
 
@@ -185,7 +185,11 @@ def card_of(row: ShippedModel, sidecar: Sidecar, report: EvalReport, student: On
     """Return the model card of a shipped student as Markdown; nothing in it is typed by hand."""
     environment = Environment(loader=PackageLoader("vmaf_train"), undefined=StrictUndefined, keep_trailing_newline=True)
     page = environment.get_template("model_card.md.j2")
-    return page.render(row=row, sidecar=sidecar, report=report, facts=student.facts).encode()
+    example = [EXAMPLE[name] for name in sidecar.features]
+    cost = FEATURE_SETS[row.features].cost
+    return page.render(
+        row=row, sidecar=sidecar, report=report, facts=student.facts, example=example, cost=cost
+    ).encode()
 
 
 def _json(content: BaseModel) -> bytes:

@@ -52,6 +52,11 @@ class TerminalReporter(Reporter):
         with _bar("demo corpus", clips, "clips") as step:
             yield lambda clip: step(f"made {clip}")
 
+    @contextmanager
+    def scoring(self, pairs: int) -> Iterator[Callable[[str], None]]:
+        with _bar("score", pairs, "pairs") as step:
+            yield lambda dis: step(f"done with {dis}")
+
     def epoch(self, epoch: "Epoch", of: int) -> None:
         if epoch.number % max(1, of // 10) == 0 or epoch.number == of:
             self.say(
