@@ -10,9 +10,9 @@ import os
 import statistics
 import tempfile
 
-from vmaf_train import pipeline
-from vmaf_train.frames import CorpusChoice
+from vmaf_train.choice import CorpusChoice
 from vmaf_train.models import ARCHITECTURES
+from vmaf_train.pipeline import evaluate_model, train
 from vmaf_train.reporting import Reporter
 from vmaf_train.training import Settings
 
@@ -35,10 +35,10 @@ def main() -> None:
             held_out, judged = [], []
             for seed in range(options.seeds):
                 settings = Settings(seed=seed, features=options.features)
-                trained = pipeline.train(CorpusChoice(), arch, "auto", settings, Reporter())
+                trained = train(CorpusChoice(), arch, "auto", settings, Reporter())
                 held_out.append(trained.report.rmse)
                 run_id = trained.where[0].split()[1]
-                judged.append(pipeline.evaluate_model(given, run_id, "all", Reporter()).report)
+                judged.append(evaluate_model(given, run_id, "all", Reporter()).report)
             boxes = [report.box for report in judged if report.box]
             print(
                 f"| {arch} | {trained.report.model.parameters} | {spread(held_out)} | "

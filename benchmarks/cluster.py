@@ -20,7 +20,7 @@ from statistics import median
 
 from distributed import Client
 
-from vmaf_train.frames import CorpusChoice
+from vmaf_train.choice import CorpusChoice
 from vmaf_train.pipeline import prewarm
 from vmaf_train.reporting import Reporter
 
@@ -45,7 +45,7 @@ def seconds(choice: CorpusChoice, workers: int) -> float:
         for core in sorted(os.sched_getaffinity(0))[:workers]:
             worker = [sys.executable, "-m", "distributed.cli.dask_worker", "--no-dashboard", "--nthreads", "1", address]
             cluster.enter_context(running("taskset", "-c", str(core), *worker))
-        with Client(address) as client:
+        with Client(address) as client:  # type: ignore[no-untyped-call]
             client.wait_for_workers(workers, timeout=60)
         os.environ["VMAF_TINY_AI_CACHE"] = cache
         started = time.perf_counter()

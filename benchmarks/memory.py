@@ -14,8 +14,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from vmaf_train.choice import CorpusChoice
 from vmaf_train.corpus import parse_dims
-from vmaf_train.frames import CorpusChoice
 from vmaf_train.libvmaf import find_ffmpeg
 from vmaf_train.pipeline import prewarm
 from vmaf_train.reporting import Reporter

@@ -40,8 +40,17 @@ def large_corpus(small: Path, folder: Path) -> Path:
             if source not in sources or dis not in rungs or (folder / path).exists():
                 continue
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            raw = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", f"{demo.WIDTH}x{demo.HEIGHT}", "-i", small / path]
-            made = [*raw, "-vf", f"scale={LARGE.width}:{LARGE.height}", "-f", "rawvideo", folder / path]
+            raw = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", f"{demo.WIDTH}x{demo.HEIGHT}"]
+            made = [
+                *raw,
+                "-i",
+                str(small / path),
+                "-vf",
+                f"scale={LARGE.width}:{LARGE.height}",
+                "-f",
+                "rawvideo",
+                str(folder / path),
+            ]
             subprocess.run([FFMPEG, "-v", "error", *made], check=True)
     return folder
 

@@ -40,7 +40,7 @@ def main() -> None:
     wanted = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         raw = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", SIZE]
-        inputs = []
+        inputs: list[str] = []
         for name, filters in (("ref", "noise=c0s=4:c0f=t"), ("dis", "noise=c0s=4:c0f=t,gblur=sigma=1")):
             source = ["-f", "lavfi", "-i", f"testsrc2=size={SIZE}:rate=25,{filters}", "-frames:v", str(wanted.frames)]
             made = Path(folder, f"{name}.yuv")

@@ -7,17 +7,19 @@ The demo's own hold-out is left out altogether: it is neither trained nor judged
 import argparse
 import time
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 
+from vmaf_train.choice import CorpusChoice
 from vmaf_train.dataset import FrameTable, choose_hold_out
-from vmaf_train.frames import CorpusChoice, open_corpus
+from vmaf_train.frames import open_corpus
 from vmaf_train.reporting import Reporter
 from vmaf_train.training import Job, Settings, fit_many
 
 ARCHS = ("mlp_small", "mlp_medium")
-TRIED: tuple[dict[str, float], ...] = (
+TRIED: tuple[dict[str, Any], ...] = (
     {},
     {"batch_size": 32},
     {"batch_size": 128},

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.utils.data import DataLoader, TensorDataset
 
+from vmaf_train.choice import CorpusChoice
 from vmaf_train.dataset import FrameTable
-from vmaf_train.frames import CorpusChoice, open_corpus
+from vmaf_train.frames import open_corpus
 from vmaf_train.reporting import Reporter
 from vmaf_train.solvers import DAMPING, FULL_STEPS, LONGEST_STEP, MOMENTUM
 from vmaf_train.training import Job, Settings, fit_many, training_rows
@@ -40,7 +41,7 @@ def adam(net: nn.Sequential, batches: Iterator[tuple[Tensor, Tensor]], steps: in
     optimiser = torch.optim.Adam(net.parameters(), lr=0.01)
     for rows, targets in islice(batches, steps):
         optimiser.zero_grad()
-        nn.functional.mse_loss(net(rows).squeeze(-1), targets).backward()
+        nn.functional.mse_loss(net(rows).squeeze(-1), targets).backward()  # type: ignore[no-untyped-call]
         optimiser.step()
 
 
@@ -48,9 +49,10 @@ def least_squares(net: nn.Sequential, batches: Iterator[tuple[Tensor, Tensor]], 
     passed = list(islice(batches, steps // Settings().epochs))
     rows, targets = (torch.cat(parts) for parts in zip(*passed, strict=True))
     solved = torch.linalg.lstsq(nn.functional.pad(rows, (0, 1), value=1.0), targets[:, None]).solution
+    (layer,) = (module for module in net if isinstance(module, nn.Linear))
     with torch.no_grad():
-        net[0].weight.copy_(solved[:-1].T)
-        net[0].bias.copy_(solved[-1])
+        layer.weight.copy_(solved[:-1].T)
+        layer.bias.copy_(solved[-1])
 
 
 def gauss_newton(net: nn.Sequential, batches: Iterator[tuple[Tensor, Tensor]], steps: int) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vmaf_train.comparison import Comparison
+from vmaf_train.comparison import ArchRow, Comparison
 from vmaf_train.evaluation import EvalReport
 
 if TYPE_CHECKING:
@@ -65,62 +65,66 @@ def training_figure(history: Sequence["Epoch"], hold_out: str) -> dict[str, Figu
 
 def sweep_figures(comparison: Comparison) -> dict[str, Figure]:
     """Draw a sweep: a box per arch over folds, RMSE against what it costs, arch by source as a heat map."""
-    rows, points = comparison.rows, f"{comparison.teacher_points} teacher's points"
-    title = f"{comparison.corpus}, {len(comparison.folds)} folds, {comparison.seeds} seeds, {points}"
-    archs = [row.arch for row in rows]
-    rmse_AF = np.array([[row.folds[source].mean for source in comparison.folds] for row in rows])
-
+    title = f"{comparison.corpus}, {len(comparison.folds)} folds, {comparison.seeds} seeds"
+    title += f", {comparison.teacher_points} teacher's points"
+    archs = [row.arch for row in comparison.rows]
+    rmse_AF = np.array([[row.folds[source].mean for source in comparison.folds] for row in comparison.rows])
     boxes, axes = _new(title, "", "RMSE on the held-out source, score points")
     axes.boxplot(rmse_AF.T, tick_labels=archs, whis=(0, 100))
     axes.set_yscale("log")
     axes.tick_params(axis="x", rotation=60)
+    return {
+        "rmse_by_arch.png": boxes,
+        "rmse_by_cost.png": _cost_figure(comparison.rows, title),
+        "rmse_by_source.png": _heat_map(rmse_AF, archs, comparison.folds, title),
+    }
 
-    cost = Figure(figsize=(3 * SIZE[0], SIZE[1]), dpi=DPI, layout="constrained")
-    cost.suptitle(title)
-    for axes, scale, label, values in zip(
-        cost.subplots(1, 3, sharey=True),
-        ("log", "log", "linear"),
-        ("fitted parameters", "one row, one thread: p50, µs", "CPU to extract its features, of full VMAF's"),
-        (
-            [float(max(row.parameters, 1)) for row in rows],
-            [row.latency.row_p50_us for row in rows],
-            [row.extraction_cost or np.nan for row in rows],
-        ),
-        strict=True,
-    ):
+
+def _cost_figure(rows: Sequence[ArchRow], title: str) -> Figure:
+    """Draw the rows' RMSE against parameters, latency and the cost of their features; rows come best first."""
+    figure = Figure(figsize=(3 * SIZE[0], SIZE[1]), dpi=DPI, layout="constrained")
+    figure.suptitle(title)
+    costs = (
+        ("log", "fitted parameters", [float(max(row.parameters, 1)) for row in rows]),
+        ("log", "one row, one thread: p50, µs", [row.latency.row_p50_us for row in rows]),
+        ("linear", "CPU to extract its features, of full VMAF's", [row.extraction_cost or np.nan for row in rows]),
+    )
+    for axes, (scale, label, values) in zip(figure.subplots(1, 3, sharey=True), costs, strict=True):
+        axes.set(xscale=scale, yscale="log", xlabel=label)
         axes.margins(x=0.15)
-        # Rows come best first, so the best of a value is set last.
+        # The best of a value is set last.
         lowest = {value: row.arch for row, value in reversed(list(zip(rows, values, strict=True)))}
         for row, value in zip(rows, values, strict=True):
+            rmse, interval = row.frames.rmse, row.rmse_interval
             axes.errorbar(
                 value,
-                row.frames.rmse,
-                yerr=[
-                    [max(0, row.frames.rmse - row.rmse_interval.low)],
-                    [max(0, row.rmse_interval.high - row.frames.rmse)],
-                ],
+                rmse,
+                yerr=[[max(0, rmse - interval.low)], [max(0, interval.high - rmse)]],
                 marker="o" if row.trained else "x",
                 capsize=3,
                 color="tab:blue" if row.trained else "tab:gray",
             )
             # Those with the same features stand above one another; the lowest is named.
             if scale == "log" or row.arch == lowest[value]:
-                axes.annotate(row.arch, (value, row.frames.rmse), xytext=(5, 4), textcoords="offset points", fontsize=8)
-        axes.set(xscale=scale, yscale="log", xlabel=label)
+                axes.annotate(row.arch, (value, rmse), xytext=(5, 4), textcoords="offset points", fontsize=8)
         axes.grid(alpha=0.3)
-    cost.axes[0].set_ylabel("out-of-fold RMSE, score points")
+    figure.axes[0].set_ylabel("out-of-fold RMSE, score points")
+    return figure
 
-    heat, axes = _new(title, "", "")
+
+def _heat_map(rmse_AF: np.ndarray, archs: Sequence[str], folds: Sequence[str], title: str) -> Figure:
+    """Draw RMSE of shape (archs, folds) as colours, on a log scale, with the numbers in them."""
+    figure, axes = _new(title, "", "")
     logged_AF = np.log10(np.maximum(rmse_AF, 1e-6))
     shown = axes.imshow(logged_AF, aspect="auto", cmap="viridis")
-    axes.set_xticks(range(len(comparison.folds)), comparison.folds, rotation=60, fontsize=8)
+    axes.set_xticks(range(len(folds)), folds, rotation=60, fontsize=8)
     axes.set_yticks(range(len(archs)), archs)
     light = logged_AF.min() + 0.7 * np.ptp(logged_AF)
     for (row, column), rmse in np.ndenumerate(rmse_AF):
         ink = "black" if logged_AF[row, column] > light else "white"
         axes.text(column, row, f"{rmse:.2g}", ha="center", va="center", fontsize=7, color=ink)
-    heat.colorbar(shown, label="log10 of RMSE")
-    return {"rmse_by_arch.png": boxes, "rmse_by_cost.png": cost, "rmse_by_source.png": heat}
+    figure.colorbar(shown, label="log10 of RMSE")
+    return figure
 
 
 def _new(title: str, x_label: str, y_label: str) -> tuple[Figure, Axes]:
