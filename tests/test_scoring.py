@@ -229,6 +229,29 @@ def test_a_manifest_without_pairs_is_bad_input(content, tmp_path):
     assert (refused.exit_code, "columns ref and dis" in refused.output) == (2, True)
 
 
+@pytest.mark.parametrize("row", ["a.mkv", "a.mkv,", ",b.mkv"])
+def test_a_manifest_row_that_lacks_a_file_is_bad_input(row, tmp_path):
+    (tmp_path / "pairs.csv").write_text(f"ref,dis\na.mkv,b.mkv\n{row}\n")
+    refused = call("--manifest", tmp_path / "pairs.csv")
+    assert (refused.exit_code, "row 2 of 2 lacks ref or dis" in refused.output) == (2, True), refused.output
+
+
+def test_a_spreadsheets_byte_order_mark_is_no_part_of_a_columns_name(manifest, pairs, tmp_path):
+    manifest.write_text(manifest.read_text(), encoding="utf-8-sig")
+    assert call("--manifest", manifest, "--out", tmp_path / "scores.csv").exit_code == 0
+    assert len(rows_of(tmp_path / "scores.csv")) == len(pairs)
+
+
+def test_a_table_that_ends_within_a_row_is_not_added_to(manifest, tmp_path):
+    out = tmp_path / "scores.csv"
+    assert call("--manifest", manifest, "--out", out).exit_code == 0
+    torn = out.read_bytes()[:-20]
+    out.write_bytes(torn)
+    refused = call("--manifest", manifest, "--out", out)
+    assert (refused.exit_code, "ends within a row" in refused.output) == (2, True), refused.output
+    assert out.read_bytes() == torn
+
+
 def test_a_table_of_something_else_is_not_added_to(manifest, tmp_path):
     (tmp_path / "scores.csv").write_text("my,own\n1,2\n")
     assert call("--manifest", manifest, "--out", tmp_path / "scores.csv").exit_code == 2

@@ -216,15 +216,20 @@ def read_manifest(path: Path, size: str, pix_fmt: str) -> list[tuple[Video, Vide
     Relative paths are looked up from the manifest's folder.
 
     Raises:
-        InputError: it cannot be read, or has no such columns or no row.
+        InputError: it cannot be read, has no such columns or no row, or a row lacks one of its files.
     """
     try:
-        with path.open(newline="") as file:
+        # Spreadsheets put a byte-order mark first.
+        with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"cannot read the manifest {path}: {error}") from error
     if not rows or not set(MANIFEST) <= rows[0].keys():
         raise InputError(f"{path} has no row with the columns {' and '.join(MANIFEST)}; its first line must name them")
+    if short := [number for number, row in enumerate(rows, 1) if not all(row[name] for name in MANIFEST)]:
+        raise InputError(
+            f"{path}: row {short[0]} of {len(rows)} lacks {' or '.join(MANIFEST)}; give it both or remove it"
+        )
     shape = [(row.get("size") or size, row.get("pix_fmt") or pix_fmt) for row in rows]
     videos = [[Video(path.parent / row[name], *of) for name in MANIFEST] for row, of in zip(rows, shape, strict=True)]
     return [(ref, dis) for ref, dis in videos]
@@ -280,4 +285,7 @@ def _scored_before(out: Path) -> set[tuple[str, str, str]]:
         reader = csv.DictReader(file)
         if tuple(reader.fieldnames or ()) != COLUMNS:
             raise InputError(f"{out} has other columns than scores have; name another file as --out")
-        return {(row["ref"], row["dis"], row["model_sha256"]) for row in reader}
+        rows = list(reader)
+    if not out.read_bytes().endswith(b"\n"):
+        raise InputError(f"{out} ends within a row, as a full disk leaves it; delete its last line")
+    return {(row["ref"], row["dis"], row["model_sha256"]) for row in rows}
