@@ -378,6 +378,7 @@ def test_the_figures_of_a_sweep_show_every_arch_and_every_source(three, tmp_path
     assert len(parameters.texts) == 3
 
 
+@pytest.mark.filterwarnings("error")
 def test_a_sweep_of_one_arch_and_one_fold_has_figures_too(tmp_path):
     table = table_of([("A", [10.0, 20.0]), ("A", [30.0, 35.0])])
     comparison = compared(table, only=dataclasses.replace(result_of(table, np.arange(4.0)), trained=True))

@@ -90,8 +90,9 @@ def _cost_figure(rows: Sequence[ArchRow], title: str) -> Figure:
         ("linear", "CPU to extract its features, of full VMAF's", [row.extraction_cost or np.nan for row in rows]),
     )
     for axes, (scale, label, values) in zip(figure.subplots(1, 3, sharey=True), costs, strict=True):
-        axes.set(xscale=scale, yscale="log", xlabel=label)
-        axes.margins(x=0.15)
+        # Of one value matplotlib makes a log axis of no width.
+        limits = (0, 1.2) if scale == "linear" else (min(values) / 1.3, max(values) * 2.5)
+        axes.set(xscale=scale, yscale="log", xlabel=label, xlim=limits)
         # The best of a value is set last.
         lowest = {value: row.arch for row, value in reversed(list(zip(rows, values, strict=True)))}
         for row, value in zip(rows, values, strict=True):
