@@ -242,11 +242,12 @@ def test_the_same_errors_give_the_same_comparison(clips):
 # recommendation
 
 
-def row(arch: str, rmse: float, speed: float, trained: bool = True) -> ArchRow:
+def row(arch: str, rmse: float, speed: float, trained: bool = True, cost: float | None = None) -> ArchRow:
     metrics = Metrics(n_samples=9, plcc=1, srocc=1, krocc=1, rmse=rmse, max_abs_error=1, bias=0)
     spread = Spread(mean=rmse, deviation=0)
     return ArchRow(
         arch=arch,
+        extraction_cost=cost,
         parameters=7,
         onnx_bytes=900,
         trained=trained,
@@ -296,6 +297,18 @@ def test_a_slower_one_that_is_no_different_is_named_but_not_preferred():
     assert line.startswith("best: out-of-fold RMSE 1.0000")
     assert "close: no worse, but slower" in line
     assert "fast" not in line
+
+
+def test_what_costs_less_to_extract_has_a_recommendation_of_its_own():
+    whole = [row("best", 1, 9, cost=1.0), row("close", 1.1, 3, cost=1.0), row("reference", 0.1, 1, False, cost=0.1)]
+    less = [row("poor-less", 9, 1, cost=0.5), row("good-less", 5, 2, cost=0.5), row("unknown", 7, 2)]
+    lines = recommended(*less, *whole).splitlines()
+    assert [line[:47] for line in lines] == [
+        "- at 1.00 of full VMAF's CPU: close: out-of-fol",
+        "- at 0.50 of full VMAF's CPU: good-less: out-of",
+        "- at an unknown share of full VMAF's CPU: unkno",
+    ]
+    assert lines[1].endswith("all other students are worse")
 
 
 def test_a_reference_that_nothing_was_fitted_for_is_never_recommended():

@@ -102,7 +102,11 @@ def test_the_metrics_of_an_arch_are_the_numbers_of_the_comparison(swept):
             expected[f"loso/{source}/rmse_deviation"] = row.folds[source].deviation
         expected |= {"box/rmse": row.box.rmse, "box/max_abs_error": row.box.max_abs_error}
         expected |= {f"latency/{key}": value for key, value in row.latency if key.endswith("_us")}
-        expected |= {"model/parameters": row.parameters, "model/onnx_bytes": row.onnx_bytes}
+        expected |= {
+            "model/parameters": row.parameters,
+            "model/onnx_bytes": row.onnx_bytes,
+            "model/extraction_cost": 1.0,
+        }
         assert runs[row.arch].data.metrics == pytest.approx(expected, rel=1e-9)
     assert [row.arch for row in done.comparison.rows] == [row.arch for row in comparison_of(runs["sweep"]).rows]
 
@@ -212,7 +216,7 @@ def test_the_command_prints_a_row_for_each_arch_the_recommendation_and_the_addre
     for row in comparison.rows:
         figures = [row.parameters, f"{row.mean_fold.mean:.4f}", f"{row.worst_fold.mean:.4f}", f"{row.frames.rmse:.4f}"]
         figures.append(f"{row.rmse_interval.low:.4f} to {row.rmse_interval.high:.4f}")
-        figures += ["-", f"{row.box.max_abs_error:.3f}", f"{row.latency.row_p50_us:.1f}"]
+        figures += ["-", f"{row.box.max_abs_error:.3f}", f"{row.latency.row_p50_us:.1f}", "1.00"]
         cells = "".join(rf"\s*│\s*{re.escape(str(figure))}" for figure in figures)
         assert re.search(rf"│ {row.arch}{cells}\s*│", result.output), result.output
     assert comparison.recommendation in result.output

@@ -73,7 +73,10 @@ class Difference(_Part):
 
 
 class Comparison(_Part):
-    """comparison.json: a sweep's rows, best first, the differences of every two, and the recommendation."""
+    """comparison.json: a sweep's rows, best first, the differences of every two, and the recommendation.
+
+    The recommendation is a line, or a list with a line for each cost of extraction where there are several.
+    """
 
     schema_version: int = 1
     sweep: str
@@ -156,10 +159,19 @@ def compare_archs(
 
 
 def recommend(rows: Sequence[ArchRow], differences: Sequence[Difference]) -> str:
-    """Return one line: the fastest among the architectures that are no worse than the most accurate one."""
-    trained = {row.arch: row for row in rows if row.trained}
-    if not trained:
+    """Return a line for each cost of extraction: the fastest of the students no worse than its most accurate one."""
+    costs = sorted({row.extraction_cost for row in rows if row.trained}, key=lambda cost: -(cost or 0))
+    if not costs:
         return "nothing was fitted, so there is nothing to recommend"
+    groups = {cost: {row.arch: row for row in rows if row.trained and row.extraction_cost == cost} for cost in costs}
+    if len(groups) == 1:
+        return _recommend_among(groups[costs[0]], differences)
+    names = ["an unknown share" if cost is None else f"{cost:.2f}" for cost in costs]
+    lines = [_recommend_among(groups[cost], differences) for cost in costs]
+    return "\n".join(f"- at {name} of full VMAF's CPU: {line}" for name, line in zip(names, lines, strict=True))
+
+
+def _recommend_among(trained: Mapping[str, ArchRow], differences: Sequence[Difference]) -> str:
     best = min(trained.values(), key=lambda row: row.frames.rmse)
     level = {d.arch for d in differences if d.against == best.arch and d.arch in trained and d.verdict != "worse"}
     chosen = min((trained[name] for name in {best.arch, *level}), key=lambda row: (row.latency.row_p50_us, row.arch))

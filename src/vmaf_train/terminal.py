@@ -114,10 +114,21 @@ def print_report(report: "EvalReport", title: str) -> None:
 
 
 def print_comparison(comparison: "Comparison") -> None:
-    """Print a sweep's table and its recommendation."""
-    table = Table(title=f"RMSE out of fold, {comparison.seeds} seeds a fold", title_justify="left")
+    """Print a sweep's table and what it recommends."""
+    title = f"RMSE out of fold, {comparison.seeds} seeds a fold; CPU of its features, full VMAF's being 1"
+    table = Table(title=title, title_justify="left")
     table.add_column("")
-    for name in ("parameters", "mean fold", "worst fold", "all frames", "interval", "no points", "box max", "p50, µs"):
+    for name in (
+        "parameters",
+        "mean fold",
+        "worst fold",
+        "all frames",
+        "interval",
+        "no points",
+        "box max",
+        "p50, µs",
+        "CPU",
+    ):
         table.add_column(name, justify="right")
     for row in comparison.rows:
         table.add_row(
@@ -130,8 +141,9 @@ def print_comparison(comparison: "Comparison") -> None:
             f"{row.without_points.rmse:.4f}" if row.without_points else "-",
             f"{row.box.max_abs_error:.3f}" if row.box else "-",
             f"{row.latency.row_p50_us:.1f}",
+            f"{row.extraction_cost:.2f}" if row.extraction_cost else "-",
         )
-    Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
+    Console(highlight=False, width=None if sys.stdout.isatty() else 140).print(table)
     print(comparison.recommendation)
 
 

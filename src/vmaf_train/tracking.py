@@ -23,6 +23,7 @@ from filelock import FileLock
 
 from vmaf_train import __version__
 from vmaf_train.errors import InputError, VmafTrainError
+from vmaf_train.features import set_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -141,9 +142,11 @@ class Job:
         self._log_model_facts(report)
 
     def _log_model_facts(self, report: "EvalReport") -> None:
-        """Log what a report knows of the model whatever the frames: size, latency, errors over the feature box."""
+        """Log what a report knows of the model whatever the frames: size, costs, errors over the feature box."""
         metrics = {f"latency/{key}": value for key, value in report.latency if key.endswith("_us")}
         metrics |= {"model/parameters": report.model.parameters or 0, "model/onnx_bytes": report.model.onnx_bytes}
+        if features := set_of(report.model.features):
+            metrics["model/extraction_cost"] = features.cost
         if box := report.box:
             metrics |= {"box/rmse": box.rmse, "box/max_abs_error": box.max_abs_error}
         self.log_metrics(metrics)
