@@ -391,6 +391,17 @@ def test_the_figures_of_a_sweep_show_every_arch_and_every_source(three, tmp_path
     assert len(parameters.texts) == 3
 
 
+def test_with_several_costs_of_features_only_students_unbeaten_at_theirs_are_named(three):
+    best = [row("best", 1, 9, cost=1.0), row("quick", 3, 1, cost=1.0), row("beaten", 4, 2, cost=1.0)]
+    rows = (row("svr", 0.1, 0.5, trained=False, cost=1.0), *best, row("less", 9, 8, cost=0.5))
+    shown = three.model_copy(update={"folds": ("A",), "rows": rows})
+    parameters, speed, cost = sweep_figures(shown)["rmse_by_cost.png"].axes
+    assert {text.get_text() for text in speed.texts} == {"svr", "best", "quick", "less"}
+    # All have seven parameters, and two costs.
+    assert {text.get_text() for text in parameters.texts} == {"svr", "best", "less"}
+    assert {text.get_text() for text in cost.texts} == {"svr", "best", "less"}
+
+
 @pytest.mark.filterwarnings("error")
 def test_a_sweep_of_one_arch_and_one_fold_has_figures_too(tmp_path):
     table = table_of([("A", [10.0, 20.0]), ("A", [30.0, 35.0])])

@@ -81,7 +81,10 @@ def sweep_figures(comparison: Comparison) -> dict[str, Figure]:
 
 
 def _cost_figure(rows: Sequence[ArchRow], title: str) -> Figure:
-    """Draw the rows' RMSE against parameters, latency and the cost of their features; rows come best first."""
+    """Draw the rows' RMSE against parameters, latency and the cost of their features, with a colour for each such cost.
+
+    Where there are several, only those are named that no other student of the same features beats in both.
+    """
     figure = Figure(figsize=(3 * SIZE[0], SIZE[1]), dpi=DPI, layout="constrained")
     figure.suptitle(title)
     costs = (
@@ -89,24 +92,28 @@ def _cost_figure(rows: Sequence[ArchRow], title: str) -> Figure:
         ("log", "one row, one thread: p50, µs", [row.latency.row_p50_us for row in rows]),
         ("linear", "CPU to extract its features, of full VMAF's", [row.extraction_cost or np.nan for row in rows]),
     )
+    colours = list(dict.fromkeys(row.extraction_cost for row in rows))
     for axes, (scale, label, values) in zip(figure.subplots(1, 3, sharey=True), costs, strict=True):
         # Of one value matplotlib makes a log axis of no width.
         limits = (0, 1.2) if scale == "linear" else (min(values) / 1.3, max(values) * 2.5)
         axes.set(xscale=scale, yscale="log", xlabel=label, xlim=limits)
-        # The best of a value is set last.
-        lowest = {value: row.arch for row, value in reversed(list(zip(rows, values, strict=True)))}
         for row, value in zip(rows, values, strict=True):
             rmse, interval = row.frames.rmse, row.rmse_interval
+            colour = colours.index(row.extraction_cost)
             axes.errorbar(
                 value,
                 rmse,
                 yerr=[[max(0, rmse - interval.low)], [max(0, interval.high - rmse)]],
                 marker="o" if row.trained else "x",
                 capsize=3,
-                color="tab:blue" if row.trained else "tab:gray",
+                color=f"C{colour}" if row.trained else "tab:gray",
             )
-            # Those with the same features stand above one another; the lowest is named.
-            if scale == "log" or row.arch == lowest[value]:
+            beaten = any(
+                other.extraction_cost == row.extraction_cost and its <= value and other.frames.rmse < rmse
+                for other, its in zip(rows, values, strict=True)
+                if other.trained
+            )
+            if not beaten or (len(colours) == 1 and scale == "log"):
                 axes.annotate(row.arch, (value, rmse), xytext=(5, 4), textcoords="offset points", fontsize=8)
         axes.grid(alpha=0.3)
     figure.axes[0].set_ylabel("out-of-fold RMSE, score points")
