@@ -1,4 +1,4 @@
-"""Architectures held against each other: the figures, the intervals, the verdicts, and what is recommended."""
+"""Architectures held against each other: the figures, the intervals, the verdicts, and the files."""
 
 import dataclasses
 import re
@@ -7,19 +7,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from comparisons import latency, row_of
 
-from vmaf_train.comparison import (
-    ArchRow,
-    Comparison,
-    CrossValidated,
-    Difference,
-    Spread,
-    compare_archs,
-    recommend,
-)
+from vmaf_train.comparison import Comparison, CrossValidated, compare_archs, recommend
 from vmaf_train.corpus import Pair, YuvFormat
 from vmaf_train.dataset import FrameTable
-from vmaf_train.evaluation import BoxErrors, Interval, LatencyFacts, Metrics
+from vmaf_train.evaluation import BoxErrors, Interval
 from vmaf_train.features import CANONICAL
 from vmaf_train.figures import sweep_figures
 from vmaf_train.libvmaf import FrameScores
@@ -43,10 +36,6 @@ def result_of(table, error_SN, without_N=None, speed=5.0, trained=True) -> Cross
     )
     without_N = None if without_N is None else table.y_N + without_N
     return CrossValidated(table.y_N + np.atleast_2d(error_SN), without_N, None, report, trained)
-
-
-def latency(row_p50_us: float) -> LatencyFacts:
-    return LatencyFacts(row_p50_us=row_p50_us, row_p95_us=99, clip_p50_us=20, clip_p95_us=99, clip_rows=240)
 
 
 def compared(table, teacher_points=0, **errors) -> Comparison:
@@ -242,91 +231,6 @@ def test_the_same_errors_give_the_same_comparison(clips):
 # recommendation
 
 
-def row(arch: str, rmse: float, speed: float, trained: bool = True, cost: float | None = None) -> ArchRow:
-    metrics = Metrics(n_samples=9, plcc=1, srocc=1, krocc=1, rmse=rmse, max_abs_error=1, bias=0)
-    spread = Spread(mean=rmse, deviation=0)
-    return ArchRow(
-        arch=arch,
-        extraction_cost=cost,
-        parameters=7,
-        onnx_bytes=900,
-        trained=trained,
-        folds={"A": spread},
-        mean_fold=spread,
-        worst_fold=spread,
-        frames=metrics,
-        clips=metrics,
-        rmse_interval=Interval(low=rmse / 2, high=rmse * 2),
-        without_points=None,
-        box=None,
-        latency=latency(speed),
-    )
-
-
-def differing(rows: list[ArchRow], level: float) -> list[Difference]:
-    """Give the differences of every two, settled where they are larger than `level`."""
-    return [
-        Difference(arch=a.arch, against=b.arch, rmse=off, interval=Interval(low=off - level, high=off + level))
-        for a in rows
-        for b in rows
-        if a is not b
-        for off in [a.frames.rmse - b.frames.rmse]
-    ]
-
-
-def recommended(*rows: ArchRow, level: float = 0.5) -> str:
-    return recommend(rows, differing(list(rows), level))
-
-
-def test_the_most_accurate_is_recommended_when_all_others_are_worse():
-    line = recommended(row("fast", 3, 1), row("best", 1, 9), row("slow", 2, 20))
-    assert re.match(
-        r"best: out-of-fold RMSE 1\.0000 \(95% 0\.5000 to 2\.0000\), 9\.0 µs a row; all other students are worse", line
-    )
-    assert "\n" not in line
-
-
-def test_a_faster_one_that_is_no_different_is_preferred_and_the_most_accurate_named():
-    line = recommended(row("best", 1, 9), row("close", 1.1, 3), row("fast", 3, 1))
-    assert line.startswith("close: out-of-fold RMSE 1.1000")
-    assert "best has 1.0000, a difference that the clips do not settle" in line
-
-
-def test_a_slower_one_that_is_no_different_is_named_but_not_preferred():
-    line = recommended(row("best", 1, 3), row("close", 1.1, 9), row("fast", 3, 1))
-    assert line.startswith("best: out-of-fold RMSE 1.0000")
-    assert "close: no worse, but slower" in line
-    assert "fast" not in line
-
-
-def test_what_costs_less_to_extract_has_a_recommendation_of_its_own():
-    whole = [row("best", 1, 9, cost=1.0), row("close", 1.1, 3, cost=1.0), row("reference", 0.1, 1, False, cost=0.1)]
-    less = [row("poor-less", 9, 1, cost=0.5), row("good-less", 5, 2, cost=0.5), row("unknown", 7, 2)]
-    lines = recommended(*less, *whole).splitlines()
-    assert [line[:47] for line in lines] == [
-        "- at 1.00 of full VMAF's CPU: close: out-of-fol",
-        "- at 0.50 of full VMAF's CPU: good-less: out-of",
-        "- at an unknown share of full VMAF's CPU: unkno",
-    ]
-    assert lines[1].endswith("all other students are worse")
-
-
-def test_a_reference_that_nothing_was_fitted_for_is_never_recommended():
-    line = recommended(row("reference", 0.1, 0.1, trained=False), row("best", 1, 9), row("close", 1.1, 3))
-    assert line.startswith("close: ")
-    assert "best has 1.0000" in line
-    assert "reference" not in line
-
-
-def test_where_nothing_was_fitted_nothing_is_recommended():
-    line = recommended(row("one", 1, 1, trained=False), row("other", 2, 2, trained=False))
-    assert "nothing to recommend" in line
-
-
-def test_one_architecture_alone_is_recommended():
-    assert recommended(row("only", 1, 1)).startswith("only: ")
-
-
 def test_a_comparison_recommends_by_its_own_rows_and_differences(three, clips):
     table, hard_N = clips
     assert three.recommendation == recommend(three.rows, three.differences)
@@ -392,8 +296,8 @@ def test_the_figures_of_a_sweep_show_every_arch_and_every_source(three, tmp_path
 
 
 def test_with_several_costs_of_features_only_students_unbeaten_at_theirs_are_named(three):
-    best = [row("best", 1, 9, cost=1.0), row("quick", 3, 1, cost=1.0), row("beaten", 4, 2, cost=1.0)]
-    rows = (row("svr", 0.1, 0.5, trained=False, cost=1.0), *best, row("less", 9, 8, cost=0.5))
+    best = [row_of("best", 1, 9, cost=1.0), row_of("quick", 3, 1, cost=1.0), row_of("beaten", 4, 2, cost=1.0)]
+    rows = (row_of("svr", 0.1, 0.5, trained=False, cost=1.0), *best, row_of("less", 9, 8, cost=0.5))
     shown = three.model_copy(update={"folds": ("A",), "rows": rows})
     parameters, speed, cost = sweep_figures(shown)["rmse_by_cost.png"].axes
     assert {text.get_text() for text in speed.texts} == {"svr", "best", "quick", "less"}
