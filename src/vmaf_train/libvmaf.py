@@ -111,7 +111,9 @@ class Ffmpeg:
         with tempfile.TemporaryDirectory(prefix="vmaf-train-") as folder:
             (log,) = self._read_logs(command, 1, Path(folder), {"FFREPORT": f"file={REPORT}:level=40"})
             x_NF = parse_features(log, clip, wanted.features)
-            return x_NF, remarks_of(Path(folder, REPORT).read_text(errors="replace"), len(x_NF))
+            report = Path(folder, REPORT)
+            # A wrapper around ffmpeg may keep the environment from it.
+            return x_NF, remarks_of(report.read_text(errors="replace") if report.is_file() else "", len(x_NF))
 
     def stop(self) -> None:
         """End every running pass and refuse new ones; for an interrupt."""
