@@ -1,6 +1,7 @@
 """The house rules that no module can hold by itself."""
 
 import ast
+import json
 import re
 import runpy
 import subprocess
@@ -8,11 +9,13 @@ import sys
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 import yaml
 
 from vmaf_train.cli import app
+from vmaf_train.inference import OnnxStudent
 from vmaf_train.shipped import SHIPPED
 
 ROOT = Path(__file__).parents[1]
@@ -160,6 +163,15 @@ def test_the_readmes_python_runs_on_the_shipped_student(monkeypatch):
     names: dict[str, object] = {}
     exec(code, names)
     assert 0 <= names["scores"][0] <= 100
+
+
+def test_the_servers_answer_on_the_scoring_page_is_that_of_the_shipped_default():
+    page = (ROOT / "docs" / "score.md").read_text()
+    (request,) = re.findall(r"-d '(.*)'", page)
+    (answer,) = re.findall(r"```json\n(.*)\n```", page)
+    rows = np.array(json.loads(request)["inputs"]["features"])
+    student = OnnxStudent((ROOT / "model" / "tiny" / "vmaf_tiny_v1.onnx").read_bytes(), "default")
+    assert json.loads(answer)["predictions"]["vmaf"] == pytest.approx(student.score(rows).tolist())
 
 
 def test_the_shipping_page_lists_what_is_shipped():
