@@ -32,7 +32,7 @@ class Settings:
     """How a student is fitted.
 
     Attributes:
-        epochs: passes over the training rows, counted in batches; 0 keeps the initial weights.
+        epochs: passes over the rows of the table, counted in batches; 0 keeps the initial weights.
         batch_size: rows a step.
         lr: longest step of Gauss-Newton (norm of the change of all weights), or highest rate of Adam; 0 is the
             solver's own.
@@ -194,7 +194,8 @@ class Course:
         self._pools = [_pools(student, table, job, x, rows) for student, job in zip(self.students, jobs, strict=True)]
         self._weight = torch.stack([_root_weights(of, settings.batch_size) for of in self._pools])
         self._draws = [np.random.default_rng([job.seed, 1]) for job in jobs]
-        self.steps = -(-max(len(of[0].y) for of in self._pools) // settings.batch_size)
+        # By the rows of all sources, whatever a job holds out: a fit must not depend on those beside it.
+        self.steps = -(-len(table) // settings.batch_size)
         self.epochs = {"none": 0, "least_squares": min(1, settings.epochs)}.get(architecture.solver, settings.epochs)
         self._solver: GaussNewton | Adam | None = None
         if architecture.solver in ("gauss_newton", "adam"):
