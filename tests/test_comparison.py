@@ -259,7 +259,7 @@ def test_the_markdown_holds_every_arch_every_source_and_the_recommendation(three
     markdown = three.to_markdown()
     assert three.recommendation in markdown
     assert {row.arch for row in three.rows} | set(three.folds) <= set(re.findall(r"\w+", markdown))
-    assert re.search(r"^\| good \| 7 \| .* ± .* \| 910 \| 1\.0 \|$", markdown, flags=re.M)
+    assert re.search(r"^\| good \| 7 \| .* ± .* \| 910 \| 1\.00 \|$", markdown, flags=re.M)
 
 
 @pytest.mark.parametrize("archs", [1, 3])

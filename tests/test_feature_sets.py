@@ -146,7 +146,7 @@ def test_a_sweep_compares_archs_on_every_set_but_leaves_the_teacher_out_where_it
         "linear-fast": FEATURE_SETS["fast"].cost,
     }
     assert swept.rows[0].arch == "teacher_svr"
-    with pytest.raises(InputError, match="the teacher reads 6 features, not 5"):
+    with pytest.raises(InputError, match="the teacher, which reads 6 features, not 5; pass features=canonical"):
         pipeline.sweep(choice, ["teacher_svr"], ["Weather"], 1, SHORT, Reporter(), ["lite"])
 
 

@@ -154,6 +154,7 @@ def test_what_cannot_be_scored_is_bad_input_with_the_next_step(pairs, tmp_path):
         ([ref, dis, "--size", "160by90"], "like 1920x1080"),
         ([ref, dis, *RAW, "--pix-fmt", "nv12"], "'nv12' of"),
         ([ref, tmp_path / "none.mkv", *RAW], "no file"),
+        ([ref, "--manifest", ref], "wants a reference and a distorted video, or --manifest"),
         ([ref], "wants a reference and a distorted video, or --manifest"),
         ([ref, dis, *RAW, "--model", "vmaf_huge"], "no model vmaf_huge"),
         ([ref, dis, *RAW, "--model", tmp_path / "none.onnx"], "no file"),
@@ -205,9 +206,14 @@ def test_a_manifests_pairs_land_in_one_file_and_are_not_scored_again(manifest, p
     assert call("--manifest", manifest, "--out", out).exit_code == 0
     assert rows_of(out) == rows
     monkeypatch.undo()
+    # So is another reading of raw files.
+    turned = tmp_path / "turned.csv"
+    turned.write_text(manifest.read_text().replace("160x90", "90x160"))
+    assert call("--manifest", turned, "--out", out).exit_code == 0
+    assert len(rows_of(out)) == 2 * len(rows)
     # Another model is another score.
     assert call("--manifest", manifest, "--out", out, "--model", LITE).exit_code == 0
-    assert len(rows_of(out)) == 2 * len(rows)
+    assert len(rows_of(out)) == 3 * len(rows)
 
 
 def test_a_pair_that_fails_is_told_and_the_same_command_goes_on_with_it(manifest, pairs, tmp_path):

@@ -72,7 +72,7 @@ Epochs = Annotated[
     int, typer.Option(min=0, max=100_000, help="Passes over the training frames; 0 is a smoke without libvmaf.")
 ]
 SweepEpochs = Annotated[int, typer.Option(min=1, max=100_000, help="Passes over the training frames.")]
-BatchSize = Annotated[int, typer.Option(min=1, help="Frames a step.")]
+BatchSize = Annotated[int, typer.Option(min=4, help="Rows a step: half of them frames, half the teacher's points.")]
 LearningRate = Annotated[
     float, typer.Option(min=0, help="Longest Gauss-Newton step, or highest rate of Adam; 0 is the solver's own.")
 ]
@@ -304,7 +304,8 @@ def score(
 ) -> None:
     """Score a video, or the pairs of a manifest, with a student; only the features it reads are extracted."""
     with _exit_code():
-        if (manifest is None) == (ref is None or dis is None):
+        given = [path is not None for path in (ref, dis)]
+        if any(given) if manifest else not all(given):
             raise InputError("score wants a reference and a distorted video, or --manifest; pass one of the two")
         if manifest:
             failed = scoring.score_manifest(manifest, out, model, size, pix_fmt, jobs, TerminalReporter())

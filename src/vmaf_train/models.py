@@ -145,8 +145,6 @@ class SupportVectors(nn.Module):
 
     def __init__(self, inputs: int) -> None:
         super().__init__()
-        if inputs != len(CANONICAL.features):
-            raise InputError(f"the teacher reads {len(CANONICAL.features)} features, not {inputs}")
         self.teacher = load_teacher()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -255,19 +253,24 @@ def windows(z_TF: Tensor, window: int) -> Tensor:
     return nn.functional.pad(z_TF, (0, 0, reach, reach)).unfold(0, window, 1).mT
 
 
-def find_architecture(name: str) -> Architecture:
-    """Return the row of this name.
+def find_architecture(name: str, features: Sequence[str] = CANONICAL.features) -> Architecture:
+    """Return the row of this name, for students of these features.
 
     Raises:
-        InputError: no such architecture.
+        InputError: no such architecture, or one that cannot read these.
     """
     if name not in ARCHITECTURES:
         raise InputError(f"unknown arch {name!r}; choose one of: {', '.join(ARCHITECTURES)}")
+    if ARCHITECTURES[name].solver == "none" and tuple(features) != CANONICAL.features:
+        raise InputError(
+            f"{name} is the teacher, which reads {len(CANONICAL.features)} features, not {len(features)}; "
+            f"pass features={CANONICAL.name}, or another arch"
+        )
     return ARCHITECTURES[name]
 
 
 def build(name: str, features: Sequence[str], seed: int) -> Student:
     """Build a student with freshly drawn weights; the same seed draws the same ones."""
-    architecture = find_architecture(name)
+    architecture = find_architecture(name, features)
     torch.manual_seed(seed)
     return Student(architecture, features)

@@ -125,7 +125,7 @@ def sweep(
         names = tuple(dict.fromkeys(archs)) or tuple(models.ARCHITECTURES)
         # The teacher itself cannot read what lacks its features; who asks for it there is told so.
         fits = [
-            (models.find_architecture(arch), row)
+            (models.find_architecture(arch, row.features), row)
             for row in sets
             for arch in names
             if archs or not missing_of(row.features) or models.ARCHITECTURES[arch].solver != "none"
@@ -289,9 +289,10 @@ def _train(
     from vmaf_train.evaluation import evaluate
     from vmaf_train.inference import OnnxStudent
 
-    lightning_loop = _find_lightning(trainer, models.find_architecture(arch))
+    features = find_feature_set(settings.features).features
+    lightning_loop = _find_lightning(trainer, models.find_architecture(arch, features))
     smoke = not settings.epochs
-    corpus = open_corpus(choice, reporter, find_feature_set(settings.features).features, smoke)
+    corpus = open_corpus(choice, reporter, features, smoke)
     hold_out = choose_hold_out(corpus.sources, val_source)
     reporter.say(f"hold-out: {hold_out} ({'as asked' if val_source == hold_out else 'chosen: val_source is auto'})")
     if smoke:

@@ -28,7 +28,7 @@ RAW = ".yuv"
 CONFIDENCE = 1.96
 SIZE = re.compile(r"Stream #.*Video:.* ([0-9]+x[0-9]+)")
 MANIFEST = ("ref", "dis")
-KEY = ("ref", "dis", "model_sha256")
+KEY = ("ref", "dis", "size", "pix_fmt", "model_sha256")
 COLUMNS = (*KEY, "frames", "mean", "low", "high", "harmonic_mean", "percentile_5", "min")
 
 
@@ -45,6 +45,11 @@ class Video:
     path: Path
     size: str = ""
     pix_fmt: str = "yuv420p"
+
+    @property
+    def stated(self) -> tuple[str, str]:
+        """Size and pixel format as people stated them; empty where the file says so itself."""
+        return (self.size, self.pix_fmt) if self.path.suffix == RAW else ("", "")
 
     @property
     def input(self) -> list[str]:
@@ -101,7 +106,7 @@ class VideoScore:
         """Mean with its interval, harmonic mean, 5th percentile and minimum over the frames.
 
         The harmonic mean is libvmaf's, of scores plus one. The interval is the mean plus and minus 1.96 times the
-        student's RMSE on held-out frames, which an error of the mean does not exceed.
+        student's RMSE on its held-out source: what to expect on content like that one, no bound for any other.
         """
         mean = float(self.score_N.mean())
         reach = None if self.rmse is None else CONFIDENCE * self.rmse
@@ -246,7 +251,10 @@ def score_many(
     Raises:
         InputError: the CSV file is of another kind.
     """
-    keys = {(str(ref.path), str(dis.path), scorer.student.sha256): (ref, dis) for ref, dis in pairs}
+    sha256 = scorer.student.sha256
+    keys: dict[tuple[str, ...], tuple[Video, Video]] = {
+        (str(ref.path), str(dis.path), *dis.stated, sha256): (ref, dis) for ref, dis in pairs
+    }
     for key in _scored_before(out):
         keys.pop(key, None)
     failed = 0
@@ -277,7 +285,7 @@ def score_many(
     return failed
 
 
-def _scored_before(out: Path) -> set[tuple[str, str, str]]:
+def _scored_before(out: Path) -> set[tuple[str, ...]]:
     """Return the keys of the pairs that a table of scores holds; none where there is no file yet."""
     if not out.is_file() or not out.stat().st_size:
         return set()
@@ -288,4 +296,4 @@ def _scored_before(out: Path) -> set[tuple[str, str, str]]:
         rows = list(reader)
     if not out.read_bytes().endswith(b"\n"):
         raise InputError(f"{out} ends within a row, as a full disk leaves it; delete its last line")
-    return {(row["ref"], row["dis"], row["model_sha256"]) for row in rows}
+    return {tuple(row[name] for name in KEY) for row in rows}

@@ -14,6 +14,7 @@ from vmaf_train.contract import INPUT, OPSET, OUTPUT
 from vmaf_train.evaluation import EvalReport
 from vmaf_train.features import CANONICAL, EXAMPLE, FEATURE_SETS
 from vmaf_train.inference import OnnxStudent
+from vmaf_train.teacher import missing_of
 
 LICENSE = "BSD-2-Clause-Patent"
 INDEX = "registry.json"
@@ -188,7 +189,13 @@ def card_of(row: ShippedModel, sidecar: Sidecar, report: EvalReport, student: On
     example = [EXAMPLE[name] for name in sidecar.features]
     cost = FEATURE_SETS[row.features].cost
     return page.render(
-        row=row, sidecar=sidecar, report=report, facts=student.facts, example=example, cost=cost
+        row=row,
+        sidecar=sidecar,
+        report=report,
+        facts=student.facts,
+        example=example,
+        cost=cost,
+        missing=missing_of(sidecar.features),
     ).encode()
 
 

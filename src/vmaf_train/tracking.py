@@ -56,6 +56,7 @@ class Job:
         self.run_id = ""
         self._pending: list[Any] = []
         self._flushed = 0.0
+        self._code = ("unknown", "unknown")
 
     def start(self, run_name: str) -> None:
         """Resume the run that `mlflow run` made, or make one; give it a readable name unless the user chose one.
@@ -65,6 +66,8 @@ class Job:
         """
         import mlflow
 
+        # Now: what is edited or committed while this works is not what ran.
+        self._code = git_state()
         if not self.run_id:
             open_store()
             active = mlflow.active_run()
@@ -111,7 +114,7 @@ class Job:
         """Set tags, the version of the code and of the checkout it runs from among them."""
         import mlflow
 
-        commit, dirty = git_state()
+        commit, dirty = self._code
         mlflow.set_tags({"git_commit": commit, "git_dirty": dirty, "vmaf_train_version": __version__, **tags})
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
@@ -256,9 +259,10 @@ class Job:
     def _flush(self) -> None:
         import mlflow
 
-        for start in range(0, len(self._pending), METRICS_A_BATCH):
-            mlflow.MlflowClient().log_batch(self.run_id, metrics=self._pending[start : start + METRICS_A_BATCH])
-        self._pending, self._flushed = [], time.monotonic()
+        # Taken off first: what a store refuses once must not keep the run from ending.
+        pending, self._pending, self._flushed = self._pending, [], time.monotonic()
+        for start in range(0, len(pending), METRICS_A_BATCH):
+            mlflow.MlflowClient().log_batch(self.run_id, metrics=pending[start : start + METRICS_A_BATCH])
 
 
 _FRAME_METRICS = ("plcc", "srocc", "krocc", "rmse", "max_abs_error", "bias")

@@ -33,7 +33,7 @@ class Settings:
 
     Attributes:
         epochs: passes over the rows of the table, counted in batches; 0 keeps the initial weights.
-        batch_size: rows a step.
+        batch_size: rows a step; of fewer than four the teacher's points get none.
         lr: longest step of Gauss-Newton (norm of the change of all weights), or highest rate of Adam; 0 is the
             solver's own.
         seed: of the initial weights, of the order of the rows and of the teacher's points.
