@@ -10,11 +10,11 @@ import os
 import statistics
 import tempfile
 
-from vmaf_train.choice import CorpusChoice
-from vmaf_train.models import ARCHITECTURES
-from vmaf_train.pipeline import evaluate_model, train
+from vmaf_train.commands.train import evaluate_model, train
+from vmaf_train.frames.choice import CorpusChoice
 from vmaf_train.reporting import Reporter
-from vmaf_train.training import Settings
+from vmaf_train.students.architectures import ARCHITECTURES
+from vmaf_train.students.training import Settings
 
 
 def main() -> None:

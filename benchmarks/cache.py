@@ -17,13 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-from vmaf_train import libvmaf
-from vmaf_train.cache import ClipCache, cache_root, identity_of
-from vmaf_train.choice import CorpusChoice
-from vmaf_train.corpus import YuvFormat
+from vmaf_train.clips.layout import YuvFormat
+from vmaf_train.commands.train import export_features, prewarm
+from vmaf_train.extraction import libvmaf
+from vmaf_train.extraction.cache import ClipCache, cache_root, identity_of
 from vmaf_train.features import ADM_DETAILS, CANONICAL
-from vmaf_train.frames import open_corpus, open_pairs
-from vmaf_train.pipeline import export_features, prewarm
+from vmaf_train.frames.choice import CorpusChoice
+from vmaf_train.frames.opening import open_corpus, open_pairs
 from vmaf_train.reporting import Reporter
 
 TINY = YuvFormat(16, 16)

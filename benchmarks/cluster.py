@@ -20,8 +20,8 @@ from statistics import median
 
 from distributed import Client
 
-from vmaf_train.choice import CorpusChoice
-from vmaf_train.pipeline import prewarm
+from vmaf_train.commands.train import prewarm
+from vmaf_train.frames.choice import CorpusChoice
 from vmaf_train.reporting import Reporter
 
 

@@ -12,9 +12,9 @@ import numpy as np
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from vmaf_train.export import to_onnx
 from vmaf_train.features import CANONICAL
-from vmaf_train.models import ARCHITECTURES, build
+from vmaf_train.students.architectures import ARCHITECTURES, build
+from vmaf_train.students.export import to_onnx
 
 CALLS = 2000
 

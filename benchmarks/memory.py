@@ -14,10 +14,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from vmaf_train.choice import CorpusChoice
-from vmaf_train.corpus import parse_dims
-from vmaf_train.libvmaf import find_ffmpeg
-from vmaf_train.pipeline import prewarm
+from vmaf_train.clips.layout import parse_dims
+from vmaf_train.commands.train import prewarm
+from vmaf_train.extraction.libvmaf import find_ffmpeg
+from vmaf_train.frames.choice import CorpusChoice
 from vmaf_train.reporting import Reporter
 
 

@@ -9,15 +9,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from vmaf_train.choice import CorpusChoice
-from vmaf_train.dataset import FrameTable
-from vmaf_train.evaluation import compare, score_table
-from vmaf_train.export import to_onnx
 from vmaf_train.features import find_feature_set
-from vmaf_train.frames import open_corpus
-from vmaf_train.inference import OnnxStudent
+from vmaf_train.frames.choice import CorpusChoice
+from vmaf_train.frames.opening import open_corpus
+from vmaf_train.frames.table import FrameTable
+from vmaf_train.judging.evaluation import compare, score_table
+from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.reporting import Reporter
-from vmaf_train.training import Job, Settings, fit_many
+from vmaf_train.students.export import to_onnx
+from vmaf_train.students.training import Job, Settings, fit_many
 
 
 def joined(demo: FrameTable, given: FrameTable) -> FrameTable:

@@ -19,11 +19,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
-from vmaf_train import demo
-from vmaf_train.corpus import Pair, YuvFormat, parse_dims, scan
+from vmaf_train.clips import demo
+from vmaf_train.clips.layout import Pair, YuvFormat, parse_dims, scan
+from vmaf_train.extraction.libvmaf import find_ffmpeg
+from vmaf_train.extraction.schedule import cores
 from vmaf_train.features import TEACHER
-from vmaf_train.libvmaf import find_ffmpeg
-from vmaf_train.schedule import cores
 
 FFMPEG = str(find_ffmpeg().path)
 LARGE = YuvFormat(1920, 1080)

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
+from vmaf_train.extraction.libvmaf import find_ffmpeg
 from vmaf_train.features import FEATURE_SETS, TEACHER
-from vmaf_train.libvmaf import find_ffmpeg
 
 FFMPEG = str(find_ffmpeg().path)
 SIZE = "1920x1080"

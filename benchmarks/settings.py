@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from vmaf_train.choice import CorpusChoice
-from vmaf_train.dataset import FrameTable, choose_hold_out
-from vmaf_train.frames import open_corpus
+from vmaf_train.frames.choice import CorpusChoice
+from vmaf_train.frames.opening import open_corpus
+from vmaf_train.frames.table import FrameTable, choose_hold_out
 from vmaf_train.reporting import Reporter
-from vmaf_train.training import Job, Settings, fit_many
+from vmaf_train.students.training import Job, Settings, fit_many
 
 ARCHS = ("mlp_small", "mlp_medium")
 TRIED: tuple[dict[str, Any], ...] = (

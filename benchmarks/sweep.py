@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.utils.data import DataLoader, TensorDataset
 
-from vmaf_train.choice import CorpusChoice
-from vmaf_train.dataset import FrameTable
-from vmaf_train.frames import open_corpus
+from vmaf_train.frames.choice import CorpusChoice
+from vmaf_train.frames.opening import open_corpus
+from vmaf_train.frames.table import FrameTable
 from vmaf_train.reporting import Reporter
-from vmaf_train.solvers import DAMPING, FULL_STEPS, LONGEST_STEP, MOMENTUM
-from vmaf_train.training import Job, Settings, fit_many, training_rows
+from vmaf_train.students.solvers import DAMPING, FULL_STEPS, LONGEST_STEP, MOMENTUM
+from vmaf_train.students.training import Job, Settings, fit_many, training_rows
 
 HIDDEN: dict[str, tuple[int, ...]] = {"linear": (), "mlp_small": (16, 8), "mlp_medium": (64, 32)}
 PlainFit = Callable[[nn.Sequential, Iterator[tuple[Tensor, Tensor]], int], None]

@@ -10,15 +10,16 @@ import pytest
 import torch
 from promotion import train
 
-from vmaf_train import libvmaf, pipeline
-from vmaf_train.corpus import Pair, YuvFormat
-from vmaf_train.dataset import FrameTable
+from vmaf_train.clips.layout import Pair, YuvFormat
+from vmaf_train.commands import train as pipeline
+from vmaf_train.extraction import libvmaf
+from vmaf_train.extraction.libvmaf import FrameScores
 from vmaf_train.features import CANONICAL
-from vmaf_train.frames import CorpusChoice
-from vmaf_train.libvmaf import FrameScores
+from vmaf_train.frames.opening import CorpusChoice
+from vmaf_train.frames.table import FrameTable
 from vmaf_train.reporting import Reporter
-from vmaf_train.teacher import load_teacher
-from vmaf_train.training import Settings
+from vmaf_train.students.training import Settings
+from vmaf_train.teacher.svr import load_teacher
 
 # Where other processes are busy too, torch's threads wait for one another for minutes; the weights are the same.
 torch.set_num_threads(1)

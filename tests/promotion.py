@@ -5,11 +5,11 @@ from pathlib import Path
 import mlflow
 from typer.testing import CliRunner
 
-from vmaf_train import pipeline
 from vmaf_train.cli import app
-from vmaf_train.frames import CorpusChoice
+from vmaf_train.commands import train as pipeline
+from vmaf_train.frames.opening import CorpusChoice
 from vmaf_train.reporting import Reporter
-from vmaf_train.training import Settings
+from vmaf_train.students.training import Settings
 
 DIRTY = ["--allow-dirty", "yes"]
 

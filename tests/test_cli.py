@@ -14,8 +14,8 @@ import pytest
 from conftest import write_corpus
 from typer.testing import CliRunner
 
-from vmaf_train import cache, libvmaf
 from vmaf_train.cli import app
+from vmaf_train.extraction import cache, libvmaf
 
 DIMS = ["--assume-dims", "64x64"]
 
@@ -143,11 +143,11 @@ def test_the_trainer_lightning_refuses_an_arch_that_is_solved_for(corpus, store)
     assert "Traceback" not in result.output
 
 
-@pytest.mark.parametrize("missing", ["vmaf_train.lightning_loop", "lightning"])
+@pytest.mark.parametrize("missing", ["vmaf_train.students.lightning", "lightning"])
 def test_the_trainer_lightning_without_its_extra_says_what_to_install(missing, corpus, cold_store, monkeypatch):
     for name in [name for name in sys.modules if name.partition(".")[0] == "lightning"]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delitem(sys.modules, "vmaf_train.lightning_loop", raising=False)
+    monkeypatch.delitem(sys.modules, "vmaf_train.students.lightning", raising=False)
     monkeypatch.setitem(sys.modules, missing, None)
     result = call("train", "--corpus", corpus, *DIMS, "--trainer", "lightning")
     assert result.exit_code == 2

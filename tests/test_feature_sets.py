@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 from conftest import write_corpus
 
-from vmaf_train import pipeline
-from vmaf_train.corpus import YuvFormat, scan
-from vmaf_train.dataset import split
+from vmaf_train.clips.layout import YuvFormat, scan
+from vmaf_train.commands import train as pipeline
 from vmaf_train.errors import InputError
+from vmaf_train.extraction.schedule import Pass
 from vmaf_train.features import ADM_DETAILS, CANONICAL, FEATURE_SETS, KNOWN, columns_for, find_feature_set, set_of
-from vmaf_train.frames import CorpusChoice
+from vmaf_train.frames.opening import CorpusChoice
+from vmaf_train.frames.table import split
 from vmaf_train.reporting import Reporter
-from vmaf_train.schedule import Pass
-from vmaf_train.teacher import CompletedTeacher, load_teacher, missing_of
-from vmaf_train.training import Job, Settings, fit, fit_many
+from vmaf_train.students.training import Job, Settings, fit, fit_many
+from vmaf_train.teacher.svr import CompletedTeacher, load_teacher, missing_of
 
 SHORT = Settings(epochs=2, teacher_points=256)
 
@@ -135,7 +135,7 @@ def test_a_sweep_compares_archs_on_every_set_but_leaves_the_teacher_out_where_it
     demo_cache, store, monkeypatch
 ):
     monkeypatch.setenv("VMAF_TINY_AI_CACHE", str(demo_cache))
-    monkeypatch.setattr("vmaf_train.models.ARCHITECTURES", some_archs("linear", "teacher_svr"))
+    monkeypatch.setattr("vmaf_train.students.architectures.ARCHITECTURES", some_archs("linear", "teacher_svr"))
     choice, sets = CorpusChoice(max_pairs=18), ("canonical", "lite", "fast")
     swept = pipeline.sweep(choice, (), ["Weather"], 1, SHORT, Reporter(), sets).comparison
     costs = {row.arch: row.extraction_cost for row in swept.rows}
@@ -151,6 +151,6 @@ def test_a_sweep_compares_archs_on_every_set_but_leaves_the_teacher_out_where_it
 
 
 def some_archs(*names):
-    from vmaf_train.models import ARCHITECTURES
+    from vmaf_train.students.architectures import ARCHITECTURES
 
     return {name: ARCHITECTURES[name] for name in names}

@@ -15,41 +15,44 @@ import typer
 import yaml
 
 from vmaf_train.cli import app
-from vmaf_train.inference import OnnxStudent
-from vmaf_train.shipped import SHIPPED
+from vmaf_train.onnx_file.inference import OnnxStudent
+from vmaf_train.shipping.in_tree import SHIPPED
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "vmaf_train"
+# From the ground up. A folder imports from those before it and from itself; names in one row do not import each other.
 FLOORS = [
-    {"features", "errors"},
-    {"processes", "reporting"},
-    {"corpus", "teacher", "models", "demo"},
-    {"schedule"},
-    {"libvmaf", "choice"},
-    {"sampling", "solvers", "cache", "dataset", "inference", "contract"},
-    {"extraction", "training", "evaluation", "export"},
-    {"frames", "cluster", "comparison", "lightning_loop"},
-    {"crossval"},
-    {"shipped"},
-    {"tracking", "registry", "figures", "sync"},
-    {"results", "scoring"},
+    {"errors"},
+    {"features", "processes", "reporting"},
+    {"clips", "teacher", "onnx_file"},
+    {"extraction"},
+    {"frames"},
+    {"students"},
+    {"judging"},
+    {"tracking"},
+    {"shipping"},
+    {"commands"},
     {"terminal"},
-    {"pipeline"},
     {"cli"},
 ]
-# Modules of one floor that may import one another, in this direction only.
-NEIGHBOURS = {("features", "errors"), ("models", "teacher"), ("registry", "tracking")}
 HEAVY = {
-    "torch": {"models", "solvers", "training", "export", "lightning_loop"},
-    "mlflow": {"tracking", "registry"},
-    "distributed": {"cluster"},
+    "torch": {"students"},
+    "lightning": {"students"},
+    "mlflow": {"tracking", "shipping"},
+    "distributed": {"extraction.cluster"},
     "typer": {"cli"},
-    "rich": {"terminal"},
+    "rich": {"cli", "terminal"},
 }
 
 
-def imports_of(module: str) -> set[str]:
-    tree = ast.parse((PACKAGE / f"{module}.py").read_text())
+def name_of(path: Path) -> str:
+    """Return a module's name below the package: `students.training`, or `cli`."""
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+
+
+def imports_of(path: Path) -> set[str]:
+    """Return what a module imports; names below the package as `vmaf_train.students.training`."""
+    tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
         # What only a type checker reads is no import.
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
@@ -59,30 +62,41 @@ def imports_of(module: str) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module} if node.module != "vmaf_train" else {f"vmaf_train.{a.name}" for a in node.names}
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
     return found - {"vmaf_train.__version__"}
 
 
-MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if not path.stem.startswith("__"))
+MODULES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py")) if not path.stem.startswith("__")}
 
 
-def test_every_module_stands_on_a_floor():
-    assert sorted(set.union(*FLOORS)) == MODULES
+def test_every_folder_stands_on_a_floor():
+    assert {name.partition(".")[0] for name in MODULES} == set.union(*FLOORS)
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_a_module_imports_from_lower_floors_only(module):
+def test_a_module_imports_only_from_its_own_folder_and_from_those_below(module):
     floor = {name: level for level, names in enumerate(FLOORS) for name in names}
-    for name in imports_of(module):
-        if name.startswith("vmaf_train.") and (module, other := name.split(".")[1]) not in NEIGHBOURS:
-            assert floor[other] < floor[module], f"{module} imports {other}"
+    own = module.partition(".")[0]
+    for name in imports_of(MODULES[module]):
+        if name.startswith("vmaf_train.") and (other := name.split(".")[1]) != own:
+            assert floor[other] < floor[own], f"{module} imports {name}"
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_heavy_libraries_are_imported_only_in_their_rooms(module):
-    for name in imports_of(module):
+def test_heavy_libraries_are_imported_only_in_their_folders(module):
+    for name in imports_of(MODULES[module]):
         rooms = HEAVY.get(name.partition(".")[0])
-        assert rooms is None or module in rooms, f"{module} imports {name}"
+        assert rooms is None or {module, module.partition(".")[0]} & rooms, f"{module} imports {name}"
+
+
+@pytest.mark.parametrize("folder", sorted(path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()))
+def test_a_folder_says_what_goes_in_and_out_and_where_to_start_and_reexports_nothing(folder):
+    tree = ast.parse((PACKAGE / folder / "__init__.py").read_text())
+    said = ast.get_docstring(tree) or ""
+    assert len(tree.body) == 1
+    start = re.search(r"^Start with (\w+\.py)", said, flags=re.M)
+    assert "\nIn: " in said and " Out: " in said and start
+    assert (PACKAGE / folder / start[1]).is_file()
 
 
 def test_prewarm_needs_neither_torch_nor_mlflow_nor_matplotlib():
@@ -94,7 +108,7 @@ def test_prewarm_needs_neither_torch_nor_mlflow_nor_matplotlib():
 
 
 def test_no_source_file_is_longer_than_400_lines():
-    assert {path.name: n for path in PACKAGE.glob("*.py") if (n := len(path.read_text().splitlines())) > 400} == {}
+    assert {name: n for name, path in MODULES.items() if (n := len(path.read_text().splitlines())) > 400} == {}
 
 
 def entry_points() -> dict[str, dict[str, object]]:

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from vmaf_train.shipped import Index, Sidecar
+from vmaf_train.shipping.in_tree import Index, Sidecar
 
 for name, model in (("sidecar", Sidecar), ("registry", Index)):
     path = Path(__file__).with_name(f"{name}.schema.json")

@@ -16,10 +16,10 @@ from typing import Annotated
 
 import typer
 
-from vmaf_train import scoring
-from vmaf_train.choice import ALL, AUTO, DEMO, PLAIN, CorpusChoice
+from vmaf_train.commands import score as scoring
 from vmaf_train.errors import GateRefusedError, InputError, VmafTrainError
 from vmaf_train.features import CANONICAL, FEATURE_SETS
+from vmaf_train.frames.choice import ALL, AUTO, DEMO, PLAIN, CorpusChoice
 from vmaf_train.terminal import (
     TerminalReporter,
     err,
@@ -103,7 +103,7 @@ def prewarm(
 ) -> None:
     """Fill the cache: libvmaf scores every pair that it does not hold yet."""
     with _exit_code():
-        from vmaf_train import pipeline
+        from vmaf_train.commands import train as pipeline
 
         wanted = _names(sources, "sources")
         choice = CorpusChoice(corpus, assume_dims, wanted, max_pairs, strict == YesNo.yes, frames, jobs)
@@ -128,7 +128,7 @@ def export_features(
 ) -> None:
     """Write the features and scores of a corpus to one file, to train from it without any pixel."""
     with _exit_code():
-        from vmaf_train import pipeline
+        from vmaf_train.commands import train as pipeline
 
         wanted = _names(sources, "sources")
         choice = CorpusChoice(corpus, assume_dims, wanted, max_pairs, strict == YesNo.yes, frames, jobs)
@@ -158,8 +158,8 @@ def train(
 ) -> None:
     """Fit a student with one source held out, judge it on that one, and log all of it to MLflow."""
     with _exit_code():
-        from vmaf_train import pipeline
-        from vmaf_train.training import Settings
+        from vmaf_train.commands import train as pipeline
+        from vmaf_train.students.training import Settings
 
         choice = CorpusChoice(corpus, assume_dims, max_pairs=max_pairs, strict=strict == YesNo.yes, frames=frames)
         settings = Settings(epochs, batch_size, lr, seed, teacher_points, features)
@@ -189,8 +189,8 @@ def sweep(
 ) -> None:
     """Compare architectures by leave-one-source-out over several seeds, and log one run for each of them."""
     with _exit_code():
-        from vmaf_train import pipeline
-        from vmaf_train.training import Settings
+        from vmaf_train.commands import train as pipeline
+        from vmaf_train.students.training import Settings
 
         choice = CorpusChoice(corpus, assume_dims, max_pairs=max_pairs, strict=strict == YesNo.yes, frames=frames)
         settings = Settings(epochs, batch_size, lr, seed, teacher_points)
@@ -220,7 +220,7 @@ def evaluate(
 ) -> None:
     """Judge a logged or in-tree ONNX model on a corpus and log the report to MLflow."""
     with _exit_code():
-        from vmaf_train import pipeline
+        from vmaf_train.commands import train as pipeline
 
         choice = CorpusChoice(corpus, assume_dims, max_pairs=max_pairs, strict=strict == YesNo.yes, frames=frames)
         done = pipeline.evaluate_model(choice, model, val_source, TerminalReporter(), features)
@@ -233,8 +233,8 @@ def evaluate(
 def main(arch: Arch = "mlp_small", corpus: Corpus = DEMO, assume_dims: Dims = AUTO) -> None:
     """The whole demo in one run: prewarm, train, and evaluate on every source."""
     with _exit_code():
-        from vmaf_train import pipeline
-        from vmaf_train.training import Settings
+        from vmaf_train.commands import train as pipeline
+        from vmaf_train.students.training import Settings
 
         trained, judged = pipeline.run_all(CorpusChoice(corpus, assume_dims), arch, Settings(), TerminalReporter())
         print_report(trained.report, f"{arch} on the held-out source {trained.report.hold_out}")
@@ -252,7 +252,7 @@ def register(
 ) -> None:
     """Promote a run's student through the gates to the registry's alias and to model/tiny/."""
     with _exit_code():
-        from vmaf_train import pipeline
+        from vmaf_train.commands import train as pipeline
 
         if (run_id == NONE) == (version == NONE):
             raise InputError("register wants either run_id or version; pass one of them")
@@ -270,7 +270,7 @@ def sync(
 ) -> None:
     """Write what the registry's aliases name into model/tiny/ and its model cards."""
     with _exit_code():
-        from vmaf_train import pipeline
+        from vmaf_train.commands import train as pipeline
 
         if check and (problems := pipeline.check_tree(Path(tree))):
             print("\n".join(problems))

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vmaf_train.training import Epoch
+    from vmaf_train.students.training import Epoch
 
 
 class Reporter:

@@ -16,10 +16,10 @@ from rich.text import Text
 from vmaf_train.reporting import Reporter
 
 if TYPE_CHECKING:
-    from vmaf_train.comparison import Comparison
-    from vmaf_train.evaluation import EvalReport, Metrics
-    from vmaf_train.scoring import VideoScore
-    from vmaf_train.training import Epoch
+    from vmaf_train.commands.score import VideoScore
+    from vmaf_train.judging.comparison import Comparison
+    from vmaf_train.judging.evaluation import EvalReport, Metrics
+    from vmaf_train.students.training import Epoch
 
 PLAIN_LINE_SECONDS = 10.0
 err = Console(stderr=True, highlight=False, soft_wrap=True)

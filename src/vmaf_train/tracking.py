@@ -28,11 +28,11 @@ from vmaf_train.features import set_of
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from vmaf_train.comparison import ArchRow
-    from vmaf_train.dataset import FrameTable
-    from vmaf_train.evaluation import EvalReport
-    from vmaf_train.inference import OnnxStudent
-    from vmaf_train.training import Epoch
+    from vmaf_train.frames.table import FrameTable
+    from vmaf_train.judging.comparison import ArchRow
+    from vmaf_train.judging.evaluation import EvalReport
+    from vmaf_train.onnx_file.inference import OnnxStudent
+    from vmaf_train.students.training import Epoch
 
 log = logging.getLogger(__name__)
 SQLITE = "sqlite:///"

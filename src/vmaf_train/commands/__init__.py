@@ -1,0 +1,5 @@
+"""One module per command: it calls the folders below in turn and returns a dataclass.
+
+In: what the command line parsed. Out: a result to print; nothing is printed here.
+Start with train.py.
+"""

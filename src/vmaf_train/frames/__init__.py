@@ -1,0 +1,6 @@
+"""From a chosen corpus to its frames.
+
+In: `CorpusChoice`, what the user asked for. Out: `FrameTable`, features of shape (frames, features) and teacher scores
+of shape (frames,), float64, with the clip and the source of every frame.
+Start with opening.py; table.py holds the FrameTable.
+"""

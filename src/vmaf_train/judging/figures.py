@@ -1,0 +1,149 @@
+"""The pictures of an evaluation and of a fit, as matplotlib Figures (no pyplot, no display)."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from vmaf_train.judging.comparison import ArchRow, Comparison
+from vmaf_train.judging.evaluation import EvalReport
+
+if TYPE_CHECKING:
+    from vmaf_train.students.training import Epoch
+
+SIZE, DPI = (6.4, 4.8), 90
+
+
+def evaluation_figures(report: EvalReport, score_N: np.ndarray, truth_N: np.ndarray) -> dict[str, Figure]:
+    """Draw an evaluation: predicted against teacher, residual by score, RMSE of each clip.
+
+    Args:
+        report: gives titles and the metrics of each clip.
+        score_N, truth_N: the student's and the teacher's frame scores, float64 of shape (frames,).
+
+    Returns:
+        Figures by file name.
+    """
+    title = f"{report.model.name} on {report.hold_out or report.dataset.corpus}: RMSE {report.rmse:.3f}"
+    predicted, axes = _new(title, f"{report.teacher} frame score", "student frame score")
+    _density(axes, truth_N, score_N)
+    axes.plot([0, 100], [0, 100], color="tab:red", linewidth=0.8)
+
+    residual, axes = _new(title, f"{report.teacher} frame score", "student minus teacher, score points")
+    _density(axes, truth_N, score_N - truth_N)
+    axes.axhline(0, color="tab:red", linewidth=0.8)
+
+    by_rmse = sorted(report.per_clip.items(), key=lambda item: (item[1].source, item[0]))
+    clips, axes = _new(title, "RMSE, score points", "")
+    clips.set_figheight(max(SIZE[1], 0.16 * len(by_rmse)))
+    sources = list(report.per_source)
+    axes.barh(
+        [clip for clip, _ in by_rmse],
+        [metrics.rmse for _, metrics in by_rmse],
+        color=[f"C{sources.index(metrics.source) % 10}" for _, metrics in by_rmse],
+    )
+    axes.tick_params(axis="y", labelsize=6)
+    axes.invert_yaxis()
+    return {"predicted_vs_teacher.png": predicted, "residual_by_score.png": residual, "rmse_by_clip.png": clips}
+
+
+def training_figure(history: Sequence["Epoch"], hold_out: str) -> dict[str, Figure]:
+    """Draw training loss and held-out RMSE over the epochs; nothing for a fit without epochs."""
+    if not history:
+        return {}
+    figure, axes = _new("training", "epoch", "mean squared error, standardised scores (train)")
+    numbers = [epoch.number for epoch in history]
+    axes.semilogy(numbers, [epoch.train_loss for epoch in history], marker=".", color="tab:blue")
+    right = axes.twinx()
+    right.semilogy(numbers, [epoch.val_rmse for epoch in history], marker=".", color="tab:orange")
+    right.set_ylabel(f"RMSE on {hold_out}, score points", color="tab:orange")
+    axes.yaxis.label.set_color("tab:blue")
+    return {"training_curves.png": figure}
+
+
+def sweep_figures(comparison: Comparison) -> dict[str, Figure]:
+    """Draw a sweep: a box per arch over folds, RMSE against what it costs, arch by source as a heat map."""
+    title = f"{comparison.corpus}, {len(comparison.folds)} folds, {comparison.seeds} seeds"
+    title += f", {comparison.teacher_points} teacher's points"
+    archs = [row.arch for row in comparison.rows]
+    rmse_AF = np.array([[row.folds[source].mean for source in comparison.folds] for row in comparison.rows])
+    boxes, axes = _new(title, "", "RMSE on the held-out source, score points")
+    axes.boxplot(rmse_AF.T, tick_labels=archs, whis=(0, 100))
+    axes.set_yscale("log")
+    axes.tick_params(axis="x", rotation=60)
+    return {
+        "rmse_by_arch.png": boxes,
+        "rmse_by_cost.png": _cost_figure(comparison.rows, title),
+        "rmse_by_source.png": _heat_map(rmse_AF, archs, comparison.folds, title),
+    }
+
+
+def _cost_figure(rows: Sequence[ArchRow], title: str) -> Figure:
+    """Draw the rows' RMSE against parameters, latency and the cost of their features, with a colour for each such cost.
+
+    Where there are several, only those are named that no other student of the same features beats in both.
+    """
+    figure = Figure(figsize=(3 * SIZE[0], SIZE[1]), dpi=DPI, layout="constrained")
+    figure.suptitle(title)
+    costs = (
+        ("log", "fitted parameters", [float(max(row.parameters, 1)) for row in rows]),
+        ("log", "one row, one thread: p50, µs", [row.latency.row_p50_us for row in rows]),
+        ("linear", "CPU to extract its features, of full VMAF's", [row.extraction_cost or np.nan for row in rows]),
+    )
+    colours = list(dict.fromkeys(row.extraction_cost for row in rows))
+    for axes, (scale, label, values) in zip(figure.subplots(1, 3, sharey=True), costs, strict=True):
+        # Of one value matplotlib makes a log axis of no width.
+        limits = (0, 1.2) if scale == "linear" else (min(values) / 1.3, max(values) * 2.5)
+        axes.set(xscale=scale, yscale="log", xlabel=label, xlim=limits)
+        for row, value in zip(rows, values, strict=True):
+            rmse, interval = row.frames.rmse, row.rmse_interval
+            colour = colours.index(row.extraction_cost)
+            axes.errorbar(
+                value,
+                rmse,
+                yerr=[[max(0, rmse - interval.low)], [max(0, interval.high - rmse)]],
+                marker="o" if row.trained else "x",
+                capsize=3,
+                color=f"C{colour}" if row.trained else "tab:gray",
+            )
+            beaten = any(
+                other.extraction_cost == row.extraction_cost and its <= value and other.frames.rmse < rmse
+                for other, its in zip(rows, values, strict=True)
+                if other.trained
+            )
+            if not beaten or (len(colours) == 1 and scale == "log"):
+                axes.annotate(row.arch, (value, rmse), xytext=(5, 4), textcoords="offset points", fontsize=8)
+        axes.grid(alpha=0.3)
+    figure.axes[0].set_ylabel("out-of-fold RMSE, score points")
+    return figure
+
+
+def _heat_map(rmse_AF: np.ndarray, archs: Sequence[str], folds: Sequence[str], title: str) -> Figure:
+    """Draw RMSE of shape (archs, folds) as colours, on a log scale, with the numbers in them."""
+    figure, axes = _new(title, "", "")
+    logged_AF = np.log10(np.maximum(rmse_AF, 1e-6))
+    shown = axes.imshow(logged_AF, aspect="auto", cmap="viridis")
+    axes.set_xticks(range(len(folds)), folds, rotation=60, fontsize=8)
+    axes.set_yticks(range(len(archs)), archs)
+    light = logged_AF.min() + 0.7 * np.ptp(logged_AF)
+    for (row, column), rmse in np.ndenumerate(rmse_AF):
+        ink = "black" if logged_AF[row, column] > light else "white"
+        axes.text(column, row, f"{rmse:.2g}", ha="center", va="center", fontsize=7, color=ink)
+    figure.colorbar(shown, label="log10 of RMSE")
+    return figure
+
+
+def _new(title: str, x_label: str, y_label: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=SIZE, dpi=DPI, layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_title(title)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    return figure, axes
+
+
+def _density(axes: Axes, x_N: np.ndarray, y_N: np.ndarray) -> None:
+    axes.hexbin(x_N, y_N, gridsize=60, bins="log", mincnt=1, cmap="viridis", linewidths=0.2)
+    axes.grid(alpha=0.3)

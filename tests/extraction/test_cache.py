@@ -1,0 +1,158 @@
+import dataclasses
+import errno
+import json
+import logging
+import os
+
+import numpy as np
+import pytest
+from conftest import write_corpus
+
+from vmaf_train.clips.layout import YuvFormat, scan
+from vmaf_train.errors import InputError
+from vmaf_train.extraction.cache import ClipCache, cache_root, identity_of
+from vmaf_train.extraction.libvmaf import FrameScores
+from vmaf_train.features import CANONICAL
+
+
+@pytest.fixture
+def pair(tmp_path):
+    return scan(write_corpus(tmp_path / "corpus"), YuvFormat(64, 64)).pairs[0]
+
+
+@pytest.fixture
+def stored(pair):
+    """Store random scores for the pair; return the cache, the identity and the scores."""
+    rng = np.random.default_rng(1)
+    cache, identity = ClipCache(cache_root()), identity_of(pair, "v1")
+    scores = FrameScores(CANONICAL.features, rng.uniform(0, 1, (6, 6)), rng.uniform(0, 100, 6))
+    cache.store(pair, identity, scores)
+    return cache, identity, scores
+
+
+def test_what_is_stored_is_loaded_to_the_last_bit(pair, stored):
+    cache, identity, scores = stored
+    loaded = cache.load(pair, identity)
+    assert loaded.features == scores.features
+    np.testing.assert_array_equal(loaded.x_NF, scores.x_NF)
+    np.testing.assert_array_equal(loaded.y_N, scores.y_N)
+
+
+def test_a_clip_lies_under_its_source_and_nothing_else_lies_there(pair, stored):
+    assert [path.relative_to(cache_root()).as_posix() for path in cache_root().rglob("*.*")] == [
+        f"Alpha/{pair.clip}.json"
+    ]
+
+
+def test_a_touched_file_is_a_miss(pair, stored):
+    os.utime(pair.dis, ns=(1, 1))
+    (again, *_) = scan(pair.dis.parents[1], pair.format).pairs
+    assert again.clip == pair.clip
+    assert stored[0].load(again, identity_of(again, "v1")) is None
+
+
+def test_another_libvmaf_another_size_and_other_dims_are_misses(pair, stored):
+    cache, identity, _ = stored
+    assert cache.load(pair, identity_of(pair, "v2")) is None
+    assert cache.load(pair, identity.model_copy(update={"width": 32})) is None
+    ref = dataclasses.replace(identity.ref, size=1)
+    assert cache.load(pair, identity.model_copy(update={"ref": ref})) is None
+    assert cache.load(pair, identity.model_copy(update={"schema_version": 1})) is None
+    assert cache.load(pair, identity) is not None
+
+
+def test_ranges_of_frames_have_entries_of_their_own(pair, stored):
+    cache, _, _ = stored
+    part = dataclasses.replace(pair, frames=(2, 5), n_frames=3)
+    other = dataclasses.replace(pair, frames=(1, 4), n_frames=3)
+    assert cache.load(part, identity_of(part, "v1")) is None
+    scores = FrameScores(CANONICAL.features, np.ones((3, 6)), np.ones(3))
+    cache.store(part, identity_of(part, "v1"), scores)
+    assert len(cache.load(part, identity_of(part, "v1")).y_N) == 3
+    assert cache.load(other, identity_of(other, "v1")) is None
+    assert len(cache.load(pair, identity_of(pair, "v1")).y_N) == 6
+    # The name is not what tells them apart.
+    cache.path_of(part).rename(cache.path_of(other))
+    assert cache.load(other, identity_of(other, "v1")) is None
+
+
+def damage(change):
+    return lambda path: path.write_text(json.dumps(change(json.loads(path.read_text()))))
+
+
+DAMAGES = {
+    "truncated": lambda path: path.write_bytes(path.read_bytes()[:-9]),
+    "empty": lambda path: path.write_bytes(b""),
+    "not a number": lambda path: path.write_text(
+        path.read_text().replace('teacher_scores":[', 'teacher_scores":[NaN,')
+    ),
+    "another key": damage(lambda envelope: {**envelope, "extra": 1}),
+    "a short column": damage(lambda envelope: {**envelope, "teacher_scores": envelope["teacher_scores"][1:]}),
+    "a missing feature": damage(lambda envelope: {**envelope, "features": {"adm2": envelope["features"]["adm2"]}}),
+    "an unknown feature": damage(lambda e: {**e, "features": {**e["features"], "psnr": e["features"]["adm2"]}}),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_file_is_a_miss_reported_once_and_rewritten(name, pair, stored, caplog):
+    cache, identity, scores = stored
+    DAMAGES[name](cache.path_of(pair))
+    with caplog.at_level(logging.WARNING):
+        assert cache.load(pair, identity) is None
+    assert [str(cache.path_of(pair)) in record.getMessage() for record in caplog.records] == [True]
+    cache.store(pair, identity, scores)
+    assert cache.load(pair, identity) is not None
+
+
+def test_a_file_of_fewer_frames_than_the_clip_has_is_a_miss(pair, stored):
+    cache, identity, _ = stored
+    assert cache.load(dataclasses.replace(pair, n_frames=7), identity) is None
+
+
+def test_no_file_is_a_quiet_miss(pair, caplog):
+    assert ClipCache(cache_root()).load(pair, identity_of(pair, "v1")) is None
+    assert caplog.records == []
+
+
+def test_a_full_disk_leaves_the_old_file_and_no_other(pair, stored, monkeypatch):
+    cache, identity, scores = stored
+    before = cache.path_of(pair).read_bytes()
+    real = os.fdopen
+
+    def full(descriptor, mode):
+        file = real(descriptor, mode)
+
+        class Full:
+            def __enter__(self):
+                return self
+
+            def __exit__(self, *_):
+                file.close()
+
+            def write(self, content):
+                file.write(content[:10])
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        return Full()
+
+    monkeypatch.setattr(os, "fdopen", full)
+    with pytest.raises(InputError, match=r"No space left on device; free some space or set VMAF_TINY_AI_CACHE"):
+        cache.store(pair, identity, scores)
+    assert [path.read_bytes() for path in cache.path_of(pair).parent.iterdir()] == [before]
+
+
+def test_a_file_in_the_folders_place_is_bad_input_before_any_work(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="set VMAF_TINY_AI_CACHE"):
+        ClipCache(tmp_path / "file").check_writable()
+
+
+def test_checking_leaves_nothing_behind(tmp_path):
+    ClipCache(tmp_path / "new").check_writable()
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_the_default_folder_is_under_the_users_cache(monkeypatch):
+    monkeypatch.delenv("VMAF_TINY_AI_CACHE")
+    monkeypatch.setenv("HOME", "/somebody")
+    assert cache_root().as_posix() == "/somebody/.cache/vmaf-tiny-ai"

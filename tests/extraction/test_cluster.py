@@ -1,0 +1,206 @@
+"""Prewarm on Dask: a real scheduler and real workers on the loopback."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import ExitStack, closing, contextmanager
+
+import psutil
+import pytest
+from conftest import write_corpus
+from distributed import Client
+
+from vmaf_train.commands import train as pipeline
+from vmaf_train.errors import ExtractionError, InputError
+from vmaf_train.extraction import cluster
+from vmaf_train.extraction.cache import cache_root
+from vmaf_train.extraction.passes import frame_scores
+from vmaf_train.extraction.schedule import Pass
+from vmaf_train.frames.opening import CorpusChoice, open_pairs
+from vmaf_train.reporting import Reporter
+
+pytestmark = pytest.mark.slow
+
+
+@contextmanager
+def started(*command, **variables):
+    out, env = subprocess.DEVNULL, {**os.environ, **variables}
+    process = subprocess.Popen([sys.executable, "-m", *command], stdout=out, stderr=out, env=env)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def scheduler():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    # Two workers may die of a pass before it is given up.
+    variables = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1"}
+    with started("distributed.cli.dask_scheduler", "--no-dashboard", "--host", address, **variables):
+        with Client(address, timeout=30):
+            yield address
+
+
+@pytest.fixture
+def start_workers(scheduler):
+    """Give what starts workers without nannies, with some variables of their own; they end with the test."""
+    with ExitStack() as stack, Client(scheduler) as client:
+
+        def start(number, **variables):
+            worker = ("distributed.cli.dask_worker", "--no-nanny", "--no-dashboard", "--nthreads", "1", scheduler)
+            for _ in range(number):
+                stack.enter_context(started(*worker, **variables))
+            client.wait_for_workers(number, timeout=30)
+
+        yield start
+    with Client(scheduler) as client:
+        while client.nthreads():
+            threading.Event().wait(0.05)
+
+
+@pytest.fixture
+def workers(start_workers):
+    start_workers(2)
+
+
+def corpus_of(tmp_path, **options):
+    return CorpusChoice(str(write_corpus(tmp_path / "corpus", **options)), "64x64")
+
+
+def contents():
+    return {path.name: path.read_bytes() for path in cache_root().rglob("*.json")}
+
+
+def children():
+    """Return the worker processes that this one has started."""
+    commands = {each.pid: " ".join(each.cmdline()) for each in psutil.Process().children(recursive=True)}
+    return {pid for pid, command in commands.items() if "spawn_main" in command}
+
+
+def test_two_local_workers_fill_the_cache_as_this_machine_does(tmp_path, monkeypatch):
+    choice, lines, before = corpus_of(tmp_path, rungs=3), [], children()
+    assert pipeline.prewarm(choice, Reporter()).extracted == 6
+    here = contents()
+    monkeypatch.setenv("VMAF_TINY_AI_CACHE", str(tmp_path / "other"))
+    reporter = Reporter()
+    reporter.say = lines.append
+    assert pipeline.prewarm(choice, reporter, "local:2").extracted == 6
+    assert contents() == here
+    assert any(line.startswith("dashboard: http://") for line in lines)
+    assert children() == before
+
+
+def test_nothing_of_a_local_cluster_listens_beyond_this_machine():
+    with cluster.on_a_cluster("local:1", "1", Reporter())(()):
+        family = [psutil.Process(), *psutil.Process().children(recursive=True)]
+        connections = [each for process in family for each in process.net_connections("tcp")]
+        listening = {each.laddr.ip for each in connections if each.status == psutil.CONN_LISTEN}
+    assert listening == {"127.0.0.1"}
+
+
+def test_a_poisoned_pair_is_named_after_its_retries_and_stops_no_other(scheduler, workers, tmp_path):
+    choice = corpus_of(tmp_path, rungs=4)
+    pairs = open_pairs(choice, None, Reporter()).pairs
+    with pairs[2].dis.open("r+b") as file:
+        file.truncate(0)
+    with pytest.raises(InputError, match="not a whole number"):
+        pipeline.prewarm(choice, Reporter(), scheduler)
+    place = cluster.on_a_cluster(scheduler, pipeline.find_ffmpeg().libvmaf_version, Reporter())
+    with pytest.raises(ExtractionError, match=f"1 of 8 pairs failed.*{pairs[2].clip}"):
+        list(frame_scores(pairs, pipeline.find_ffmpeg().libvmaf_version, place, Reporter()))
+    assert len(contents()) == 7
+
+
+def test_a_pass_that_failed_once_is_run_again(scheduler, start_workers, fake_ffmpeg, tmp_path):
+    failed = tmp_path / "failed"
+    once = f'case "$*" in *.yuv*) [ -e {failed} ] || {{ : > {failed}; exit 9; }};; esac; exec "$REAL" "$@"'
+    start_workers(1, VMAF_FFMPEG=str(fake_ffmpeg(once)))
+    choice = corpus_of(tmp_path, sources=("Alpha",), rungs=1)
+    assert pipeline.prewarm(choice, Reporter(), scheduler).extracted == 1
+    assert failed.exists()
+
+
+def test_a_pair_that_kills_its_workers_is_named(scheduler, start_workers, fake_ffmpeg, tmp_path):
+    kills = fake_ffmpeg('case "$*" in *.yuv*) kill -9 $PPID;; esac; exec "$REAL" "$@"')
+    start_workers(2, VMAF_FFMPEG=str(kills))
+    choice = corpus_of(tmp_path, sources=("Alpha",), rungs=1)
+    with pytest.raises(ExtractionError, match=r"1 of 1 pairs failed.*Alpha_10_64_100: lost with its worker"):
+        pipeline.prewarm(choice, Reporter(), scheduler)
+    assert contents() == {}
+
+
+def test_a_worker_of_another_libvmaf_ends_all_of_it(scheduler, workers, tmp_path):
+    pairs = open_pairs(corpus_of(tmp_path), None, Reporter()).pairs
+    place = cluster.on_a_cluster(scheduler, "0.0", Reporter())
+    with pytest.raises(InputError, match=rf"worker {socket.gethostname()} has libvmaf .*, this machine 0\.0"):
+        list(frame_scores(pairs, "0.0", place, Reporter()))
+    assert contents() == {}
+
+
+def test_a_worker_that_is_killed_loses_nothing(scheduler, workers, tmp_path):
+    choice = corpus_of(tmp_path, sources=("Alpha", "Beta", "Gamma", "Delta"), rungs=6, frames=250)
+    version = pipeline.find_ffmpeg().libvmaf_version
+    pairs = open_pairs(choice, None, Reporter()).pairs
+    place = cluster.on_a_cluster(scheduler, version, Reporter())
+    with closing(frame_scores(pairs, version, place, Reporter())) as scored, Client(scheduler) as client:
+        places = [next(scored).place]
+        pids = client.run(os.getpid)
+        busy = next(address for address, passes in client.processing().items() if passes)
+        os.kill(pids[busy], signal.SIGKILL)
+        places += [each.place for each in scored]
+        assert list(client.nthreads()) == [address for address in pids if address != busy]
+    assert sorted(places) == list(range(24))
+    assert pipeline.prewarm(choice, Reporter()).extracted == 0
+
+
+def test_whoever_cancels_leaves_whole_files_and_goes_on_from_there(scheduler, workers, tmp_path):
+    choice = corpus_of(tmp_path, sources=("Alpha", "Beta", "Gamma", "Delta"), rungs=6, frames=150)
+
+    class Impatient(Reporter):
+        @contextmanager
+        def extraction(self, pairs, frames):
+            def advance(frames_of_pair):
+                raise KeyboardInterrupt
+
+            yield advance
+
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.prewarm(choice, Impatient(), scheduler)
+    assert len(contents()) == 1
+    again = pipeline.prewarm(choice, Reporter(), scheduler)
+    assert (again.extracted, again.frames) == (23, 24 * 150)
+    assert len(contents()) == 24
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "local:0", "somewhere"])
+def test_where_no_scheduler_answers_the_command_to_start_one_is_told(address, tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "PATIENCE_SECONDS", 1)
+    with pytest.raises(InputError, match=r"no Dask scheduler with a worker answers at .*dask scheduler"):
+        pipeline.prewarm(corpus_of(tmp_path), Reporter(), address)
+    assert contents() == {}
+
+
+def test_a_scheduler_without_workers_is_refused(scheduler, tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "PATIENCE_SECONDS", 1)
+    with pytest.raises(InputError, match="dask worker --nthreads 1"):
+        pipeline.prewarm(corpus_of(tmp_path), Reporter(), scheduler)
+
+
+def test_a_worker_of_another_libvmaf_is_named(tmp_path):
+    pairs = open_pairs(corpus_of(tmp_path), None, Reporter()).pairs
+    with pytest.raises(InputError, match=rf"worker {socket.gethostname()} has libvmaf .*, this machine 0\.0"):
+        cluster.libvmaf_pass(Pass(pairs[:1]), "0.0")
+
+
+def test_without_the_extra_the_command_that_installs_it_is_told(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    monkeypatch.delitem(sys.modules, "vmaf_train.extraction.cluster")
+    with pytest.raises(InputError, match=r"pip install 'vmaf-train\[cluster\]'"):
+        pipeline.prewarm(corpus_of(tmp_path), Reporter(), "local:1")

@@ -1,0 +1,318 @@
+"""Architectures held against each other: the figures, the intervals, the verdicts, and the files."""
+
+import dataclasses
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from comparisons import latency, row_of
+
+from vmaf_train.clips.layout import Pair, YuvFormat
+from vmaf_train.extraction.libvmaf import FrameScores
+from vmaf_train.features import CANONICAL
+from vmaf_train.frames.table import FrameTable
+from vmaf_train.judging.comparison import Comparison, CrossValidated, compare_archs, recommend
+from vmaf_train.judging.evaluation import BoxErrors, Interval
+from vmaf_train.judging.figures import sweep_figures
+
+
+def table_of(clips: list[tuple[str, list[float]]]) -> FrameTable:
+    """Build a table from the source and the teacher's scores of each clip."""
+    made = []
+    for number, (source, scores) in enumerate(clips):
+        pair = Pair(source, Path(source), Path(f"{source}_{number}_64_1.yuv"), 25.0, len(scores), YuvFormat(64, 64))
+        made.append((pair, FrameScores(CANONICAL.features, np.zeros((len(scores), 6)), np.array(scores))))
+    return FrameTable.from_clips(made)
+
+
+def result_of(table, error_SN, without_N=None, speed=5.0, trained=True) -> CrossValidated:
+    """Say what a cross-validation would: the teacher's scores and these errors."""
+    report = SimpleNamespace(
+        model=SimpleNamespace(parameters=7, onnx_bytes=910, features=CANONICAL.features),
+        box=BoxErrors(n_samples=10, rmse=1.5, max_abs_error=4.5),
+        latency=latency(speed),
+    )
+    without_N = None if without_N is None else table.y_N + without_N
+    return CrossValidated(table.y_N + np.atleast_2d(error_SN), without_N, None, report, trained)
+
+
+def compared(table, teacher_points=0, **errors) -> Comparison:
+    results = {name: e if isinstance(e, CrossValidated) else result_of(table, e) for name, e in errors.items()}
+    return compare_archs(table, results, "abc", "demo", teacher_points)
+
+
+def verdicts(comparison: Comparison) -> dict[tuple[str, str], str]:
+    return {(d.arch, d.against): d.verdict for d in comparison.differences}
+
+
+SMALL = [("A", [10, 20]), ("A", [30]), ("B", [40, 50, 60])]
+TWO_SEEDS = np.array([[7, -7, 7, 4, 4, -4], [1, 1, 1, 6, -6, 6]])
+
+
+@pytest.fixture(scope="module")
+def small():
+    return table_of(SMALL)
+
+
+@pytest.fixture(scope="module")
+def clips():
+    """A table of 40 clips of four sources, five frames each, and clip errors that differ hugely."""
+    draw = np.random.default_rng(3)
+    table = table_of([("ABCD"[clip % 4], draw.uniform(10, 90, 5).tolist()) for clip in range(40)])
+    return table, np.exp(draw.normal(0, 1.5, 40))[table.clip_N]
+
+
+@pytest.fixture(scope="module")
+def three(clips):
+    """A comparison of three: a good one, a bad one, and one that nothing was fitted for."""
+    table, hard_N = clips
+    return compared(
+        table,
+        256,
+        bad=result_of(table, [3 * hard_N, 4 * hard_N], 5 * hard_N, speed=1.0),
+        good=result_of(table, [hard_N, 1.1 * hard_N], 2 * hard_N, speed=2.0),
+        reference=result_of(table, [0 * hard_N, 0 * hard_N], 0 * hard_N, speed=0.5, trained=False),
+    )
+
+
+# figures
+
+
+def test_fold_figures_of_two_seeds_are_as_worked_out_on_paper(small):
+    # RMSE of A and B: 7 and 4 by the first seed, 1 and 6 by the second.
+    (row,) = compared(small, one=TWO_SEEDS).rows
+    assert set(row.folds) == {"A", "B"}
+    assert row.folds["A"].model_dump() == pytest.approx({"mean": 4, "deviation": 3})
+    assert row.folds["B"].model_dump() == pytest.approx({"mean": 5, "deviation": 1})
+    assert row.mean_fold.model_dump() == pytest.approx({"mean": 4.5, "deviation": 1})
+    assert row.worst_fold.model_dump() == pytest.approx({"mean": 6.5, "deviation": 0.5})
+
+
+def test_frame_and_clip_figures_are_means_over_the_seeds(small):
+    (row,) = compared(small, one=result_of(small, TWO_SEEDS, np.full(6, 2.0))).rows
+    assert row.frames.n_samples == 6
+    assert row.frames.rmse == pytest.approx((32.5**0.5 + 18.5**0.5) / 2)
+    assert (row.frames.bias, row.frames.max_abs_error) == pytest.approx(((11 / 6 + 9 / 6) / 2, 6.5))
+    correlations = [np.corrcoef(small.y_N + error_N, small.y_N)[0, 1] for error_N in TWO_SEEDS]
+    assert row.frames.plcc == pytest.approx(np.mean(correlations))
+    # Pooled errors: 0, 7, 4/3 and 1, 1, 2.
+    assert row.clips.n_samples == 3
+    assert row.clips.rmse == pytest.approx((((0 + 49 + 16 / 9) / 3) ** 0.5 + 2**0.5) / 2)
+    assert (row.without_points.rmse, row.without_points.bias) == pytest.approx((2, 2))
+
+
+def test_a_correlation_that_one_seed_lacks_is_none_and_the_other_figures_stay(small):
+    (row,) = compared(small, one=np.array([50 - small.y_N, TWO_SEEDS[0]])).rows
+    assert (row.frames.plcc, row.frames.srocc, row.frames.krocc) == (None, None, None)
+    assert row.frames.rmse > 0
+
+
+def test_a_comparison_says_what_it_rests_on(small):
+    comparison = compared(small, 256, one=TWO_SEEDS, two=2 * TWO_SEEDS)
+    assert (comparison.folds, comparison.seeds, comparison.teacher_points) == (("A", "B"), 2, 256)
+    assert (comparison.n_frames, comparison.n_clips, comparison.dataset_digest) == (6, 3, small.digest)
+    assert (comparison.sweep, comparison.corpus, comparison.confidence) == ("abc", "demo", 0.95)
+    (row, _) = comparison.rows
+    assert (row.parameters, row.onnx_bytes, row.box.max_abs_error, row.latency.row_p50_us) == (7, 910, 4.5, 5.0)
+    assert row.without_points is None
+
+
+def test_rows_come_with_the_smallest_rmse_first(clips):
+    table, hard_N = clips
+    comparison = compared(table, middle=2 * hard_N, worst=3 * hard_N, best=hard_N)
+    assert [row.arch for row in comparison.rows] == ["best", "middle", "worst"]
+
+
+# intervals and verdicts
+
+
+def by_resampling_clips(table, statistic) -> tuple[float, float]:
+    draw, drawn = np.random.default_rng(99), []
+    rows = [np.arange(len(table))[table.rows_of(clip)] for clip in range(len(table.clips))]
+    for _ in range(2000):
+        drawn.append(statistic(np.concatenate([rows[clip] for clip in draw.integers(0, len(rows), len(rows))])))
+    return tuple(np.percentile(drawn, (2.5, 97.5)))
+
+
+def assert_alike(interval: Interval, low: float, high: float) -> None:
+    assert (interval.low, interval.high) == pytest.approx((low, high), abs=0.1 * (high - low))
+
+
+def test_the_intervals_are_those_of_resampling_whole_clips_by_hand(clips):
+    table, hard_N = clips
+    ours_N, theirs_N = hard_N, 3 - hard_N
+    comparison = compared(table, ours=ours_N, theirs=theirs_N)
+    assert_alike(
+        next(row for row in comparison.rows if row.arch == "ours").rmse_interval,
+        *by_resampling_clips(table, lambda rows: np.sqrt(np.mean(ours_N[rows] ** 2))),
+    )
+    assert_alike(
+        next(d for d in comparison.differences if d.arch == "ours").interval,
+        *by_resampling_clips(
+            table, lambda rows: np.sqrt(np.mean(ours_N[rows] ** 2)) - np.sqrt(np.mean(theirs_N[rows] ** 2))
+        ),
+    )
+
+
+def test_clips_of_unequal_length_count_by_their_frames(small):
+    (row,) = compared(small, one=TWO_SEEDS[0]).rows
+    # The extremes: only the clips of A, with 7 everywhere, or only that of B, with 4.
+    assert (row.rmse_interval.low, row.rmse_interval.high) == pytest.approx((4, 7))
+
+
+def test_the_intervals_contain_their_point_estimates(clips):
+    table, hard_N = clips
+    draw = np.random.default_rng(0)
+    comparison = compared(table, one=hard_N, two=[hard_N + draw.normal(0, 1, 200), hard_N], three=[2 - hard_N] * 2)
+    assert len(comparison.differences) == 6
+    for row in comparison.rows:
+        assert row.rmse_interval.low < row.frames.rmse < row.rmse_interval.high
+    for difference in comparison.differences:
+        assert difference.interval.low < difference.rmse < difference.interval.high
+
+
+def test_rows_differences_and_intervals_agree_however_much_the_seeds_differ(clips):
+    table, _ = clips
+    flat_N = np.ones(len(table))
+    comparison = compared(table, unsteady=[1 * flat_N, 9 * flat_N], steady=[5.5 * flat_N, 5.5 * flat_N])
+    rmse = {row.arch: row.frames.rmse for row in comparison.rows}
+    assert rmse == pytest.approx({"unsteady": 5, "steady": 5.5})
+    for row in comparison.rows:
+        assert row.rmse_interval.low <= row.frames.rmse + 1e-9, row.arch
+        assert row.rmse_interval.high >= row.frames.rmse - 1e-9, row.arch
+    for difference in comparison.differences:
+        assert difference.rmse == pytest.approx(rmse[difference.arch] - rmse[difference.against])
+
+
+def test_differences_are_antisymmetric(clips):
+    table, hard_N = clips
+    pairs = {(d.arch, d.against): d for d in compared(table, a=hard_N, b=2 - hard_N, c=1.5 * hard_N).differences}
+    assert set(pairs) == {(a, b) for a in "abc" for b in "abc" if a != b}
+    for (a, b), difference in pairs.items():
+        back = pairs[b, a]
+        assert difference.rmse == pytest.approx(-back.rmse)
+        assert (difference.interval.low, difference.interval.high) == pytest.approx(
+            (-back.interval.high, -back.interval.low)
+        )
+
+
+def test_equal_errors_are_no_different_and_three_times_the_error_is_worse(clips):
+    table, hard_N = clips
+    found = verdicts(compared(table, one=hard_N, twin=hard_N, far=3 * hard_N))
+    assert (found["one", "twin"], found["twin", "one"]) == ("no different", "no different")
+    assert (found["far", "one"], found["one", "far"]) == ("worse", "better")
+
+
+def test_errors_that_differ_at_random_are_no_different(clips):
+    table, _ = clips
+    draw = np.random.default_rng(1)
+    found = verdicts(compared(table, one=draw.normal(0, 1, 200), other=draw.normal(0, 1, 200)))
+    assert set(found.values()) == {"no different"}
+
+
+def test_a_small_difference_on_every_clip_is_told_apart_though_the_clips_differ_hugely(clips):
+    table, hard_N = clips
+    comparison = compared(table, one=hard_N, other=hard_N + 0.05)
+    one, other = comparison.rows
+    assert one.rmse_interval.high > other.rmse_interval.low + 10 * (other.frames.rmse - one.frames.rmse)
+    assert verdicts(comparison) == {("one", "other"): "better", ("other", "one"): "worse"}
+
+
+def test_the_same_errors_give_the_same_comparison(clips):
+    table, hard_N = clips
+    np.random.seed(1)
+    first = compared(table, one=hard_N, other=2 * hard_N)
+    np.random.seed(2)
+    assert compared(table, one=hard_N, other=2 * hard_N) == first
+
+
+# recommendation
+
+
+def test_a_comparison_recommends_by_its_own_rows_and_differences(three, clips):
+    table, hard_N = clips
+    assert three.recommendation == recommend(three.rows, three.differences)
+    assert three.recommendation.startswith("good: ")
+    fast = result_of(table, hard_N, speed=1.0)
+    close = compared(table, best=result_of(table, hard_N, speed=2.0), fast=fast).recommendation
+    assert close.startswith("fast: ")
+
+
+# files
+
+
+def test_a_comparison_reads_back_from_its_json(three):
+    assert Comparison.model_validate_json(three.model_dump_json(indent=2)) == three
+    with pytest.raises(ValueError, match="validation error"):
+        Comparison.model_validate({**three.model_dump(mode="json"), "extra": 1})
+
+
+def tables_in(markdown: str) -> list[list[list[str]]]:
+    """Return each run of consecutive table lines, as cells."""
+    blocks = re.findall(r"(?:^\|.*\|$\n?)+", markdown, flags=re.M)
+    return [[line.strip("|").split("|") for line in block.splitlines()] for block in blocks]
+
+
+def test_the_markdown_holds_every_arch_every_source_and_the_recommendation(three):
+    markdown = three.to_markdown()
+    assert three.recommendation in markdown
+    assert {row.arch for row in three.rows} | set(three.folds) <= set(re.findall(r"\w+", markdown))
+    assert re.search(r"^\| good \| 7 \| .* ± .* \| 910 \| 1\.00 \|$", markdown, flags=re.M)
+
+
+@pytest.mark.parametrize("archs", [1, 3])
+def test_the_markdown_has_three_well_formed_tables(archs, three, clips):
+    table, hard_N = clips
+    comparison = three if archs == 3 else compared(table, only=hard_N)
+    rows, against, sources = tables_in(comparison.to_markdown())
+    assert (len(rows), len(against), len(sources)) == (2 + archs, 2 + archs - 1, 2 + archs)
+    for header, ruler, *body in (rows, against, sources):
+        assert all(re.fullmatch(r"-+", cell) for cell in ruler)
+        assert {len(cells) for cells in (ruler, *body)} == {len(header)}
+        assert all(cell.strip() for cells in body for cell in cells)
+    assert [cell.strip() for cell in sources[0]] == ["arch", *comparison.folds]
+
+
+def test_the_figures_of_a_sweep_show_every_arch_and_every_source(three, tmp_path):
+    figures = sweep_figures(three)
+    assert set(figures) == {"rmse_by_arch.png", "rmse_by_cost.png", "rmse_by_source.png"}
+    for name, figure in figures.items():
+        figure.savefig(tmp_path / name)
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+    archs = [row.arch for row in three.rows]
+    (boxes,), (heat, _) = figures["rmse_by_arch.png"].axes, figures["rmse_by_source.png"].axes
+    assert [label.get_text() for label in boxes.get_xticklabels()] == archs
+    assert [label.get_text() for label in heat.get_yticklabels()] == archs
+    assert tuple(label.get_text() for label in heat.get_xticklabels()) == three.folds
+    assert heat.texts[-1].get_text() == f"{three.rows[-1].folds['D'].mean:.2g}"
+    parameters, speed, extraction = figures["rmse_by_cost.png"].axes
+    assert {text.xy[0] for text in extraction.texts} == {1.0}
+    assert {text.get_text(): text.xy for text in speed.texts} == {
+        row.arch: (row.latency.row_p50_us, row.frames.rmse) for row in three.rows
+    }
+    assert len(parameters.texts) == 3
+
+
+def test_with_several_costs_of_features_only_students_unbeaten_at_theirs_are_named(three):
+    best = [row_of("best", 1, 9, cost=1.0), row_of("quick", 3, 1, cost=1.0), row_of("beaten", 4, 2, cost=1.0)]
+    rows = (row_of("svr", 0.1, 0.5, trained=False, cost=1.0), *best, row_of("less", 9, 8, cost=0.5))
+    shown = three.model_copy(update={"folds": ("A",), "rows": rows})
+    parameters, speed, cost = sweep_figures(shown)["rmse_by_cost.png"].axes
+    assert {text.get_text() for text in speed.texts} == {"svr", "best", "quick", "less"}
+    # All have seven parameters, and two costs.
+    assert {text.get_text() for text in parameters.texts} == {"svr", "best", "less"}
+    assert {text.get_text() for text in cost.texts} == {"svr", "best", "less"}
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_sweep_of_one_arch_and_one_fold_has_figures_too(tmp_path):
+    table = table_of([("A", [10.0, 20.0]), ("A", [30.0, 35.0])])
+    comparison = compared(table, only=dataclasses.replace(result_of(table, np.arange(4.0)), trained=True))
+    (row,) = comparison.rows
+    for microseconds in (5.3, 6.4, 7.0):
+        alone = row.model_copy(update={"latency": latency(microseconds)})
+        shown = comparison.model_copy(update={"rows": (alone,)})
+        for name, figure in sweep_figures(shown).items():
+            figure.savefig(tmp_path / name)

@@ -1,0 +1,76 @@
+"""What a sweep recommends, by its rows and by which of their differences are settled."""
+
+import re
+
+from comparisons import row_of
+
+from vmaf_train.judging.comparison import ArchRow, Difference, recommend
+from vmaf_train.judging.evaluation import Interval
+
+
+def differing(rows: list[ArchRow], level: float) -> list[Difference]:
+    """Give the differences of every two, settled where they are larger than `level`."""
+    return [
+        Difference(arch=a.arch, against=b.arch, rmse=off, interval=Interval(low=off - level, high=off + level))
+        for a in rows
+        for b in rows
+        if a is not b
+        for off in [a.frames.rmse - b.frames.rmse]
+    ]
+
+
+def recommended(*rows: ArchRow, level: float = 0.5) -> str:
+    return recommend(rows, differing(list(rows), level))
+
+
+def test_the_most_accurate_is_recommended_when_all_others_are_worse():
+    line = recommended(row_of("fast", 3, 1), row_of("best", 1, 9), row_of("slow", 2, 20))
+    assert re.match(
+        r"best: out-of-fold RMSE 1\.0000 \(95% 0\.5000 to 2\.0000\), 9\.0 µs a row; all other students are worse", line
+    )
+    assert "\n" not in line
+
+
+def test_a_faster_one_that_is_no_different_is_preferred_and_the_most_accurate_named():
+    line = recommended(row_of("best", 1, 9), row_of("close", 1.1, 3), row_of("fast", 3, 1))
+    assert line.startswith("close: out-of-fold RMSE 1.1000")
+    assert "best has 1.0000, a difference that the clips do not settle" in line
+
+
+def test_a_slower_one_that_is_no_different_is_named_but_not_preferred():
+    line = recommended(row_of("best", 1, 3), row_of("close", 1.1, 9), row_of("fast", 3, 1))
+    assert line.startswith("best: out-of-fold RMSE 1.0000")
+    assert "close: no worse, but slower" in line
+    assert "fast" not in line
+
+
+def test_what_costs_less_to_extract_has_a_recommendation_of_its_own():
+    whole = [
+        row_of("best", 1, 9, cost=1.0),
+        row_of("close", 1.1, 3, cost=1.0),
+        row_of("reference", 0.1, 1, False, cost=0.1),
+    ]
+    less = [row_of("poor-less", 9, 1, cost=0.5), row_of("good-less", 5, 2, cost=0.5), row_of("unknown", 7, 2)]
+    lines = recommended(*less, *whole).splitlines()
+    assert [line[:47] for line in lines] == [
+        "- at 1.00 of full VMAF's CPU: close: out-of-fol",
+        "- at 0.50 of full VMAF's CPU: good-less: out-of",
+        "- at an unknown share of full VMAF's CPU: unkno",
+    ]
+    assert lines[1].endswith("all other students are worse")
+
+
+def test_a_reference_that_nothing_was_fitted_for_is_never_recommended():
+    line = recommended(row_of("reference", 0.1, 0.1, trained=False), row_of("best", 1, 9), row_of("close", 1.1, 3))
+    assert line.startswith("close: ")
+    assert "best has 1.0000" in line
+    assert "reference" not in line
+
+
+def test_where_nothing_was_fitted_nothing_is_recommended():
+    line = recommended(row_of("one", 1, 1, trained=False), row_of("other", 2, 2, trained=False))
+    assert "nothing to recommend" in line
+
+
+def test_one_architecture_alone_is_recommended():
+    assert recommended(row_of("only", 1, 1)).startswith("only: ")
