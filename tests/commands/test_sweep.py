@@ -7,7 +7,7 @@ import mlflow
 import pytest
 from conftest import write_corpus
 from test_cli import DIMS, call, files_below
-from test_pipeline import artifacts
+from test_train import artifacts
 
 from vmaf_train.commands import train as pipeline
 from vmaf_train.errors import InputError

@@ -145,7 +145,7 @@ def test_the_support_vectors_are_the_teacher(exported):
     np.testing.assert_allclose(net(torch.from_numpy(x_NF)).numpy(), unclipped_N, rtol=0, atol=1e-9)
     expected_N = load_teacher().score(x_NF, CANONICAL.features)
     np.testing.assert_allclose(torch_scores(exported["teacher_svr"][0], x_NF), expected_N, rtol=0, atol=1e-5)
-    with pytest.raises(InputError, match="the teacher reads 6 features, not 5"):
+    with pytest.raises(InputError, match="teacher_svr is the teacher, which reads 6 features, not 5"):
         build("teacher_svr", CANONICAL.features[:5], 0)
 
 
