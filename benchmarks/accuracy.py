@@ -18,7 +18,9 @@ from vmaf_train.students.training import Settings
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--corpus", required=True)
     parser.add_argument("--assume-dims", default="auto")
     parser.add_argument("--seeds", type=int, default=5)
@@ -29,7 +31,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
         os.chdir(folder)
-        print("| student | parameters | RMSE, demo hold-out | RMSE, given | SROCC | max error | box RMSE | box max |")
+        print(
+            "| student | parameters | RMSE, demo hold-out | RMSE, given | SROCC | max error | box RMSE | box max |"
+        )
         print("|---|---|---|---|---|---|---|---|")
         for arch in options.archs.split(","):
             held_out, judged = [], []

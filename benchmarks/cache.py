@@ -46,8 +46,15 @@ def make(corpus: Path, clips: int, frames: int) -> None:
     cache = ClipCache(cache_root())
     for pair in open_pairs(choice_of(corpus), ffmpeg, Reporter()).pairs:
         # Six decimals, as libvmaf's log has them.
-        x_NF, y_N = rng.uniform(0, 1, (frames, len(FEATURES))).round(6), rng.uniform(0, 100, frames).round(6)
-        cache.store(pair, identity_of(pair, ffmpeg.libvmaf_version), libvmaf.FrameScores(FEATURES, x_NF, y_N))
+        x_NF, y_N = (
+            rng.uniform(0, 1, (frames, len(FEATURES))).round(6),
+            rng.uniform(0, 100, frames).round(6),
+        )
+        cache.store(
+            pair,
+            identity_of(pair, ffmpeg.libvmaf_version),
+            libvmaf.FrameScores(FEATURES, x_NF, y_N),
+        )
     export_features(choice_of(corpus), corpus / "features.parquet", Reporter())
 
 
@@ -73,7 +80,9 @@ def measure(way: str, corpus: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--clips", default="100,1000,10000")
     parser.add_argument("--frames", type=int, default=300)
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
@@ -89,10 +98,10 @@ def main() -> None:
             make(corpus, clips, wanted.frames)
             for way in ("prewarm", "table", "parquet"):
                 command = [sys.executable, __file__, "--measure", way, str(corpus)]
-                seconds, megabytes = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
-                cost = (
-                    f"{seconds:.2f} | {seconds / clips * 1000:.2f} | {megabytes:.0f} | {megabytes / clips * 1024:.0f}"
+                seconds, megabytes = json.loads(
+                    subprocess.run(command, check=True, capture_output=True).stdout
                 )
+                cost = f"{seconds:.2f} | {seconds / clips * 1000:.2f} | {megabytes:.0f} | {megabytes / clips * 1024:.0f}"
                 print(f"| {clips} | {way} | {cost} |", flush=True)
 
 

@@ -40,10 +40,25 @@ def seconds(choice: CorpusChoice, workers: int) -> float:
         free.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
     with ExitStack() as cluster, tempfile.TemporaryDirectory() as cache:
-        scheduler = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--no-dashboard", "--host", address]
+        scheduler = [
+            sys.executable,
+            "-m",
+            "distributed.cli.dask_scheduler",
+            "--no-dashboard",
+            "--host",
+            address,
+        ]
         cluster.enter_context(running(*scheduler))
         for core in sorted(os.sched_getaffinity(0))[:workers]:
-            worker = [sys.executable, "-m", "distributed.cli.dask_worker", "--no-dashboard", "--nthreads", "1", address]
+            worker = [
+                sys.executable,
+                "-m",
+                "distributed.cli.dask_worker",
+                "--no-dashboard",
+                "--nthreads",
+                "1",
+                address,
+            ]
             cluster.enter_context(running("taskset", "-c", str(core), *worker))
         with Client(address) as client:  # type: ignore[no-untyped-call]
             client.wait_for_workers(workers, timeout=60)
@@ -55,7 +70,9 @@ def seconds(choice: CorpusChoice, workers: int) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--corpus", required=True)
     parser.add_argument("--assume-dims", default="auto")
     parser.add_argument("--rounds", type=int, default=3)
@@ -66,7 +83,8 @@ def main() -> None:
         two, one = seconds(choice, 2), seconds(choice, 1)
         shares.append(one / two / 2)
         print(
-            f"two workers {two:.2f} s, one {one:.2f} s: {shares[-1]:.3f} of twice one worker's throughput", flush=True
+            f"two workers {two:.2f} s, one {one:.2f} s: {shares[-1]:.3f} of twice one worker's throughput",
+            flush=True,
         )
     print(f"median {median(shares):.3f}")
 

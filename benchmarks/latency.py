@@ -23,8 +23,14 @@ def bare_mlp() -> bytes:
     draw, nodes, tensors, given = np.random.default_rng(0), [], [], "features"
     for layer, (inputs, outputs) in enumerate(((6, 16), (16, 8), (8, 1))):
         for name, shape in (("w", (outputs, inputs)), ("b", (outputs,))):
-            tensors.append(numpy_helper.from_array(draw.normal(size=shape).astype(np.float32), f"{name}{layer}"))
-        nodes.append(helper.make_node("Gemm", [given, f"w{layer}", f"b{layer}"], [f"g{layer}"], transB=1))
+            tensors.append(
+                numpy_helper.from_array(
+                    draw.normal(size=shape).astype(np.float32), f"{name}{layer}"
+                )
+            )
+        nodes.append(
+            helper.make_node("Gemm", [given, f"w{layer}", f"b{layer}"], [f"g{layer}"], transB=1)
+        )
         given = f"g{layer}"
         if layer < 2:
             nodes.append(helper.make_node("Tanh", [given], [f"t{layer}"]))
@@ -43,7 +49,9 @@ def bare_mlp() -> bytes:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=25)
     files = {"bare mlp": bare_mlp()}
     files |= {arch: to_onnx(build(arch, CANONICAL.features, 0), {}) for arch in ARCHITECTURES}

@@ -29,7 +29,9 @@ def measure(corpus: str, dims: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--frames", default="60,240,960")
     parser.add_argument("--dims", default="960x540")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
@@ -41,16 +43,31 @@ def main() -> None:
     ffmpeg, format = str(find_ffmpeg().path), parse_dims(wanted.dims)
     for frames in map(int, wanted.frames.split(",")):
         with tempfile.TemporaryDirectory() as folder:
-            for name in ("ref/A_25fps.yuv", "dis/A_1_1_1.yuv", "dis/A_2_1_1.yuv", "dis/A_3_1_1.yuv", "dis/A_4_1_1.yuv"):
+            for name in (
+                "ref/A_25fps.yuv",
+                "dis/A_1_1_1.yuv",
+                "dis/A_2_1_1.yuv",
+                "dis/A_3_1_1.yuv",
+                "dis/A_4_1_1.yuv",
+            ):
                 Path(folder, name).parent.mkdir(exist_ok=True)
-                source = ["-f", "lavfi", "-i", f"testsrc2=size={format}:rate=25", "-frames:v", str(frames)]
+                source = [
+                    "-f",
+                    "lavfi",
+                    "-i",
+                    f"testsrc2=size={format}:rate=25",
+                    "-frames:v",
+                    str(frames),
+                ]
                 raw = ["-pix_fmt", format.pix_fmt, "-f", "rawvideo", str(Path(folder, name))]
                 subprocess.run([ffmpeg, "-v", "error", *source, *raw], check=True)
             command = [sys.executable, __file__, "--measure", folder, "--dims", wanted.dims]
             environment = os.environ | {"VMAF_TINY_AI_CACHE": str(Path(folder, "cache"))}
             done = subprocess.run(command, check=True, capture_output=True, env=environment)
             largest, own = json.loads(done.stdout)
-            print(f"| {frames} | {largest * 2**20 / format.width / format.height:.0f} | {largest:.0f} | {own:.0f} |")
+            print(
+                f"| {frames} | {largest * 2**20 / format.width / format.height:.0f} | {largest:.0f} | {own:.0f} |"
+            )
 
 
 if __name__ == "__main__":

@@ -33,7 +33,9 @@ def joined(demo: FrameTable, given: FrameTable) -> FrameTable:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--corpus", required=True)
     parser.add_argument("--assume-dims", default="auto")
     parser.add_argument("--features", default="fast")
@@ -42,7 +44,9 @@ def main() -> None:
     features = find_feature_set(options.features).features
     choices = CorpusChoice(), CorpusChoice(options.corpus, options.assume_dims)
     demo, given = (open_corpus(choice, Reporter(), features).table(()) for choice in choices)
-    print("| student | features | RMSE, mean source | worst source | all frames | SROCC, lowest source |")
+    print(
+        "| student | features | RMSE, mean source | worst source | all frames | SROCC, lowest source |"
+    )
     print("|---|---|---|---|---|---|")
     for arch in options.archs.split(","):
         jobs = [Job((source,), 0, Settings().teacher_points) for source in given.sources]
@@ -50,7 +54,10 @@ def main() -> None:
         scores = {}
         for source, student in zip(given.sources, students, strict=True):
             judged = given.only({source})
-            scores[source] = score_table(OnnxStudent(to_onnx(student, {}), arch), judged), judged.y_N
+            scores[source] = (
+                score_table(OnnxStudent(to_onnx(student, {}), arch), judged),
+                judged.y_N,
+            )
         of_source = [compare(*pair) for pair in scores.values()]
         whole = compare(*(np.concatenate(parts) for parts in zip(*scores.values(), strict=True)))
         rmse = [metrics.rmse for metrics in of_source]

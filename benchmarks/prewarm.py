@@ -74,9 +74,34 @@ def timed(commands: Sequence[Sequence[str]], **environment: str) -> tuple[float,
 
 def ffmpeg_loop(pairs: Sequence[Pair]) -> tuple[float, float]:
     def command(pair: Pair) -> list[str]:
-        raw = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", str(pair.format), "-r", f"{pair.fps:g}", "-i"]
-        libvmaf = f"libvmaf=model=version={TEACHER}:log_path=log.json:log_fmt=json:n_threads={cores()}"
-        return [FFMPEG, "-v", "error", *raw, str(pair.dis), *raw, str(pair.ref), "-lavfi", libvmaf, "-f", "null", "-"]
+        raw = [
+            "-f",
+            "rawvideo",
+            "-pix_fmt",
+            "yuv420p",
+            "-s",
+            str(pair.format),
+            "-r",
+            f"{pair.fps:g}",
+            "-i",
+        ]
+        libvmaf = (
+            f"libvmaf=model=version={TEACHER}:log_path=log.json:log_fmt=json:n_threads={cores()}"
+        )
+        return [
+            FFMPEG,
+            "-v",
+            "error",
+            *raw,
+            str(pair.dis),
+            *raw,
+            str(pair.ref),
+            "-lavfi",
+            libvmaf,
+            "-f",
+            "null",
+            "-",
+        ]
 
     return timed([command(pair) for pair in pairs])
 
@@ -93,8 +118,21 @@ def vmaf_loop(pairs: Sequence[Pair]) -> tuple[float, float]:
 def compare(folder: Path, format: YuvFormat, rounds: int) -> None:
     pairs = scan(folder, format).pairs
     ways = {"ffmpeg": ffmpeg_loop} | ({"vmaf": vmaf_loop} if shutil.which("vmaf") else {})
-    prewarm = [[sys.executable, "-m", "vmaf_train", "prewarm", "--corpus", str(folder), "--assume-dims", str(format)]]
-    print(f"\n{len(pairs)} pairs of {format}, {sum(pair.n_frames for pair in pairs)} frames, {cores()} cores")
+    prewarm = [
+        [
+            sys.executable,
+            "-m",
+            "vmaf_train",
+            "prewarm",
+            "--corpus",
+            str(folder),
+            "--assume-dims",
+            str(format),
+        ]
+    ]
+    print(
+        f"\n{len(pairs)} pairs of {format}, {sum(pair.n_frames for pair in pairs)} frames, {cores()} cores"
+    )
     ratios: dict[str, list[float]] = {}
     for _ in range(rounds):
         others = {name: way(pairs) for name, way in ways.items()}
@@ -107,24 +145,34 @@ def compare(folder: Path, format: YuvFormat, rounds: int) -> None:
         for name, (wall, cpu) in others.items():
             print(f"{name} loop {wall:.2f} s wall, {cpu:.2f} s CPU")
             ratios.setdefault(f"wall, of the {name} loop", []).append(cold[0] / wall)
-            ratios.setdefault(f"wall beyond start-up, of the {name} loop", []).append((cold[0] - warm[0]) / wall)
+            ratios.setdefault(f"wall beyond start-up, of the {name} loop", []).append(
+                (cold[0] - warm[0]) / wall
+            )
             ratios.setdefault(f"CPU, of the {name} loop", []).append(cold[1] / cpu)
-            ratios.setdefault(f"CPU beyond start-up, of the {name} loop", []).append((cold[1] - warm[1]) / cpu)
+            ratios.setdefault(f"CPU beyond start-up, of the {name} loop", []).append(
+                (cold[1] - warm[1]) / cpu
+            )
     for name, values in ratios.items():
-        print(f"{name}: {median(values):.3f} (rounds: {', '.join(f'{value:.3f}' for value in values)})")
+        print(
+            f"{name}: {median(values):.3f} (rounds: {', '.join(f'{value:.3f}' for value in values)})"
+        )
     if "vmaf" not in ways:
         print("no `vmaf` on PATH: not compared")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=3)
     only = parser.add_mutually_exclusive_group()
     only.add_argument("--small", action="store_true", help="the demo alone")
     only.add_argument("--large", action="store_true", help="1920x1080 alone")
     only.add_argument("--corpus", type=Path, help="this corpus alone")
     parser.add_argument("--assume-dims", default="1920x1080")
-    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir(), "vmaf-train-benchmark"))
+    parser.add_argument(
+        "--folder", type=Path, default=Path(tempfile.gettempdir(), "vmaf-train-benchmark")
+    )
     wanted = parser.parse_args()
     if wanted.corpus:
         compare(wanted.corpus, parse_dims(wanted.assume_dims), wanted.rounds)

@@ -40,16 +40,24 @@ def demo_table() -> FrameTable:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seeds", type=int, default=3)
     seeds = range(parser.parse_args().seeds)
     table = demo_table()
     print(f"sources: {', '.join(table.sources)}; defaults: {Settings()}\n")
-    print("| arch | changed | mean RMSE over folds and seeds | worst | median | seconds |\n|---|---|---|---|---|---|")
+    print(
+        "| arch | changed | mean RMSE over folds and seeds | worst | median | seconds |\n|---|---|---|---|---|---|"
+    )
     for arch in ARCHS:
         for changed in TRIED:
             settings = replace(Settings(), **changed)
-            jobs = [Job((source,), seed, settings.teacher_points) for source in table.sources for seed in seeds]
+            jobs = [
+                Job((source,), seed, settings.teacher_points)
+                for source in table.sources
+                for seed in seeds
+            ]
             started, rmse = time.perf_counter(), []
             for student, job in zip(fit_many(arch, table, jobs, settings), jobs, strict=True):
                 held = table.only(job.hold_out)

@@ -48,7 +48,9 @@ def adam(net: nn.Sequential, batches: Iterator[tuple[Tensor, Tensor]], steps: in
 def least_squares(net: nn.Sequential, batches: Iterator[tuple[Tensor, Tensor]], steps: int) -> None:
     passed = list(islice(batches, steps // Settings().epochs))
     rows, targets = (torch.cat(parts) for parts in zip(*passed, strict=True))
-    solved = torch.linalg.lstsq(nn.functional.pad(rows, (0, 1), value=1.0), targets[:, None]).solution
+    solved = torch.linalg.lstsq(
+        nn.functional.pad(rows, (0, 1), value=1.0), targets[:, None]
+    ).solution
     (layer,) = (module for module in net if isinstance(module, nn.Linear))
     with torch.no_grad():
         layer.weight.copy_(solved[:-1].T)
@@ -58,7 +60,9 @@ def least_squares(net: nn.Sequential, batches: Iterator[tuple[Tensor, Tensor]], 
 def gauss_newton(net: nn.Sequential, batches: Iterator[tuple[Tensor, Tensor]], steps: int) -> None:
     weights = {name: values.detach() for name, values in net.named_parameters()}
     moved = torch.zeros(sum(values.numel() for values in weights.values()), dtype=torch.float64)
-    gradients = vmap(grad(lambda w, row: functional_call(net, w, (row,)).squeeze()), in_dims=(None, 0))
+    gradients = vmap(
+        grad(lambda w, row: functional_call(net, w, (row,)).squeeze()), in_dims=(None, 0)
+    )
     for step, (rows, targets) in enumerate(islice(batches, steps)):
         damping = DAMPING[0] * (DAMPING[1] / DAMPING[0]) ** (step / steps) * len(rows)
         jacobian = torch.cat([part.flatten(1) for part in gradients(weights, rows).values()], 1)
@@ -68,7 +72,9 @@ def gauss_newton(net: nn.Sequential, batches: Iterator[tuple[Tensor, Tensor]], s
         moved = kept + jacobian.T @ torch.linalg.solve(kernel, residual - jacobian @ kept)
         moved *= min(1.0, LONGEST_STEP / float(moved.norm()))
         change = min(1.0, (1 - step / steps) / (1 - FULL_STEPS)) * moved
-        for values, part in zip(weights.values(), change.split([w.numel() for w in weights.values()]), strict=True):
+        for values, part in zip(
+            weights.values(), change.split([w.numel() for w in weights.values()]), strict=True
+        ):
             values -= part.view_as(values)
 
 
@@ -76,7 +82,9 @@ def rmse(scores: np.ndarray, truth: np.ndarray) -> float:
     return float(np.sqrt(np.mean((scores.clip(0, 100) - truth) ** 2)))
 
 
-def one_by_one(fit: PlainFit, arch: str, table: FrameTable, jobs: list[Job], settings: Settings) -> tuple[float, float]:
+def one_by_one(
+    fit: PlainFit, arch: str, table: FrameTable, jobs: list[Job], settings: Settings
+) -> tuple[float, float]:
     """Return seconds and mean RMSE of the plain loop."""
     # Its best: more threads of torch's only wait for one another in steps this small.
     threads = torch.get_num_threads()
@@ -86,7 +94,10 @@ def one_by_one(fit: PlainFit, arch: str, table: FrameTable, jobs: list[Job], set
         held = table.only(job.hold_out)
         x_NF, y_N = training_rows(table, job)
         mean, std = x_NF.mean(0), x_NF.std(0)
-        x, t = torch.from_numpy((x_NF - mean) / std), torch.from_numpy((y_N - y_N.mean()) / y_N.std())
+        x, t = (
+            torch.from_numpy((x_NF - mean) / std),
+            torch.from_numpy((y_N - y_N.mean()) / y_N.std()),
+        )
         loader = DataLoader(TensorDataset(x, t), settings.batch_size, shuffle=True)
         net = network(HIDDEN[arch], job.seed)
         steps = settings.epochs * -(-(len(table) - len(held)) // settings.batch_size)
@@ -98,7 +109,9 @@ def one_by_one(fit: PlainFit, arch: str, table: FrameTable, jobs: list[Job], set
     return time.perf_counter() - started, float(np.mean(errors))
 
 
-def at_once(arch: str, table: FrameTable, jobs: list[Job], settings: Settings) -> tuple[float, float]:
+def at_once(
+    arch: str, table: FrameTable, jobs: list[Job], settings: Settings
+) -> tuple[float, float]:
     """Return seconds and mean RMSE of the batched fit."""
     started, errors = time.perf_counter(), []
     for student, job in zip(fit_many(arch, table, jobs, settings), jobs, strict=True):
@@ -109,14 +122,22 @@ def at_once(arch: str, table: FrameTable, jobs: list[Job], settings: Settings) -
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--archs", default=",".join(HIDDEN))
     options = parser.parse_args()
     settings, table = Settings(), open_corpus(CorpusChoice(), Reporter()).table(())
-    jobs = [Job((source,), seed, settings.teacher_points) for seed in range(options.seeds) for source in table.sources]
+    jobs = [
+        Job((source,), seed, settings.teacher_points)
+        for seed in range(options.seeds)
+        for source in table.sources
+    ]
     print(f"{len(jobs)} fits an architecture: {len(table.sources)} folds, {options.seeds} seeds\n")
-    print("| arch | at once, s | RMSE | same method one by one, s | RMSE | ratio | Adam one by one, s | RMSE | ratio |")
+    print(
+        "| arch | at once, s | RMSE | same method one by one, s | RMSE | ratio | Adam one by one, s | RMSE | ratio |"
+    )
     print("|---|---|---|---|---|---|---|---|---|")
     total = np.zeros(3)
     for arch in options.archs.split(","):
@@ -131,7 +152,9 @@ def main() -> None:
         )
         total += (ours, same, plain)
     ours, same, plain = total
-    print(f"| all | {ours:.1f} | | {same:.1f} | | {same / ours:.1f} | {plain:.1f} | | {plain / ours:.1f} |")
+    print(
+        f"| all | {ours:.1f} | | {same:.1f} | | {same / ours:.1f} | {plain:.1f} | | {plain / ours:.1f} |"
+    )
 
 
 if __name__ == "__main__":

@@ -5,10 +5,14 @@ from vmaf_train.judging.evaluation import Interval, LatencyFacts, Metrics
 
 
 def latency(row_p50_us: float) -> LatencyFacts:
-    return LatencyFacts(row_p50_us=row_p50_us, row_p95_us=99, clip_p50_us=20, clip_p95_us=99, clip_rows=240)
+    return LatencyFacts(
+        row_p50_us=row_p50_us, row_p95_us=99, clip_p50_us=20, clip_p95_us=99, clip_rows=240
+    )
 
 
-def row_of(arch: str, rmse: float, speed: float, trained: bool = True, cost: float | None = None) -> ArchRow:
+def row_of(
+    arch: str, rmse: float, speed: float, trained: bool = True, cost: float | None = None
+) -> ArchRow:
     metrics = Metrics(n_samples=9, plcc=1, srocc=1, krocc=1, rmse=rmse, max_abs_error=1, bias=0)
     spread = Spread(mean=rmse, deviation=0)
     return ArchRow(

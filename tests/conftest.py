@@ -83,7 +83,11 @@ def write_corpus(
     (folder / "dis").mkdir()
     for source in sources:
         draw = np.random.default_rng(zlib.crc32(source.encode()))
-        waves = draw.uniform(0.05, 0.6, size=(4, 2)), draw.uniform(0, 6, size=4), draw.uniform(0.2, 1.0, size=4)
+        waves = (
+            draw.uniform(0.05, 0.6, size=(4, 2)),
+            draw.uniform(0, 6, size=4),
+            draw.uniform(0.2, 1.0, size=4),
+        )
         ref = [_picture(dims, frame, *waves) for frame in range(frames)]
         (folder / "ref" / f"{source}_25fps.yuv").write_bytes(b"".join(map(_yuv420p, ref)))
         for rung in range(1, rungs + 1):
@@ -98,7 +102,10 @@ def _picture(
     dims: tuple[int, int], frame: int, turns: np.ndarray, phases: np.ndarray, speeds: np.ndarray
 ) -> np.ndarray:
     y, x = np.mgrid[: dims[1], : dims[0]]
-    moves = (np.sin(a * x + b * y + p + v * frame) for (a, b), p, v in zip(turns, phases, speeds, strict=True))
+    moves = (
+        np.sin(a * x + b * y + p + v * frame)
+        for (a, b), p, v in zip(turns, phases, speeds, strict=True)
+    )
     return 128 + 25 * sum(moves)
 
 
@@ -118,7 +125,10 @@ def make_table() -> Callable[..., FrameTable]:
 
 
 def _make_table(
-    sources: tuple[str, ...] = ("Alpha", "Beta", "Gamma"), clips: int = 3, frames: int = 40, seed: int = 0
+    sources: tuple[str, ...] = ("Alpha", "Beta", "Gamma"),
+    clips: int = 3,
+    frames: int = 40,
+    seed: int = 0,
 ) -> FrameTable:
     """Build a table of feature vectors drawn from the box they live in, scored by the teacher itself."""
     draw, teacher = np.random.default_rng(seed), load_teacher()
@@ -126,9 +136,16 @@ def _make_table(
     for source in sources:
         for clip in range(1, clips + 1):
             dis = f"{source}_{10 * clip}_64_{100 * clip}.yuv"
-            pair = Pair(source, Path(f"{source}_25fps.yuv"), Path(dis), 25.0, frames, YuvFormat(64, 64))
+            pair = Pair(
+                source, Path(f"{source}_25fps.yuv"), Path(dis), 25.0, frames, YuvFormat(64, 64)
+            )
             x_NF = draw.uniform(0.2, 1.0, (frames, 6)) * (1, 1, 1, 1, 1, 20)
-            made.append((pair, FrameScores(CANONICAL.features, x_NF, teacher.score(x_NF, CANONICAL.features))))
+            made.append(
+                (
+                    pair,
+                    FrameScores(CANONICAL.features, x_NF, teacher.score(x_NF, CANONICAL.features)),
+                )
+            )
     return FrameTable.from_clips(made)
 
 
@@ -163,7 +180,9 @@ def store_template(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path],
 
 
 @pytest.fixture
-def store(store_template: Callable[[Path], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def store(
+    store_template: Callable[[Path], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> str:
     """Point MLflow at an empty SQLite store of the test's own."""
     address = store_template(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
@@ -185,11 +204,17 @@ def runs(demo_cache, store_template, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VMAF_TINY_AI_CACHE", str(demo_cache))
         patch.setenv("MLFLOW_TRACKING_URI", address)
-        ids = {"small": train("mlp_small"), "short": train("mlp_small", epochs=4), "linear": train("linear")}
+        ids = {
+            "small": train("mlp_small"),
+            "short": train("mlp_small", epochs=4),
+            "linear": train("linear"),
+        }
         ids["medium"] = train("mlp_medium", epochs=4)
         done = pipeline.train(CorpusChoice(), "mlp_small", "Colony", Settings(epochs=4), Reporter())
         ids["other hold-out"] = done.where[0].split()[1]
-        smoke = pipeline.train(CorpusChoice(assume_dims="16x16"), "mlp_small", "auto", Settings(epochs=0), Reporter())
+        smoke = pipeline.train(
+            CorpusChoice(assume_dims="16x16"), "mlp_small", "auto", Settings(epochs=0), Reporter()
+        )
         ids["smoke"] = smoke.where[0].split()[1]
     return address, ids
 

@@ -29,7 +29,11 @@ def train(arch: str, **settings: int) -> str:
 
 def tree_files() -> dict[str, bytes]:
     files = [*Path("model").rglob("*"), *Path("docs").rglob("*")]
-    return {path.as_posix(): path.read_bytes() for path in files if path.is_file() and path.name != ".tiny.lock"}
+    return {
+        path.as_posix(): path.read_bytes()
+        for path in files
+        if path.is_file() and path.name != ".tiny.lock"
+    }
 
 
 def versions() -> dict[str, str]:

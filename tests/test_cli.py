@@ -102,8 +102,12 @@ BAD_CORPORA = [
 
 
 @pytest.mark.parametrize("command", ["prewarm", "train", "export-features out.parquet"])
-@pytest.mark.parametrize(("spoil", "message"), BAD_CORPORA, ids=[row[0].__name__ for row in BAD_CORPORA])
-def test_a_bad_corpus_is_one_line_exit_2_and_nothing_written(command, spoil, message, corpus, cold_store, tmp_path):
+@pytest.mark.parametrize(
+    ("spoil", "message"), BAD_CORPORA, ids=[row[0].__name__ for row in BAD_CORPORA]
+)
+def test_a_bad_corpus_is_one_line_exit_2_and_nothing_written(
+    command, spoil, message, corpus, cold_store, tmp_path
+):
     options = spoil(corpus)
     result = call(*command.split(), "--corpus", corpus, *DIMS, *options)
     assert result.exit_code == 2, result.output
@@ -117,8 +121,14 @@ def test_a_bad_corpus_is_one_line_exit_2_and_nothing_written(command, spoil, mes
 BAD_VALUES = [
     (["--seed", str(2**64)], r"Invalid value for '--seed'"),
     (["--lr", "-1"], r"Invalid value for '--lr'"),
-    (["--arch", "mlp_huge"], r"unknown arch 'mlp_huge'; choose one of: linear, quadratic, .*, mlp_small, mlp_medium, "),
-    (["--val-source", "Gamma"], r"val_source Gamma is not in the corpus; choose one of: Alpha, Beta"),
+    (
+        ["--arch", "mlp_huge"],
+        r"unknown arch 'mlp_huge'; choose one of: linear, quadratic, .*, mlp_small, mlp_medium, ",
+    ),
+    (
+        ["--val-source", "Gamma"],
+        r"val_source Gamma is not in the corpus; choose one of: Alpha, Beta",
+    ),
 ]
 
 
@@ -139,24 +149,33 @@ def test_a_trainer_that_is_none_is_bad_input_with_the_known_ones(corpus, cold_st
 def test_the_trainer_lightning_refuses_an_arch_that_is_solved_for(corpus, store):
     result = call("train", "--corpus", corpus, *DIMS, "--arch", "linear", "--trainer", "lightning")
     assert result.exit_code == 2
-    assert re.search(r"^error: .*lightning.* linear .*trainer=plain$", result.output, flags=re.M), result.output
+    assert re.search(r"^error: .*lightning.* linear .*trainer=plain$", result.output, flags=re.M), (
+        result.output
+    )
     assert "Traceback" not in result.output
 
 
 @pytest.mark.parametrize("missing", ["vmaf_train.students.lightning", "lightning"])
-def test_the_trainer_lightning_without_its_extra_says_what_to_install(missing, corpus, cold_store, monkeypatch):
+def test_the_trainer_lightning_without_its_extra_says_what_to_install(
+    missing, corpus, cold_store, monkeypatch
+):
     for name in [name for name in sys.modules if name.partition(".")[0] == "lightning"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.delitem(sys.modules, "vmaf_train.students.lightning", raising=False)
     monkeypatch.setitem(sys.modules, missing, None)
     result = call("train", "--corpus", corpus, *DIMS, "--trainer", "lightning")
     assert result.exit_code == 2
-    assert "trainer lightning needs an extra; run: pip install 'vmaf-train[lightning]'" in result.output
+    assert (
+        "trainer lightning needs an extra; run: pip install 'vmaf-train[lightning]'"
+        in result.output
+    )
     assert files_below(cache.cache_root(), cold_store) == []
 
 
 @pytest.mark.parametrize("points", [0, 128])
-def test_a_training_shows_itself_without_the_teachers_points_where_it_had_some(points, corpus, store):
+def test_a_training_shows_itself_without_the_teachers_points_where_it_had_some(
+    points, corpus, store
+):
     import mlflow
 
     result = call("train", "--corpus", corpus, *DIMS, "--epochs", 1, "--teacher-points", points)
@@ -168,9 +187,15 @@ def test_a_training_shows_itself_without_the_teachers_points_where_it_had_some(p
     logged = run.data.metrics
     assert logged["box/max_abs_error"] == pytest.approx(report["box"]["max_abs_error"])
     assert logged["box/rmse"] == pytest.approx(report["box"]["rmse"])
-    assert bool(report["without_teacher_points"]) == ("val_without_points/rmse" in logged) == bool(points)
+    assert (
+        bool(report["without_teacher_points"])
+        == ("val_without_points/rmse" in logged)
+        == bool(points)
+    )
     if points:
-        assert logged["val_without_points/rmse"] == pytest.approx(report["without_teacher_points"]["rmse"])
+        assert logged["val_without_points/rmse"] == pytest.approx(
+            report["without_teacher_points"]["rmse"]
+        )
 
 
 def test_a_corpus_of_one_source_cannot_be_trained_on(tmp_path, cold_store):
@@ -196,7 +221,9 @@ def test_no_ffmpeg_is_bad_input_with_the_next_step(corpus, cold_store, monkeypat
     assert files_below(cache.cache_root(), cold_store) == []
 
 
-def test_an_ffmpeg_without_libvmaf_is_bad_input_with_its_words(corpus, cold_store, monkeypatch, tmp_path):
+def test_an_ffmpeg_without_libvmaf_is_bad_input_with_its_words(
+    corpus, cold_store, monkeypatch, tmp_path
+):
     script = tmp_path / "ffmpeg"
     script.write_text("#!/bin/sh\necho \"No such filter: 'libvmaf'\" >&2\nexit 8\n")
     script.chmod(0o755)
@@ -255,13 +282,22 @@ def test_a_list_of_no_sources_is_bad_input(corpus):
 
 
 def test_prewarm_keeps_the_sources_asked_for(corpus):
-    assert "2 pairs, 12 frames" in call("prewarm", "--corpus", corpus, *DIMS, "--sources", "Beta").output
+    assert (
+        "2 pairs, 12 frames"
+        in call("prewarm", "--corpus", corpus, *DIMS, "--sources", "Beta").output
+    )
     assert [path.parent.name for path in files_below(cache.cache_root())] == ["Beta", "Beta"]
 
 
 def test_prewarm_scores_the_frames_asked_for(corpus):
-    assert "4 pairs, 12 frames: 4 extracted" in call("prewarm", "--corpus", corpus, *DIMS, "--frames", "2:5").output
-    assert "4 pairs, 12 frames: 0 extracted" in call("prewarm", "--corpus", corpus, *DIMS, "--frames", "2:5").output
+    assert (
+        "4 pairs, 12 frames: 4 extracted"
+        in call("prewarm", "--corpus", corpus, *DIMS, "--frames", "2:5").output
+    )
+    assert (
+        "4 pairs, 12 frames: 0 extracted"
+        in call("prewarm", "--corpus", corpus, *DIMS, "--frames", "2:5").output
+    )
     assert "4 pairs, 24 frames: 4 extracted" in call("prewarm", "--corpus", corpus, *DIMS).output
 
 
@@ -286,7 +322,9 @@ def failing_for(clip: str, folder: Path) -> str:
     """Write an ffmpeg that fails for one clip and is the real one otherwise."""
     script = folder / "ffmpeg"
     real = libvmaf.find_ffmpeg().path
-    script.write_text(f'#!/bin/sh\ncase "$*" in *{clip}*) echo broken pixels >&2; exit 9;; esac\nexec {real} "$@"\n')
+    script.write_text(
+        f'#!/bin/sh\ncase "$*" in *{clip}*) echo broken pixels >&2; exit 9;; esac\nexec {real} "$@"\n'
+    )
     script.chmod(0o755)
     return str(script)
 
@@ -319,7 +357,10 @@ def test_an_interrupt_marks_the_run_killed_and_keeps_a_whole_cache(tmp_path, sto
     assert all(len(json.loads(path.read_text())["teacher_scores"]) == 60 for path in kept)
     (run,) = mlflow.search_runs(search_all_experiments=True, output_format="list")
     assert (run.info.status, run.data.tags["error"]) == ("KILLED", "interrupted")
-    assert f"{24 - len(kept)} extracted, {len(kept)} already there" in call("prewarm", "--corpus", corpus, *DIMS).output
+    assert (
+        f"{24 - len(kept)} extracted, {len(kept)} already there"
+        in call("prewarm", "--corpus", corpus, *DIMS).output
+    )
 
 
 def test_help_describes_every_command():

@@ -11,7 +11,15 @@ from vmaf_train.clips.layout import YuvFormat, scan
 from vmaf_train.commands import train as pipeline
 from vmaf_train.errors import InputError
 from vmaf_train.extraction.schedule import Pass
-from vmaf_train.features import ADM_DETAILS, CANONICAL, FEATURE_SETS, KNOWN, columns_for, find_feature_set, set_of
+from vmaf_train.features import (
+    ADM_DETAILS,
+    CANONICAL,
+    FEATURE_SETS,
+    KNOWN,
+    columns_for,
+    find_feature_set,
+    set_of,
+)
 from vmaf_train.frames.opening import CorpusChoice
 from vmaf_train.frames.table import split
 from vmaf_train.reporting import Reporter
@@ -41,13 +49,17 @@ def test_a_pass_for_one_set_gives_what_the_whole_pass_gives(name, ffmpeg, tmp_pa
     inputs = ([*raw, "-i", str(path)] for path in (pair.ref, pair.dis))
     x_NF, remarks = ffmpeg.features(*inputs, wanted, pair.clip, threads=1)
     assert remarks == []
-    assert x_NF.tolist() == whole.x_NF[:, [whole.features.index(f) for f in wanted.features]].tolist()
+    assert (
+        x_NF.tolist() == whole.x_NF[:, [whole.features.index(f) for f in wanted.features]].tolist()
+    )
 
 
 def test_the_lighter_passes_skip_what_their_sets_do_not_read(ffmpeg, tmp_path, monkeypatch):
     (pair, *_) = scan(write_corpus(tmp_path / "c"), YuvFormat(64, 64)).pairs
     logs, read = [], ffmpeg._read_logs
-    monkeypatch.setattr(ffmpeg, "_read_logs", lambda *command: logs.append(read(*command)) or logs[-1])
+    monkeypatch.setattr(
+        ffmpeg, "_read_logs", lambda *command: logs.append(read(*command)) or logs[-1]
+    )
     raw = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", "64x64", "-i"]
     for row in FEATURE_SETS.values():
         ffmpeg.features([*raw, str(pair.ref)], [*raw, str(pair.dis)], row, pair.clip, threads=0)
@@ -60,7 +72,9 @@ def test_the_lighter_passes_skip_what_their_sets_do_not_read(ffmpeg, tmp_path, m
 def test_sets_are_known_by_name_and_by_their_features():
     assert [set_of(row.features) for row in FEATURE_SETS.values()] == list(FEATURE_SETS.values())
     assert set_of(("adm2", "motion2")) is None
-    with pytest.raises(InputError, match="unknown features 'huge'; choose one of: canonical, lite, fast"):
+    with pytest.raises(
+        InputError, match="unknown features 'huge'; choose one of: canonical, lite, fast"
+    ):
         find_feature_set("huge")
 
 
@@ -72,7 +86,9 @@ def test_a_set_that_lacks_nothing_has_the_teacher_itself(table):
 
 def test_what_the_teacher_lacks_is_predicted_from_the_rest(table):
     lite = table.select(FEATURE_SETS["lite"].features).x_NF
-    completed = CompletedTeacher(FEATURE_SETS["lite"].features, lite, table.select(missing_of(lite_names())).x_NF)
+    completed = CompletedTeacher(
+        FEATURE_SETS["lite"].features, lite, table.select(missing_of(lite_names())).x_NF
+    )
     # Here the missing scale is a linear function of the others.
     np.testing.assert_allclose(completed.score(lite), table.y_N, atol=1e-6)
 
@@ -97,9 +113,12 @@ def test_the_held_out_source_has_no_say_in_the_prediction(table):
     wild[np.array(table.clip_sources)[table.clip_N] == "Gamma"] **= 2
     jobs, settings = [Job(("Gamma",), 0, 256)], dataclasses.replace(SHORT, features="lite")
     (tame,), (other,) = (
-        fit_many("cubic", rows, jobs, settings) for rows in (table, dataclasses.replace(table, x_NF=wild))
+        fit_many("cubic", rows, jobs, settings)
+        for rows in (table, dataclasses.replace(table, x_NF=wild))
     )
-    assert [w.tolist() for w in tame.net.parameters()] == [w.tolist() for w in other.net.parameters()]
+    assert [w.tolist() for w in tame.net.parameters()] == [
+        w.tolist() for w in other.net.parameters()
+    ]
 
 
 @pytest.mark.parametrize("name", ["lite", "fast"])
@@ -111,7 +130,9 @@ def test_a_student_of_a_set_reads_its_features_and_no_others(name, table):
     narrow = train.select(columns_for(features))
     assert len(narrow.features) < len(train.features) or name == "fast"
     again = fit("mlp_small", narrow, val, dataclasses.replace(SHORT, features=name))
-    assert [w.tolist() for w in again.student.parameters()] == [w.tolist() for w in fitted.student.parameters()]
+    assert [w.tolist() for w in again.student.parameters()] == [
+        w.tolist() for w in fitted.student.parameters()
+    ]
 
 
 @pytest.mark.parametrize("name", ["lite", "fast"])
@@ -135,7 +156,9 @@ def test_a_sweep_compares_archs_on_every_set_but_leaves_the_teacher_out_where_it
     demo_cache, store, monkeypatch
 ):
     monkeypatch.setenv("VMAF_TINY_AI_CACHE", str(demo_cache))
-    monkeypatch.setattr("vmaf_train.students.architectures.ARCHITECTURES", some_archs("linear", "teacher_svr"))
+    monkeypatch.setattr(
+        "vmaf_train.students.architectures.ARCHITECTURES", some_archs("linear", "teacher_svr")
+    )
     choice, sets = CorpusChoice(max_pairs=18), ("canonical", "lite", "fast")
     swept = pipeline.sweep(choice, (), ["Weather"], 1, SHORT, Reporter(), sets).comparison
     costs = {row.arch: row.extraction_cost for row in swept.rows}
@@ -146,7 +169,9 @@ def test_a_sweep_compares_archs_on_every_set_but_leaves_the_teacher_out_where_it
         "linear-fast": FEATURE_SETS["fast"].cost,
     }
     assert swept.rows[0].arch == "teacher_svr"
-    with pytest.raises(InputError, match="the teacher, which reads 6 features, not 5; pass features=canonical"):
+    with pytest.raises(
+        InputError, match="the teacher, which reads 6 features, not 5; pass features=canonical"
+    ):
         pipeline.sweep(choice, ["teacher_svr"], ["Weather"], 1, SHORT, Reporter(), ["lite"])
 
 

@@ -66,7 +66,9 @@ def imports_of(path: Path) -> set[str]:
     return found - {"vmaf_train.__version__"}
 
 
-MODULES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py")) if not path.stem.startswith("__")}
+MODULES = {
+    name_of(path): path for path in sorted(PACKAGE.rglob("*.py")) if not path.stem.startswith("__")
+}
 
 
 def test_every_folder_stands_on_a_floor():
@@ -86,10 +88,14 @@ def test_a_module_imports_only_from_its_own_folder_and_from_those_below(module):
 def test_heavy_libraries_are_imported_only_in_their_folders(module):
     for name in imports_of(MODULES[module]):
         rooms = HEAVY.get(name.partition(".")[0])
-        assert rooms is None or {module, module.partition(".")[0]} & rooms, f"{module} imports {name}"
+        assert rooms is None or {module, module.partition(".")[0]} & rooms, (
+            f"{module} imports {name}"
+        )
 
 
-@pytest.mark.parametrize("folder", sorted(path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()))
+@pytest.mark.parametrize(
+    "folder", sorted(path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file())
+)
 def test_a_folder_says_what_goes_in_and_out_and_where_to_start_and_reexports_nothing(folder):
     tree = ast.parse((PACKAGE / folder / "__init__.py").read_text())
     said = ast.get_docstring(tree) or ""
@@ -100,15 +106,15 @@ def test_a_folder_says_what_goes_in_and_out_and_where_to_start_and_reexports_not
 
 
 def test_prewarm_needs_neither_torch_nor_mlflow_nor_matplotlib():
-    code = (
-        "import sys, vmaf_train.cli; print(sorted({'torch', 'mlflow', 'matplotlib', 'scipy.stats'} & set(sys.modules)))"
-    )
+    code = "import sys, vmaf_train.cli; print(sorted({'torch', 'mlflow', 'matplotlib', 'scipy.stats'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
 def test_no_source_file_is_longer_than_400_lines():
-    assert {name: n for name, path in MODULES.items() if (n := len(path.read_text().splitlines())) > 400} == {}
+    assert {
+        name: n for name, path in MODULES.items() if (n := len(path.read_text().splitlines())) > 400
+    } == {}
 
 
 def entry_points() -> dict[str, dict[str, object]]:
@@ -154,7 +160,16 @@ def test_conda_yaml_pins_the_dependencies_of_pyproject_at_the_constraints_versio
 
 def test_the_command_line_reference_is_that_of_the_code(tmp_path):
     made = tmp_path / "cli.md"
-    command = [sys.executable, "-m", "typer", "vmaf_train.cli", "utils", "docs", "--name", "vmaf-train"]
+    command = [
+        sys.executable,
+        "-m",
+        "typer",
+        "vmaf_train.cli",
+        "utils",
+        "docs",
+        "--name",
+        "vmaf-train",
+    ]
     subprocess.run([*command, "--output", str(made)], check=True, capture_output=True)
     assert made.read_text() == (ROOT / "docs" / "cli.md").read_text(), (
         f"run: {' '.join(command[1:])} --output docs/cli.md"
@@ -163,7 +178,9 @@ def test_the_command_line_reference_is_that_of_the_code(tmp_path):
 
 def test_every_mlflow_run_line_in_the_readme_and_docs_names_a_real_entry_point_and_its_parameters():
     pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
-    lines = re.findall(r"^ *mlflow run \. .*", "\n".join(page.read_text() for page in pages), flags=re.M)
+    lines = re.findall(
+        r"^ *mlflow run \. .*", "\n".join(page.read_text() for page in pages), flags=re.M
+    )
     assert len(lines) >= 5
     for line in lines:
         entry = re.search(r" -e (\w+)", line)
@@ -191,10 +208,15 @@ def test_the_servers_answer_on_the_scoring_page_is_that_of_the_shipped_default()
 def test_the_shipping_page_lists_what_is_shipped():
     page = (ROOT / "docs" / "shipping.md").read_text()
     for row in SHIPPED:
-        assert f"| `{row.alias}` | `{row.arch}` | `{row.features}` | `{row.id}.onnx`, `{row.id}.json` |" in page
+        assert (
+            f"| `{row.alias}` | `{row.arch}` | `{row.features}` | `{row.id}.onnx`, `{row.id}.json` |"
+            in page
+        )
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda path: path.stem
+)
 def test_a_benchmark_asks_for_what_there_is(path):
     # Running it takes minutes; what it imports is looked up here.
     assert callable(runpy.run_path(str(path), run_name="benchmark")["main"])

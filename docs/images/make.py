@@ -23,7 +23,14 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 HERE = Path(__file__).parent
-QUIET = ("headless", "no-sandbox", "disable-gpu", "no-first-run", "disable-background-networking", "disable-sync")
+QUIET = (
+    "headless",
+    "no-sandbox",
+    "disable-gpu",
+    "no-first-run",
+    "disable-background-networking",
+    "disable-sync",
+)
 # A headless browser has no mouse, and plots without one keep their toolbar in view.
 MOUSE = "blink-settings=primaryHoverType=2,availableHoverTypes=2,primaryPointerType=4,availablePointerTypes=4"
 
@@ -54,7 +61,9 @@ def browser(width: int, height: int) -> webdriver.Chrome:
 def shoot(driver: webdriver.Chrome, address: str, drawn: str, name: str) -> None:
     driver.get(address)
     # Plots are drawn some time after the page says that it has loaded.
-    WebDriverWait(driver, 60).until(lambda page: len(page.find_elements(By.CSS_SELECTOR, drawn)) > 0)
+    WebDriverWait(driver, 60).until(
+        lambda page: len(page.find_elements(By.CSS_SELECTOR, drawn)) > 0
+    )
     time.sleep(6)
     for close in driver.find_elements(By.CSS_SELECTOR, 'button[aria-label="Close"]'):
         close.click()

@@ -56,33 +56,66 @@ class Format(StrEnum):
     csv = "csv"
 
 
-Clips = Annotated[str, typer.Option(help=f"Folder in the Netflix layout, or {DEMO} for the embedded corpus.")]
+Clips = Annotated[
+    str, typer.Option(help=f"Folder in the Netflix layout, or {DEMO} for the embedded corpus.")
+]
 Corpus = Annotated[
     str,
-    typer.Option(help=f"Folder in the Netflix layout, .parquet of export-features, or {DEMO} for the embedded one."),
+    typer.Option(
+        help=f"Folder in the Netflix layout, .parquet of export-features, or {DEMO} for the embedded one."
+    ),
 ]
-Dims = Annotated[str, typer.Option(help="WxH of every file; auto is 1920x1080, or the demo's own size.")]
+Dims = Annotated[
+    str, typer.Option(help="WxH of every file; auto is 1920x1080, or the demo's own size.")
+]
 Jobs = Annotated[int, typer.Option(min=0, help="Cores to use; 0 is all.")]
 Frames = Annotated[str, typer.Option(help="FIRST:END, the frames of every clip to use, or all.")]
-MaxPairs = Annotated[int, typer.Option(min=0, help="Use at most so many pairs, sources in turn; 0 is all.")]
+MaxPairs = Annotated[
+    int, typer.Option(min=0, help="Use at most so many pairs, sources in turn; 0 is all.")
+]
 Sources = Annotated[str, typer.Option(help="Comma-separated sources to keep, or all.")]
-Strict = Annotated[YesNo, typer.Option(help="yes makes every file that is no usable pair an error.")]
-Arch = Annotated[str, typer.Option(help="Architecture: mlp_small, quartic, ...; a wrong name lists all of them.")]
+Strict = Annotated[
+    YesNo, typer.Option(help="yes makes every file that is no usable pair an error.")
+]
+Arch = Annotated[
+    str, typer.Option(help="Architecture: mlp_small, quartic, ...; a wrong name lists all of them.")
+]
 Epochs = Annotated[
-    int, typer.Option(min=0, max=100_000, help="Passes over the training frames; 0 is a smoke without libvmaf.")
+    int,
+    typer.Option(
+        min=0, max=100_000, help="Passes over the training frames; 0 is a smoke without libvmaf."
+    ),
 ]
-SweepEpochs = Annotated[int, typer.Option(min=1, max=100_000, help="Passes over the training frames.")]
-BatchSize = Annotated[int, typer.Option(min=4, help="Rows a step: half of them frames, half the teacher's points.")]
+SweepEpochs = Annotated[
+    int, typer.Option(min=1, max=100_000, help="Passes over the training frames.")
+]
+BatchSize = Annotated[
+    int, typer.Option(min=4, help="Rows a step: half of them frames, half the teacher's points.")
+]
 LearningRate = Annotated[
-    float, typer.Option(min=0, help="Longest Gauss-Newton step, or highest rate of Adam; 0 is the solver's own.")
+    float,
+    typer.Option(
+        min=0, help="Longest Gauss-Newton step, or highest rate of Adam; 0 is the solver's own."
+    ),
 ]
-Features = Annotated[str, typer.Option(help="Feature set the student reads: canonical, lite or fast.")]
+Features = Annotated[
+    str, typer.Option(help="Feature set the student reads: canonical, lite or fast.")
+]
 TeacherPoints = Annotated[
     int,
-    typer.Option(min=0, max=10_000_000, help="Feature vectors labelled by the teacher to train on as well; 0 is none."),
+    typer.Option(
+        min=0,
+        max=10_000_000,
+        help="Feature vectors labelled by the teacher to train on as well; 0 is none.",
+    ),
 ]
 Tree = Annotated[str, typer.Option(help="The checkout whose model/tiny/ is meant.")]
-Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of the initial weights and of the order of the frames.")]
+Seed = Annotated[
+    int,
+    typer.Option(
+        min=0, max=2**63 - 1, help="Of the initial weights and of the order of the frames."
+    ),
+]
 
 
 @app.command()
@@ -90,7 +123,10 @@ def prewarm(
     corpus: Clips = DEMO,
     jobs: Jobs = 0,
     scheduler: Annotated[
-        str, typer.Option(help="Dask scheduler (an extra): tcp://HOST:PORT, local:N for N workers, or none.")
+        str,
+        typer.Option(
+            help="Dask scheduler (an extra): tcp://HOST:PORT, local:N for N workers, or none."
+        ),
     ] = NONE,
     features: Annotated[
         str, typer.Option(help="Feature set that every clip must have; a pass fills all.")
@@ -106,7 +142,9 @@ def prewarm(
         from vmaf_train.commands import train as pipeline
 
         wanted = _names(sources, "sources")
-        choice = CorpusChoice(corpus, assume_dims, wanted, max_pairs, strict == YesNo.yes, frames, jobs)
+        choice = CorpusChoice(
+            corpus, assume_dims, wanted, max_pairs, strict == YesNo.yes, frames, jobs
+        )
         done = pipeline.prewarm(choice, TerminalReporter(), scheduler, features)
         print(
             f"{len(done.scan.pairs)} pairs, {done.frames} frames: {done.extracted} extracted, "
@@ -131,7 +169,9 @@ def export_features(
         from vmaf_train.commands import train as pipeline
 
         wanted = _names(sources, "sources")
-        choice = CorpusChoice(corpus, assume_dims, wanted, max_pairs, strict == YesNo.yes, frames, jobs)
+        choice = CorpusChoice(
+            corpus, assume_dims, wanted, max_pairs, strict == YesNo.yes, frames, jobs
+        )
         table = pipeline.export_features(choice, out, TerminalReporter())
         print(f"{len(table)} frames of {len(table.clips)} clips, digest {table.digest}, in {out}")
         print(f"train from it: vmaf-train train --corpus {out}")
@@ -141,7 +181,9 @@ def export_features(
 def train(
     arch: Arch = "mlp_small",
     corpus: Corpus = DEMO,
-    val_source: Annotated[str, typer.Option(help="Held-out source; auto is Tennis, else the last by name.")] = AUTO,
+    val_source: Annotated[
+        str, typer.Option(help="Held-out source; auto is Tennis, else the last by name.")
+    ] = AUTO,
     epochs: Epochs = 30,
     batch_size: BatchSize = 64,
     lr: LearningRate = 0.0,
@@ -161,17 +203,24 @@ def train(
         from vmaf_train.commands import train as pipeline
         from vmaf_train.students.training import Settings
 
-        choice = CorpusChoice(corpus, assume_dims, max_pairs=max_pairs, strict=strict == YesNo.yes, frames=frames)
+        choice = CorpusChoice(
+            corpus, assume_dims, max_pairs=max_pairs, strict=strict == YesNo.yes, frames=frames
+        )
         settings = Settings(epochs, batch_size, lr, seed, teacher_points, features)
         done = pipeline.train(choice, arch, val_source, settings, TerminalReporter(), trainer)
         print_report(done.report, f"{arch} on the held-out source {done.report.hold_out}")
-        _print_where(done.where, f"judge it elsewhere: vmaf-train evaluate --model {done.where[0].split()[1]}")
+        _print_where(
+            done.where,
+            f"judge it elsewhere: vmaf-train evaluate --model {done.where[0].split()[1]}",
+        )
 
 
 @app.command()
 def sweep(
     archs: Annotated[str, typer.Option(help="Comma-separated architectures, or all.")] = ALL,
-    folds: Annotated[str, typer.Option(help="Comma-separated sources to hold out in turn, or all.")] = ALL,
+    folds: Annotated[
+        str, typer.Option(help="Comma-separated sources to hold out in turn, or all.")
+    ] = ALL,
     seeds: Annotated[int, typer.Option(min=1, max=1000, help="Fits a fold and architecture.")] = 5,
     corpus: Corpus = DEMO,
     epochs: SweepEpochs = 30,
@@ -192,7 +241,9 @@ def sweep(
         from vmaf_train.commands import train as pipeline
         from vmaf_train.students.training import Settings
 
-        choice = CorpusChoice(corpus, assume_dims, max_pairs=max_pairs, strict=strict == YesNo.yes, frames=frames)
+        choice = CorpusChoice(
+            corpus, assume_dims, max_pairs=max_pairs, strict=strict == YesNo.yes, frames=frames
+        )
         settings = Settings(epochs, batch_size, lr, seed, teacher_points)
         done = pipeline.sweep(
             choice,
@@ -209,10 +260,14 @@ def sweep(
 
 @app.command()
 def evaluate(
-    model: Annotated[str, typer.Option(help="A run id, a models:/ URI or the path of an .onnx file.")],
+    model: Annotated[
+        str, typer.Option(help="A run id, a models:/ URI or the path of an .onnx file.")
+    ],
     corpus: Corpus = DEMO,
     val_source: Annotated[str, typer.Option(help="One source of the corpus, or all.")] = ALL,
-    features: Annotated[str, typer.Option(help="Feature set that the model must read; auto is its own.")] = AUTO,
+    features: Annotated[
+        str, typer.Option(help="Feature set that the model must read; auto is its own.")
+    ] = AUTO,
     assume_dims: Dims = AUTO,
     max_pairs: MaxPairs = 0,
     frames: Frames = ALL,
@@ -222,7 +277,9 @@ def evaluate(
     with _exit_code():
         from vmaf_train.commands import train as pipeline
 
-        choice = CorpusChoice(corpus, assume_dims, max_pairs=max_pairs, strict=strict == YesNo.yes, frames=frames)
+        choice = CorpusChoice(
+            corpus, assume_dims, max_pairs=max_pairs, strict=strict == YesNo.yes, frames=frames
+        )
         done = pipeline.evaluate_model(choice, model, val_source, TerminalReporter(), features)
         print_report(done.report, f"{done.report.model.name} on {corpus}, {val_source}")
         print_sources(done.report)
@@ -236,7 +293,9 @@ def main(arch: Arch = "mlp_small", corpus: Corpus = DEMO, assume_dims: Dims = AU
         from vmaf_train.commands import train as pipeline
         from vmaf_train.students.training import Settings
 
-        trained, judged = pipeline.run_all(CorpusChoice(corpus, assume_dims), arch, Settings(), TerminalReporter())
+        trained, judged = pipeline.run_all(
+            CorpusChoice(corpus, assume_dims), arch, Settings(), TerminalReporter()
+        )
         print_report(trained.report, f"{arch} on the held-out source {trained.report.hold_out}")
         print_sources(judged.report)
         _print_where(judged.where)
@@ -245,9 +304,15 @@ def main(arch: Arch = "mlp_small", corpus: Corpus = DEMO, assume_dims: Dims = AU
 @app.command()
 def register(
     run_id: Annotated[str, typer.Option(help="The training run whose student is promoted.")] = NONE,
-    version: Annotated[str, typer.Option(help="Instead: point the alias back at this registered version.")] = NONE,
-    allow_worse: Annotated[YesNo, typer.Option(help="yes lets a worse student take the alias.")] = YesNo.no,
-    allow_dirty: Annotated[YesNo, typer.Option(help="yes lets a run of uncommitted code through.")] = YesNo.no,
+    version: Annotated[
+        str, typer.Option(help="Instead: point the alias back at this registered version.")
+    ] = NONE,
+    allow_worse: Annotated[
+        YesNo, typer.Option(help="yes lets a worse student take the alias.")
+    ] = YesNo.no,
+    allow_dirty: Annotated[
+        YesNo, typer.Option(help="yes lets a run of uncommitted code through.")
+    ] = YesNo.no,
     tree: Tree = ".",
 ) -> None:
     """Promote a run's student through the gates to the registry's alias and to model/tiny/."""
@@ -257,7 +322,9 @@ def register(
         if (run_id == NONE) == (version == NONE):
             raise InputError("register wants either run_id or version; pass one of them")
         back = "" if version == NONE else version
-        done = pipeline.register(run_id, back, Path(tree), allow_worse == YesNo.yes, allow_dirty == YesNo.yes)
+        done = pipeline.register(
+            run_id, back, Path(tree), allow_worse == YesNo.yes, allow_dirty == YesNo.yes
+        )
         print_gates(done.gates)
         print(f"alias {done.alias} names version {done.version}")
         print("\n".join(done.changed) or "the tree held all of it already")
@@ -265,7 +332,9 @@ def register(
 
 @app.command()
 def sync(
-    check: Annotated[bool, typer.Option("--check", help="Write nothing; name what differs and exit 1.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; name what differs and exit 1.")
+    ] = False,
     tree: Tree = ".",
 ) -> None:
     """Write what the registry's aliases name into model/tiny/ and its model cards."""
@@ -293,22 +362,32 @@ def score(
         str, typer.Option(help="Id of a shipped model, path of an .onnx file, or models:/ URI.")
     ] = scoring.DEFAULT_MODEL,
     format: Annotated[Format, typer.Option(help="How to print.")] = Format.json,
-    per_frame: Annotated[bool, typer.Option("--per-frame", help="Print the score of every frame as well.")] = False,
+    per_frame: Annotated[
+        bool, typer.Option("--per-frame", help="Print the score of every frame as well.")
+    ] = False,
     size: Annotated[str, typer.Option(help="WxH of raw .yuv files.")] = "",
-    pix_fmt: Annotated[str, typer.Option(help="Pixel format of raw .yuv files, as ffmpeg names it.")] = "yuv420p",
+    pix_fmt: Annotated[
+        str, typer.Option(help="Pixel format of raw .yuv files, as ffmpeg names it.")
+    ] = "yuv420p",
     manifest: Annotated[
         Path | None, typer.Option(help="CSV of pairs: ref,dis and, where need be, size,pix_fmt.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="CSV that a manifest's scores are added to.")] = Path("scores.csv"),
+    out: Annotated[Path, typer.Option(help="CSV that a manifest's scores are added to.")] = Path(
+        "scores.csv"
+    ),
     jobs: Jobs = 0,
 ) -> None:
     """Score a video, or the pairs of a manifest, with a student; only the features it reads are extracted."""
     with _exit_code():
         given = [path is not None for path in (ref, dis)]
         if any(given) if manifest else not all(given):
-            raise InputError("score wants a reference and a distorted video, or --manifest; pass one of the two")
+            raise InputError(
+                "score wants a reference and a distorted video, or --manifest; pass one of the two"
+            )
         if manifest:
-            failed = scoring.score_manifest(manifest, out, model, size, pix_fmt, jobs, TerminalReporter())
+            failed = scoring.score_manifest(
+                manifest, out, model, size, pix_fmt, jobs, TerminalReporter()
+            )
             print(f"scores are in {out}")
             if failed:
                 raise VmafTrainError(f"{failed} pairs failed; the same command goes on with them")
@@ -362,10 +441,15 @@ def _exit_code() -> Iterator[None]:
         err.print(f"error: {error}", markup=False)
         raise typer.Exit(error.exit_code) from None
     except OSError as error:
-        err.print(f"error: {error.filename or 'system'}: {error.strerror}; repair that and run again", markup=False)
+        err.print(
+            f"error: {error.filename or 'system'}: {error.strerror}; repair that and run again",
+            markup=False,
+        )
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
-        err.print("interrupted; what was finished is kept, and running the same command again goes on from there")
+        err.print(
+            "interrupted; what was finished is kept, and running the same command again goes on from there"
+        )
         raise typer.Exit(INTERRUPTED) from None
 
 

@@ -58,7 +58,9 @@ class Processes:
             said = " | ".join(err.decode(errors="replace").strip().splitlines()[-3:])
             failure = f"{Path(command[0]).name} ended with status {process.returncode}: {said}. "
             if "No space left on device" in said:
-                raise InputError(f"{failure}Free some space (TMPDIR and VMAF_TINY_AI_CACHE name other disks)")
+                raise InputError(
+                    f"{failure}Free some space (TMPDIR and VMAF_TINY_AI_CACHE name other disks)"
+                )
             raise ExtractionError(f"{failure}Command: {shlex.join(command)}")
         return out
 

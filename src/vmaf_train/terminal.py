@@ -9,7 +9,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -44,7 +52,9 @@ class TerminalReporter(Reporter):
             try:
                 yield advance
             except KeyboardInterrupt:
-                self.say(f"{done[0]} of {pairs} pairs are in the cache; the same command goes on from there")
+                self.say(
+                    f"{done[0]} of {pairs} pairs are in the cache; the same command goes on from there"
+                )
                 raise
 
     @contextmanager
@@ -71,11 +81,21 @@ class _FramesPerSecond(ProgressColumn):
 
 
 @contextmanager
-def _bar(title: str, total: int, unit: str, *columns: ProgressColumn) -> Iterator[Callable[..., None]]:
+def _bar(
+    title: str, total: int, unit: str, *columns: ProgressColumn
+) -> Iterator[Callable[..., None]]:
     """Show progress; yields a step taking the plain line (printed now and then) and fields for the bar's columns."""
     shown = 0.0
-    layout = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit), *columns)
-    with Progress(*layout, TimeRemainingColumn(), console=err, disable=not err.is_terminal, transient=True) as bar:
+    layout = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        *columns,
+    )
+    with Progress(
+        *layout, TimeRemainingColumn(), console=err, disable=not err.is_terminal, transient=True
+    ) as bar:
         task = bar.add_task(title, total=total)
 
         def step(line: str, **fields: Any) -> None:
@@ -173,9 +193,16 @@ def _print_metrics(title: str, rows: "Mapping[str, Metrics]") -> None:
     for name in ("samples", "RMSE", "PLCC", "SROCC", "KROCC", "max error", "bias"):
         table.add_column(name, justify="right")
     for name, row in rows.items():
-        correlations = ("-" if value is None else f"{value:.5f}" for value in (row.plcc, row.srocc, row.krocc))
+        correlations = (
+            "-" if value is None else f"{value:.5f}" for value in (row.plcc, row.srocc, row.krocc)
+        )
         table.add_row(
-            name, str(row.n_samples), f"{row.rmse:.4f}", *correlations, f"{row.max_abs_error:.3f}", f"{row.bias:+.3f}"
+            name,
+            str(row.n_samples),
+            f"{row.rmse:.4f}",
+            *correlations,
+            f"{row.max_abs_error:.3f}",
+            f"{row.bias:+.3f}",
         )
     Console(highlight=False, width=None if sys.stdout.isatty() else 110).print(table)
 

@@ -115,7 +115,9 @@ class Job:
         import mlflow
 
         commit, dirty = self._code
-        mlflow.set_tags({"git_commit": commit, "git_dirty": dirty, "vmaf_train_version": __version__, **tags})
+        mlflow.set_tags(
+            {"git_commit": commit, "git_dirty": dirty, "vmaf_train_version": __version__, **tags}
+        )
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         """Keep metrics for the next batch, which is sent every few seconds and at the end."""
@@ -128,7 +130,9 @@ class Job:
 
     def log_epoch(self, epoch: "Epoch") -> None:
         """Keep what is known after an epoch, under its number as step."""
-        self.log_metrics({"train/loss": epoch.train_loss, "epoch/val_rmse": epoch.val_rmse}, epoch.number)
+        self.log_metrics(
+            {"train/loss": epoch.train_loss, "epoch/val_rmse": epoch.val_rmse}, epoch.number
+        )
 
     def log_report(self, prefix: str, report: "EvalReport") -> None:
         """Log the figures of a report as metrics under `prefix`, and the model's own size and latency."""
@@ -136,25 +140,38 @@ class Job:
         metrics |= {f"{prefix}/pooled_{key}": getattr(report.pooled, key) for key in _FRAME_METRICS}
         metrics |= {f"{prefix}/{name}_rmse": row.rmse for name, row in report.references.items()}
         if plain := report.without_teacher_points:
-            metrics |= {f"{prefix}_without_points/{key}": getattr(plain, key) for key in _FRAME_METRICS}
+            metrics |= {
+                f"{prefix}_without_points/{key}": getattr(plain, key) for key in _FRAME_METRICS
+            }
         for name, interval in report.intervals.items():
-            metrics |= {f"{prefix}/{name}_low": interval.low, f"{prefix}/{name}_high": interval.high}
+            metrics |= {
+                f"{prefix}/{name}_low": interval.low,
+                f"{prefix}/{name}_high": interval.high,
+            }
         if len(report.per_source) > 1:
-            metrics |= {f"{prefix}/source/{source}/rmse": row.rmse for source, row in report.per_source.items()}
+            metrics |= {
+                f"{prefix}/source/{source}/rmse": row.rmse
+                for source, row in report.per_source.items()
+            }
         self.log_metrics({key: value for key, value in metrics.items() if value is not None})
         self._log_model_facts(report)
 
     def _log_model_facts(self, report: "EvalReport") -> None:
         """Log what a report knows of the model whatever the frames: size, costs, errors over the feature box."""
         metrics = {f"latency/{key}": value for key, value in report.latency if key.endswith("_us")}
-        metrics |= {"model/parameters": report.model.parameters or 0, "model/onnx_bytes": report.model.onnx_bytes}
+        metrics |= {
+            "model/parameters": report.model.parameters or 0,
+            "model/onnx_bytes": report.model.onnx_bytes,
+        }
         if features := set_of(report.model.features):
             metrics["model/extraction_cost"] = features.cost
         if box := report.box:
             metrics |= {"box/rmse": box.rmse, "box/max_abs_error": box.max_abs_error}
         self.log_metrics(metrics)
 
-    def log_files(self, files: "Mapping[str, bytes] | Mapping[str, Figure]", folder: str = "") -> None:
+    def log_files(
+        self, files: "Mapping[str, bytes] | Mapping[str, Figure]", folder: str = ""
+    ) -> None:
         """Log artifacts by file name: bytes as they are, figures in the format of the name's ending."""
         import mlflow
 
@@ -193,7 +210,9 @@ class Job:
             name="model",
             save_as_external_data=False,
             # Stated, not inferred: inference would import and run everything once more.
-            pip_requirements=[f"{name}=={version(name)}" for name in ("mlflow", "onnx", "onnxruntime", "numpy")],
+            pip_requirements=[
+                f"{name}=={version(name)}" for name in ("mlflow", "onnx", "onnxruntime", "numpy")
+            ],
             signature=ModelSignature(
                 Schema([TensorSpec(np.dtype("float32"), (-1, len(student.features)), "features")]),
                 Schema([TensorSpec(np.dtype("float32"), (-1,), "vmaf")]),
@@ -213,9 +232,20 @@ class Job:
             "oof/rmse_high": row.rmse_interval.high,
         }
         for source, rmse in row.folds.items():
-            metrics |= {f"loso/{source}/rmse": rmse.mean, f"loso/{source}/rmse_deviation": rmse.deviation}
-        for prefix, figures in (("oof", row.frames), ("oof_pooled", row.clips), ("oof_no_points", row.without_points)):
-            metrics |= {f"{prefix}/{key}": getattr(figures, key) for key in _FRAME_METRICS} if figures else {}
+            metrics |= {
+                f"loso/{source}/rmse": rmse.mean,
+                f"loso/{source}/rmse_deviation": rmse.deviation,
+            }
+        for prefix, figures in (
+            ("oof", row.frames),
+            ("oof_pooled", row.clips),
+            ("oof_no_points", row.without_points),
+        ):
+            metrics |= (
+                {f"{prefix}/{key}": getattr(figures, key) for key in _FRAME_METRICS}
+                if figures
+                else {}
+            )
         self.log_metrics({key: value for key, value in metrics.items() if value is not None})
         self._log_model_facts(report)
 
@@ -234,7 +264,9 @@ class Job:
             "runsHiddenMode": "SHOW_ALL",
         }
         experiment = mlflow.get_run(self.run_id).info.experiment_id
-        mlflow.MlflowClient().set_experiment_tag(experiment, f"mlflow.sharedViewState.{name}", json.dumps(view))
+        mlflow.MlflowClient().set_experiment_tag(
+            experiment, f"mlflow.sharedViewState.{name}", json.dumps(view)
+        )
         return name
 
     def where_to_look(self, view: str = "") -> Sequence[str]:
@@ -262,7 +294,9 @@ class Job:
         # Taken off first: what a store refuses once must not keep the run from ending.
         pending, self._pending, self._flushed = self._pending, [], time.monotonic()
         for start in range(0, len(pending), METRICS_A_BATCH):
-            mlflow.MlflowClient().log_batch(self.run_id, metrics=pending[start : start + METRICS_A_BATCH])
+            mlflow.MlflowClient().log_batch(
+                self.run_id, metrics=pending[start : start + METRICS_A_BATCH]
+            )
 
 
 _FRAME_METRICS = ("plcc", "srocc", "krocc", "rmse", "max_abs_error", "bias")
@@ -310,7 +344,14 @@ def git_state() -> tuple[str, str]:
         # An installed copy may lie inside somebody else's checkout; only one that tracks this file counts.
         git("ls-files", "--error-unmatch", here.name)
         # What a promotion writes is no input of any training.
-        changed = git("status", "--porcelain", "--", ":/", ":(top,exclude)model/tiny", ":(top,exclude)docs/ai/models")
+        changed = git(
+            "status",
+            "--porcelain",
+            "--",
+            ":/",
+            ":(top,exclude)model/tiny",
+            ":(top,exclude)docs/ai/models",
+        )
         return git("rev-parse", "HEAD"), str(bool(changed)).lower()
     except (OSError, subprocess.CalledProcessError):
         return "unknown", "unknown"
@@ -346,7 +387,9 @@ def open_store() -> None:
         with store_lock(uri):
             mlflow.MlflowClient().search_experiments(max_results=1)
         _opened.add(uri)
-    except Exception as error:  # MLflow's, SQLAlchemy's, alembic's and requests' errors share no base class
+    except (
+        Exception
+    ) as error:  # MLflow's, SQLAlchemy's, alembic's and requests' errors share no base class
         raise InputError(
             f"the MLflow store {without_password(uri)} cannot be used: "
             f"{without_password(first_line(error))}; set MLFLOW_TRACKING_URI to a running server or to "

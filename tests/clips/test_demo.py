@@ -46,7 +46,11 @@ def test_every_clip_name_follows_the_grammar():
 
 def test_what_is_made_is_what_clip_names_says_and_a_whole_corpus(demo_cache):
     folder = made_by(demo_cache)
-    named = {f"{kind}/{name}" for pair in demo.clip_names() for kind, name in zip(("ref", "dis"), pair, strict=True)}
+    named = {
+        f"{kind}/{name}"
+        for pair in demo.clip_names()
+        for kind, name in zip(("ref", "dis"), pair, strict=True)
+    }
     assert {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} == named
     found = scan(folder, REAL_FORMAT, strict=True)
     assert [(pair.ref.name, pair.dis.name) for pair in found.pairs] == sorted(
@@ -77,7 +81,9 @@ def test_scores_spread_over_the_scale_and_every_source_spans_40_points(demo_cach
     every = np.concatenate(list(pooled.values()))
     assert len(every) == 72
     assert every.min() < 15 and every.max() > 95
-    assert {source: np.ptp(scores) for source, scores in pooled.items() if np.ptp(scores) < 40} == {}
+    assert {
+        source: np.ptp(scores) for source, scores in pooled.items() if np.ptp(scores) < 40
+    } == {}
     filled, _ = np.histogram(frames, bins=np.arange(0, 101, 10))
     assert filled.min() > 50
 
@@ -155,7 +161,12 @@ def test_corpora_of_other_recipes_stay_for_who_may_be_reading_them(small, ffmpeg
     for name in ("0123456789ab", "mine"):
         (folder / name).mkdir(parents=True)
     made = demo.make_demo_corpus(folder, ffmpeg.path, 2)
-    assert {path.name for path in folder.iterdir()} == {made.name, "0123456789ab", "mine", "making.lock"}
+    assert {path.name for path in folder.iterdir()} == {
+        made.name,
+        "0123456789ab",
+        "mine",
+        "making.lock",
+    }
 
 
 @pytest.mark.parametrize("spoil", [Path.unlink, lambda path: path.write_bytes(b"short")])
@@ -177,7 +188,9 @@ def test_another_recipe_is_another_corpus(small, ffmpeg, tmp_path, monkeypatch):
 
 def test_another_ffmpeg_is_another_corpus(small, ffmpeg, fake_ffmpeg, tmp_path):
     first = demo.make_demo_corpus(tmp_path / "a", ffmpeg.path, 2)
-    other = fake_ffmpeg('[ "$1" = -version ] && { echo "ffmpeg version other"; exit; }; exec "$REAL" "$@"')
+    other = fake_ffmpeg(
+        '[ "$1" = -version ] && { echo "ffmpeg version other"; exit; }; exec "$REAL" "$@"'
+    )
     assert demo.make_demo_corpus(tmp_path / "a", other, 2) != first
 
 
@@ -187,8 +200,12 @@ def test_a_folder_with_special_characters_will_do(small, ffmpeg, tmp_path):
     assert files_of(odd) == files_of(plain)
 
 
-def test_a_failing_ffmpeg_is_quoted_and_leaves_nothing_that_looks_finished(small, fake_ffmpeg, tmp_path):
-    broken = fake_ffmpeg('case "$*" in *libx264*) echo "Unknown encoder libx264" >&2; exit 8;; esac; exec "$REAL" "$@"')
+def test_a_failing_ffmpeg_is_quoted_and_leaves_nothing_that_looks_finished(
+    small, fake_ffmpeg, tmp_path
+):
+    broken = fake_ffmpeg(
+        'case "$*" in *libx264*) echo "Unknown encoder libx264" >&2; exit 8;; esac; exec "$REAL" "$@"'
+    )
     with pytest.raises(ExtractionError, match="Unknown encoder libx264") as caught:
         demo.make_demo_corpus(tmp_path / "demo", broken, 2)
     assert f"Command: {broken} " in str(caught.value)
@@ -196,13 +213,17 @@ def test_a_failing_ffmpeg_is_quoted_and_leaves_nothing_that_looks_finished(small
 
 
 def test_a_full_disk_under_ffmpeg_is_an_input_error(small, fake_ffmpeg, tmp_path):
-    full = fake_ffmpeg('case "$*" in *lavfi*) echo "No space left on device" >&2; exit 228;; esac; exec "$REAL" "$@"')
+    full = fake_ffmpeg(
+        'case "$*" in *lavfi*) echo "No space left on device" >&2; exit 228;; esac; exec "$REAL" "$@"'
+    )
     with pytest.raises(InputError, match="Free some space"):
         demo.make_demo_corpus(tmp_path / "demo", full, 2)
 
 
 @pytest.mark.parametrize("place", ["demo", "demo/below"])
-def test_a_folder_that_cannot_be_written_is_an_input_error_with_the_next_step(small, ffmpeg, tmp_path, place):
+def test_a_folder_that_cannot_be_written_is_an_input_error_with_the_next_step(
+    small, ffmpeg, tmp_path, place
+):
     (tmp_path / "demo").write_text("a file in the folder's place")
     with pytest.raises(InputError, match="cannot make the demo corpus") as caught:
         demo.make_demo_corpus(tmp_path / place, ffmpeg.path, 2)

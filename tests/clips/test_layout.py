@@ -6,7 +6,15 @@ from conftest import write_corpus
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmaf_train.clips.layout import DIS_NAME, PIX_FMTS, REF_NAME, YuvFormat, parse_dims, parse_frames, scan
+from vmaf_train.clips.layout import (
+    DIS_NAME,
+    PIX_FMTS,
+    REF_NAME,
+    YuvFormat,
+    parse_dims,
+    parse_frames,
+    scan,
+)
 from vmaf_train.errors import InputError
 
 SMALL = YuvFormat(64, 64)
@@ -20,7 +28,8 @@ def test_a_source_name_survives_both_file_name_grammars(source, fps, quality, he
 
 
 @pytest.mark.parametrize(
-    "name", ["Alpha_10_32.yuv", "Alpha.yuv", "_10_32_50.yuv", "Alpha_a_32_50.yuv", "Al pha_1_2_3.yuv"]
+    "name",
+    ["Alpha_10_32.yuv", "Alpha.yuv", "_10_32_50.yuv", "Alpha_a_32_50.yuv", "Al pha_1_2_3.yuv"],
 )
 def test_a_distorted_name_outside_the_grammar_does_not_match(name):
     assert DIS_NAME.fullmatch(name) is None
@@ -32,7 +41,9 @@ def test_pairs_come_by_source_and_clip_with_frames_counted_from_the_size(tmp_pat
         f"{s}_{q}_64_{k}" for s in ("Alpha", "Beta") for q, k in ((10, 100), (20, 200))
     ]
     assert {(pair.n_frames, pair.fps, pair.format) for pair in found.pairs} == {(6, 25.0, SMALL)}
-    assert all(pair.ref.name == f"{pair.source}_25fps.yuv" and pair.dis.is_file() for pair in found.pairs)
+    assert all(
+        pair.ref.name == f"{pair.source}_25fps.yuv" and pair.dis.is_file() for pair in found.pairs
+    )
     assert found.left_out == ()
 
 
@@ -46,7 +57,8 @@ def test_two_references_of_one_source_are_refused_with_both_named(tmp_path):
     corpus = write_corpus(tmp_path / "c")
     (corpus / "ref" / "Alpha_30fps.yuv").write_bytes(b"")
     with pytest.raises(
-        InputError, match=r"Alpha_30fps\.yuv: a second reference of source Alpha beside Alpha_25fps\.yuv"
+        InputError,
+        match=r"Alpha_30fps\.yuv: a second reference of source Alpha beside Alpha_25fps\.yuv",
     ):
         scan(corpus, SMALL)
 
@@ -58,7 +70,9 @@ def test_an_empty_file_is_not_a_clip_of_no_frames(tmp_path):
         scan(corpus, SMALL)
 
 
-@pytest.mark.parametrize(("max_pairs", "counts"), [(2, (1, 1)), (3, (2, 1)), (0, (4, 4)), (99, (4, 4))])
+@pytest.mark.parametrize(
+    ("max_pairs", "counts"), [(2, (1, 1)), (3, (2, 1)), (0, (4, 4)), (99, (4, 4))]
+)
 def test_max_pairs_takes_the_sources_in_turn(max_pairs, counts, tmp_path):
     pairs = scan(write_corpus(tmp_path / "c", rungs=4), SMALL, max_pairs=max_pairs).pairs
     assert tuple(sum(pair.source == name for pair in pairs) for name in ("Alpha", "Beta")) == counts
@@ -75,14 +89,27 @@ def test_a_reference_that_no_pair_uses_is_not_looked_at(tmp_path):
     assert len(scan(corpus, SMALL).pairs) == 4
 
 
-@pytest.mark.parametrize(("dims", "size"), [((1920, 1080), 3110400), ((480, 270), 194400), ((3, 3), 9 + 2 * 4)])
+@pytest.mark.parametrize(
+    ("dims", "size"), [((1920, 1080), 3110400), ((480, 270), 194400), ((3, 3), 9 + 2 * 4)]
+)
 def test_a_frame_has_two_chroma_planes_of_half_size_rounded_up(dims, size):
     assert YuvFormat(*dims).frame_bytes == size
 
 
 @pytest.mark.parametrize("pix_fmt", PIX_FMTS)
 def test_a_frame_of_each_pixel_format_has_as_many_bytes_as_ffmpeg_writes(pix_fmt, ffmpeg, tmp_path):
-    still = ["-f", "lavfi", "-i", "color=gray:size=35x25", "-frames:v", "1", "-pix_fmt", pix_fmt, "-f", "rawvideo"]
+    still = [
+        "-f",
+        "lavfi",
+        "-i",
+        "color=gray:size=35x25",
+        "-frames:v",
+        "1",
+        "-pix_fmt",
+        pix_fmt,
+        "-f",
+        "rawvideo",
+    ]
     subprocess.run([ffmpeg.path, "-v", "error", *still, tmp_path / "frame.yuv"], check=True)
     assert YuvFormat(35, 25, pix_fmt).frame_bytes == (tmp_path / "frame.yuv").stat().st_size
 
@@ -100,12 +127,15 @@ def test_dims_are_width_then_height():
 def test_no_folder_is_refused_with_the_layout(tmp_path):
     (tmp_path / "ref").mkdir()
     with pytest.raises(
-        InputError, match=rf"no corpus folder {Path(tmp_path, 'dis')}; a corpus holds ref/<source>_<fps>fps"
+        InputError,
+        match=rf"no corpus folder {Path(tmp_path, 'dis')}; a corpus holds ref/<source>_<fps>fps",
     ):
         scan(tmp_path, SMALL)
 
 
-@pytest.mark.parametrize("text", ["", "5", "5:", ":5", "5:5", "6:5", "-1:5", "0:5:2", "a:b", "0 : 5"])
+@pytest.mark.parametrize(
+    "text", ["", "5", "5:", ":5", "5:5", "6:5", "-1:5", "0:5:2", "a:b", "0 : 5"]
+)
 def test_frames_that_are_no_range_are_refused(text):
     with pytest.raises(InputError, match="no range FIRST:END"):
         parse_frames(text)
@@ -115,7 +145,9 @@ def test_a_range_of_frames_counts_them_and_must_lie_in_every_clip(tmp_path):
     corpus = write_corpus(tmp_path / "c")
     pairs = scan(corpus, SMALL, frames=parse_frames("2:6")).pairs
     assert {(pair.n_frames, pair.frames) for pair in pairs} == {(4, (2, 6))}
-    with pytest.raises(InputError, match=r"Alpha_10_64_100\.yuv holds 6 frames, so frames 2:7 are not all there"):
+    with pytest.raises(
+        InputError, match=r"Alpha_10_64_100\.yuv holds 6 frames, so frames 2:7 are not all there"
+    ):
         scan(corpus, SMALL, frames=(2, 7))
 
 
@@ -123,4 +155,8 @@ def test_a_pair_knows_its_files_as_they_were_scanned(tmp_path):
     (pair, *_) = scan(write_corpus(tmp_path / "c"), SMALL).pairs
     for path, stamp in zip((pair.ref, pair.dis), pair.stamps, strict=True):
         stat = path.stat()
-        assert (stamp.name, stamp.size, stamp.mtime_ns) == (path.name, stat.st_size, stat.st_mtime_ns)
+        assert (stamp.name, stamp.size, stamp.mtime_ns) == (
+            path.name,
+            stat.st_size,
+            stat.st_mtime_ns,
+        )

@@ -16,7 +16,9 @@ from vmaf_train.commands.score import Video, load_scorer, score_video
 from vmaf_train.extraction.schedule import Pass
 
 ROOT = Path(__file__).parents[2]
-EXACT, LITE = (str(ROOT / "model" / "tiny" / f"vmaf_tiny_{name}.onnx") for name in ("exact", "lite"))
+EXACT, LITE = (
+    str(ROOT / "model" / "tiny" / f"vmaf_tiny_{name}.onnx") for name in ("exact", "lite")
+)
 RAW = ["--size", "160x90"]
 
 
@@ -43,7 +45,9 @@ def encoded(pair, ffmpeg, folder, *, suffix=".mkv", options=("-c:v", "ffv1"), si
 
 def test_the_exact_student_gives_the_teachers_scores(pairs, ffmpeg):
     for pair in pairs[:2]:
-        scored = score_video(load_scorer(EXACT), Video(pair.ref, "160x90"), Video(pair.dis, "160x90"), ffmpeg, 1)
+        scored = score_video(
+            load_scorer(EXACT), Video(pair.ref, "160x90"), Video(pair.dis, "160x90"), ffmpeg, 1
+        )
         np.testing.assert_allclose(scored.score_N, ffmpeg.extract(Pass((pair,)))[0].y_N, atol=0.1)
         assert np.ptp(scored.score_N) > 0.2
 
@@ -57,14 +61,22 @@ def test_what_is_printed_are_the_frames_pooled(pairs):
     assert told["percentile_5"] == pytest.approx(np.percentile(scores_N, 5))
     assert told["harmonic_mean"] == pytest.approx(8 / (1 / (scores_N + 1)).sum() - 1)
     rmse = json.loads(Path(LITE).with_suffix(".json").read_text())["metrics"]["rmse"]
-    assert (told["low"], told["high"]) == pytest.approx((told["mean"] - 1.96 * rmse, told["mean"] + 1.96 * rmse))
+    assert (told["low"], told["high"]) == pytest.approx(
+        (told["mean"] - 1.96 * rmse, told["mean"] + 1.96 * rmse)
+    )
 
 
 def test_as_csv_there_is_a_row_for_the_video_or_one_a_frame(pairs):
-    whole = list(csv.DictReader(call(pairs[0].ref, pairs[0].dis, *RAW, "--format", "csv").stdout.splitlines()))
+    whole = list(
+        csv.DictReader(
+            call(pairs[0].ref, pairs[0].dis, *RAW, "--format", "csv").stdout.splitlines()
+        )
+    )
     told = json.loads(call(pairs[0].ref, pairs[0].dis, *RAW).stdout)
     assert [{key: float(value) for key, value in row.items()} for row in whole] == [told]
-    frames = call(pairs[0].ref, pairs[0].dis, *RAW, "--format", "csv", "--per-frame").stdout.splitlines()
+    frames = call(
+        pairs[0].ref, pairs[0].dis, *RAW, "--format", "csv", "--per-frame"
+    ).stdout.splitlines()
     assert [line.split(",")[0] for line in frames] == ["frame", *map(str, range(8))]
 
 
@@ -120,7 +132,10 @@ def test_of_videos_of_different_length_the_frames_of_both_are_scored_with_a_warn
         paths.append(tmp_path / f"{path.stem}{suffix}")
         raw = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", "160x90", "-r", "25", "-i", str(path)]
         codec = ["-f", "rawvideo"] if suffix == ".yuv" else ["-c:v", "ffv1"]
-        subprocess.run([ffmpeg.path, "-v", "error", *raw, "-frames:v", str(frames), *codec, paths[-1]], check=True)
+        subprocess.run(
+            [ffmpeg.path, "-v", "error", *raw, "-frames:v", str(frames), *codec, paths[-1]],
+            check=True,
+        )
     told = call(*paths, *RAW, "--per-frame")
     assert f"warning: {name} goes on after the 5 frames that both have" in told.stderr
     scores = json.loads(told.stdout)["scores"]
@@ -135,7 +150,10 @@ def test_frames_that_cannot_be_decoded_are_told(pairs, ffmpeg, tmp_path):
     middle = len(content) // 2
     content[middle : middle + 400] = bytes(400)
     dis.write_bytes(content)
-    assert "warning: the distorted video has 1 frames that ffmpeg could not decode" in call(ref, dis).stderr
+    assert (
+        "warning: the distorted video has 1 frames that ffmpeg could not decode"
+        in call(ref, dis).stderr
+    )
 
 
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv444p", "yuv422p12le"])
@@ -158,7 +176,10 @@ def test_what_cannot_be_scored_is_bad_input_with_the_next_step(pairs, tmp_path):
         ([ref], "wants a reference and a distorted video, or --manifest"),
         ([ref, dis, *RAW, "--model", "vmaf_huge"], "no model vmaf_huge"),
         ([ref, dis, *RAW, "--model", tmp_path / "none.onnx"], "no file"),
-        ([ref, dis, *RAW, "--model", "models:/vmaf_tiny/7"], "check the id and MLFLOW_TRACKING_URI"),
+        (
+            [ref, dis, *RAW, "--model", "models:/vmaf_tiny/7"],
+            "check the id and MLFLOW_TRACKING_URI",
+        ),
     ):
         refused = call(*words)
         assert (refused.exit_code, message in refused.output) == (2, True), refused.output
@@ -194,7 +215,9 @@ def rows_of(path):
         return list(csv.DictReader(file))
 
 
-def test_a_manifests_pairs_land_in_one_file_and_are_not_scored_again(manifest, pairs, tmp_path, monkeypatch):
+def test_a_manifests_pairs_land_in_one_file_and_are_not_scored_again(
+    manifest, pairs, tmp_path, monkeypatch
+):
     out = tmp_path / "scores.csv"
     assert call("--manifest", manifest, "--out", out).exit_code == 0
     rows = rows_of(out)
@@ -239,7 +262,9 @@ def test_a_manifest_without_pairs_is_bad_input(content, tmp_path):
 def test_a_manifest_row_that_lacks_a_file_is_bad_input(row, tmp_path):
     (tmp_path / "pairs.csv").write_text(f"ref,dis\na.mkv,b.mkv\n{row}\n")
     refused = call("--manifest", tmp_path / "pairs.csv")
-    assert (refused.exit_code, "row 2 of 2 lacks ref or dis" in refused.output) == (2, True), refused.output
+    assert (refused.exit_code, "row 2 of 2 lacks ref or dis" in refused.output) == (2, True), (
+        refused.output
+    )
 
 
 def test_a_spreadsheets_byte_order_mark_is_no_part_of_a_columns_name(manifest, pairs, tmp_path):

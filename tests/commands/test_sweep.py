@@ -40,7 +40,9 @@ def endings() -> dict[str, str]:
 
 
 def comparison_of(run) -> Comparison:
-    return Comparison.model_validate_json(mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/comparison.json"))
+    return Comparison.model_validate_json(
+        mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/comparison.json")
+    )
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +67,9 @@ def swept_once(folder, filled, tmp_path_factory, store_template):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VMAF_TINY_AI_CACHE", str(filled))
         patch.setenv("MLFLOW_TRACKING_URI", address)
-        return address, pipeline.sweep(CorpusChoice(str(folder), "64x64"), ARCHS, (), 2, QUICK, Reporter())
+        return address, pipeline.sweep(
+            CorpusChoice(str(folder), "64x64"), ARCHS, (), 2, QUICK, Reporter()
+        )
 
 
 @pytest.fixture
@@ -85,9 +89,13 @@ def choice(folder, filled, store, monkeypatch):
 
 def test_a_sweep_is_a_flat_run_for_each_arch_and_one_for_the_comparison(swept):
     done, runs = swept
-    assert {name: run.info.status for name, run in runs.items()} == dict.fromkeys((*ARCHS, "sweep"), "FINISHED")
+    assert {name: run.info.status for name, run in runs.items()} == dict.fromkeys(
+        (*ARCHS, "sweep"), "FINISHED"
+    )
     assert {run.data.tags["sweep"] for run in runs.values()} == {done.comparison.sweep}
-    assert not any(key in run.data.tags for run in runs.values() for key in ("mlflow.parentRunId", "error"))
+    assert not any(
+        key in run.data.tags for run in runs.values() for key in ("mlflow.parentRunId", "error")
+    )
     assert len({run.info.experiment_id for run in runs.values()}) == 1
 
 
@@ -96,9 +104,17 @@ def test_the_metrics_of_an_arch_are_the_numbers_of_the_comparison(swept):
     for row in comparison_of(runs["sweep"]).rows:
         expected = {f"oof/{key}": getattr(row.frames, key) for key in FIGURES_OF_METRICS}
         expected |= {f"oof_pooled/{key}": getattr(row.clips, key) for key in FIGURES_OF_METRICS}
-        expected |= {f"oof_no_points/{key}": getattr(row.without_points, key) for key in FIGURES_OF_METRICS}
-        expected |= {"loso/mean_rmse": row.mean_fold.mean, "loso/mean_rmse_deviation": row.mean_fold.deviation}
-        expected |= {"loso/worst_rmse": row.worst_fold.mean, "loso/worst_rmse_deviation": row.worst_fold.deviation}
+        expected |= {
+            f"oof_no_points/{key}": getattr(row.without_points, key) for key in FIGURES_OF_METRICS
+        }
+        expected |= {
+            "loso/mean_rmse": row.mean_fold.mean,
+            "loso/mean_rmse_deviation": row.mean_fold.deviation,
+        }
+        expected |= {
+            "loso/worst_rmse": row.worst_fold.mean,
+            "loso/worst_rmse_deviation": row.worst_fold.deviation,
+        }
         expected |= {"oof/rmse_low": row.rmse_interval.low, "oof/rmse_high": row.rmse_interval.high}
         for source in SOURCES:
             expected[f"loso/{source}/rmse"] = row.folds[source].mean
@@ -111,7 +127,9 @@ def test_the_metrics_of_an_arch_are_the_numbers_of_the_comparison(swept):
             "model/extraction_cost": 1.0,
         }
         assert runs[row.arch].data.metrics == pytest.approx(expected, rel=1e-9)
-    assert [row.arch for row in done.comparison.rows] == [row.arch for row in comparison_of(runs["sweep"]).rows]
+    assert [row.arch for row in done.comparison.rows] == [
+        row.arch for row in comparison_of(runs["sweep"]).rows
+    ]
 
 
 def test_the_numbers_differ_by_arch_and_are_of_the_size_that_was_asked_for(swept):
@@ -127,7 +145,14 @@ def test_the_numbers_differ_by_arch_and_are_of_the_size_that_was_asked_for(swept
 
 def test_params_say_what_was_done(swept):
     _, runs = swept
-    settled = {"folds": "all", "seeds": "2", "epochs": "2", "batch_size": "64", "lr": "0.0", "seed": "0"}
+    settled = {
+        "folds": "all",
+        "seeds": "2",
+        "epochs": "2",
+        "batch_size": "64",
+        "lr": "0.0",
+        "seed": "0",
+    }
     settled |= {"teacher_points": "256", "assume_dims": "64x64", "max_pairs": "0"}
     for arch in ARCHS:
         assert {"arch": arch, **settled}.items() <= runs[arch].data.params.items()
@@ -190,7 +215,10 @@ def test_the_same_sweep_again_gives_the_same_students_under_another_tag(swept, c
     assert again.comparison.sweep != done.comparison.sweep
     unlike = {"sweep", "rows", "differences", "recommendation"}
     assert again.comparison.model_dump(exclude=unlike) == done.comparison.model_dump(exclude=unlike)
-    scores = [{row.arch: (row.folds, row.frames, row.clips) for row in s.comparison.rows} for s in (again, done)]
+    scores = [
+        {row.arch: (row.folds, row.frames, row.clips) for row in s.comparison.rows}
+        for s in (again, done)
+    ]
     assert scores[0] == scores[1]
 
 
@@ -198,7 +226,9 @@ def test_the_same_sweep_again_gives_the_same_students_under_another_tag(swept, c
 
 
 def test_one_fold_judges_that_source_and_keeps_a_student_that_never_saw_it(choice):
-    result = call("sweep", "--corpus", choice.corpus, *SHORT, "--archs", "linear", "--folds", "Beta")
+    result = call(
+        "sweep", "--corpus", choice.corpus, *SHORT, "--archs", "linear", "--folds", "Beta"
+    )
     assert result.exit_code == 0, result.output
     runs = runs_by_name()
     comparison = comparison_of(runs["sweep"])
@@ -217,15 +247,24 @@ def test_the_command_prints_a_row_for_each_arch_the_recommendation_and_the_addre
     assert result.exit_code == 0, result.output
     comparison = comparison_of(runs_by_name()["sweep"])
     for row in comparison.rows:
-        figures = [row.parameters, f"{row.mean_fold.mean:.4f}", f"{row.worst_fold.mean:.4f}", f"{row.frames.rmse:.4f}"]
+        figures = [
+            row.parameters,
+            f"{row.mean_fold.mean:.4f}",
+            f"{row.worst_fold.mean:.4f}",
+            f"{row.frames.rmse:.4f}",
+        ]
         figures.append(f"{row.rmse_interval.low:.4f} to {row.rmse_interval.high:.4f}")
         figures += ["-", f"{row.box.max_abs_error:.3f}", f"{row.latency.row_p50_us:.1f}", "1.00"]
         cells = "".join(rf"\s*│\s*{re.escape(str(figure))}" for figure in figures)
         assert re.search(rf"│ {row.arch}{cells}\s*│", result.output), result.output
     assert comparison.recommendation in result.output
-    assert re.search(rf"compareRunsMode=CHART.*viewStateShareKey={comparison.sweep}$", result.output, flags=re.M)
+    assert re.search(
+        rf"compareRunsMode=CHART.*viewStateShareKey={comparison.sweep}$", result.output, flags=re.M
+    )
     for row in comparison.rows:
-        assert f"{row.arch}: out-of-fold RMSE {row.frames.rmse:.4f}" in result.output  # said when it was done
+        assert (
+            f"{row.arch}: out-of-fold RMSE {row.frames.rmse:.4f}" in result.output
+        )  # said when it was done
 
 
 def test_all_archs_are_swept_unless_some_are_named(choice, monkeypatch):
@@ -235,12 +274,17 @@ def test_all_archs_are_swept_unless_some_are_named(choice, monkeypatch):
     assert result.exit_code == 0, result.output
     assert set(runs_by_name()) == {"linear", "teacher_svr", "sweep"}
     comparison = comparison_of(runs_by_name()["sweep"])
-    assert [(row.arch, row.trained) for row in comparison.rows] == [("teacher_svr", False), ("linear", True)]
+    assert [(row.arch, row.trained) for row in comparison.rows] == [
+        ("teacher_svr", False),
+        ("linear", True),
+    ]
     assert comparison.recommendation.startswith("linear: ")
 
 
 @pytest.mark.parametrize("named", [True, False], ids=["experiment named", "run alone"])
-def test_a_run_handed_over_becomes_the_summary_and_the_arch_runs_stand_beside_it(named, choice, monkeypatch):
+def test_a_run_handed_over_becomes_the_summary_and_the_arch_runs_stand_beside_it(
+    named, choice, monkeypatch
+):
     client = mlflow.MlflowClient()
     experiment = client.create_experiment("theirs")
     handed = client.create_run(experiment, run_name="carefree-stoat-42").info.run_id
@@ -248,7 +292,9 @@ def test_a_run_handed_over_becomes_the_summary_and_the_arch_runs_stand_beside_it
     monkeypatch.setenv("MLFLOW_RUN_ID", handed)
     if named:  # as `mlflow run` does
         monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", experiment)
-    pipeline.sweep(choice, ("linear", "quadratic"), (), 1, Settings(epochs=1, teacher_points=0), Reporter())
+    pipeline.sweep(
+        choice, ("linear", "quadratic"), (), 1, Settings(epochs=1, teacher_points=0), Reporter()
+    )
     runs = runs_by_name()
     assert {name: run.info.status for name, run in runs.items()} == dict.fromkeys(
         ("linear", "quadratic", "sweep"), "FINISHED"
@@ -265,8 +311,14 @@ def test_a_run_handed_over_becomes_the_summary_and_the_arch_runs_stand_beside_it
 
 BAD_INPUT = [
     (["--folds", "Alpha", "--max-pairs", "3"], "Alpha has one pair, which settles no difference"),
-    (["--archs", "linear,mlp_huge"], r"unknown arch 'mlp_huge'; choose one of: linear, .*mlp_small"),
-    (["--folds", "Alpha,Delta"], r"folds Delta not in the corpus; choose some of: Alpha, Beta, Gamma, or all"),
+    (
+        ["--archs", "linear,mlp_huge"],
+        r"unknown arch 'mlp_huge'; choose one of: linear, .*mlp_small",
+    ),
+    (
+        ["--folds", "Alpha,Delta"],
+        r"folds Delta not in the corpus; choose some of: Alpha, Beta, Gamma, or all",
+    ),
     (["--archs", ""], r"archs '' names none; write them like a,b or all"),
     (["--folds", ","], r"folds ',' names none; write them like a,b or all"),
     (["--max-pairs", "1"], r"Alpha is the only source"),
@@ -294,7 +346,9 @@ def test_an_arch_that_diverges_marks_its_run_and_the_summary_failed(choice):
     arguments = ["--archs", "linear,transformer,quadratic", "--lr", "1e30", "--epochs", "3"]
     result = call("sweep", "--corpus", choice.corpus, *SHORT, *arguments)
     assert result.exit_code == 2, result.output
-    assert re.search(r"^error: training diverged in epoch \d; pass a lower lr", result.output, flags=re.M)
+    assert re.search(
+        r"^error: training diverged in epoch \d; pass a lower lr", result.output, flags=re.M
+    )
     assert endings() == {"linear": "FINISHED", "transformer": "FAILED", "sweep": "FAILED"}
     runs = runs_by_name()
     for name in ("transformer", "sweep"):
@@ -310,7 +364,14 @@ def test_an_interrupt_marks_the_arch_at_work_and_the_summary_killed(choice):
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        pipeline.sweep(choice, ("linear", "quadratic"), (), 1, Settings(epochs=1, teacher_points=0), Interrupting())
+        pipeline.sweep(
+            choice,
+            ("linear", "quadratic"),
+            (),
+            1,
+            Settings(epochs=1, teacher_points=0),
+            Interrupting(),
+        )
     assert endings() == {"linear": "FINISHED", "quadratic": "KILLED", "sweep": "KILLED"}
 
 
@@ -320,7 +381,11 @@ def test_bad_input_marks_a_run_handed_over_as_failed(choice, monkeypatch):
     with pytest.raises(InputError):
         pipeline.sweep(choice, ("linear",), ("Delta",), 1, QUICK, Reporter())
     (run,) = mlflow.search_runs(search_all_experiments=True, output_format="list")
-    assert (run.info.run_id, run.info.status, "Delta" in run.data.tags["error"]) == (handed, "FAILED", True)
+    assert (run.info.run_id, run.info.status, "Delta" in run.data.tags["error"]) == (
+        handed,
+        "FAILED",
+        True,
+    )
 
 
 def test_a_summary_run_is_no_student(swept):

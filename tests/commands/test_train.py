@@ -74,7 +74,9 @@ def test_a_finished_run_holds_report_figures_and_one_onnx_file(trained):
         "rmse_by_clip.png",
         "training_curves.png",
     }
-    report = EvalReport.model_validate_json(mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/eval_report.json"))
+    report = EvalReport.model_validate_json(
+        mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/eval_report.json")
+    )
     assert report == done.report
 
 
@@ -94,12 +96,19 @@ def test_the_student_learned_something(trained):
 
 def test_params_metrics_and_tags_say_what_was_done(trained):
     done, run = trained
-    wanted = {"arch": "mlp_small", "corpus": "demo", "val_source": "auto", "hold_out": done.report.hold_out}
+    wanted = {
+        "arch": "mlp_small",
+        "corpus": "demo",
+        "val_source": "auto",
+        "hold_out": done.report.hold_out,
+    }
     assert wanted.items() <= run.data.params.items()
     assert run.data.metrics["val/rmse"] == pytest.approx(done.report.rmse)
     assert run.data.metrics["model/parameters"] == 257
     assert done.report.box.max_abs_error == pytest.approx(run.data.metrics["box/max_abs_error"])
-    assert done.report.without_teacher_points.rmse == pytest.approx(run.data.metrics["val_without_points/rmse"])
+    assert done.report.without_teacher_points.rmse == pytest.approx(
+        run.data.metrics["val_without_points/rmse"]
+    )
     assert run.data.params["teacher_points"] == "8192"
     assert run.data.tags["onnx_sha256"] == done.report.model.onnx_sha256 == done.student.sha256
     assert run.data.tags["libvmaf_version"] == done.report.libvmaf_version
@@ -119,7 +128,9 @@ def test_held_out_rmse_is_logged_for_each_epoch(trained):
 
 def test_the_logged_mlflow_model_scores_like_the_artifact(trained):
     done, run = trained
-    (logged,) = mlflow.search_logged_models(output_format="list", experiment_ids=[run.info.experiment_id])
+    (logged,) = mlflow.search_logged_models(
+        output_format="list", experiment_ids=[run.info.experiment_id]
+    )
     rows = np.random.default_rng(0).uniform(0, 1, (5, 6)).astype(np.float32)
     answered = mlflow.pyfunc.load_model(f"models:/{logged.model_id}").predict({"features": rows})
     np.testing.assert_allclose(answered["vmaf"], done.student.score(rows), atol=1e-4)
@@ -128,7 +139,9 @@ def test_the_logged_mlflow_model_scores_like_the_artifact(trained):
 @pytest.mark.parametrize("address", ["{run}", "runs:/{run}/mlp_small.onnx", "models:/{model}"])
 def test_a_logged_student_is_found_by_run_id_and_by_uri(trained, address, tmp_path):
     done, run = trained
-    model = mlflow.search_logged_models(output_format="list", experiment_ids=[run.info.experiment_id])[0].model_id
+    model = mlflow.search_logged_models(
+        output_format="list", experiment_ids=[run.info.experiment_id]
+    )[0].model_id
     student, name = registry.find_student(address.format(run=run.info.run_id, model=model))
     assert (student.content, name) == (done.student.content, "mlp_small")
 
@@ -145,22 +158,31 @@ def test_the_same_seed_gives_the_same_bytes(trained, demo_choice, store):
     assert again.student.content == trained[0].student.content
 
 
-def test_evaluate_judges_every_source_and_marks_those_trained_on(trained, demo_choice, store, tmp_path):
+def test_evaluate_judges_every_source_and_marks_those_trained_on(
+    trained, demo_choice, store, tmp_path
+):
     file = tmp_path / "student.onnx"
     file.write_bytes(trained[0].student.content)
     report = pipeline.evaluate_model(demo_choice, str(file), "all", Reporter()).report
-    assert [report.per_source[source.name].in_training for source in demo.SOURCES] == [True] * 8 + [False]
+    assert [report.per_source[source.name].in_training for source in demo.SOURCES] == [True] * 8 + [
+        False
+    ]
     assert report.hold_out is None
     run = only_run()
     assert run.data.metrics["eval/source/Weather/rmse"] == pytest.approx(trained[0].report.rmse)
     assert {"eval_report.json", "rmse_by_clip.png"} <= artifacts(run)
 
 
-def test_evaluate_on_one_source_agrees_with_the_training_report(trained, demo_choice, store, tmp_path):
+def test_evaluate_on_one_source_agrees_with_the_training_report(
+    trained, demo_choice, store, tmp_path
+):
     file = tmp_path / "student.onnx"
     file.write_bytes(trained[0].student.content)
     report = pipeline.evaluate_model(demo_choice, str(file), "Weather", Reporter()).report
-    assert (report.rmse, report.dataset.digest) == (trained[0].report.rmse, trained[0].report.dataset.digest)
+    assert (report.rmse, report.dataset.digest) == (
+        trained[0].report.rmse,
+        trained[0].report.dataset.digest,
+    )
 
 
 def test_the_whole_demo_is_one_run_with_both_reports(demo_choice, store):
@@ -174,7 +196,9 @@ def test_the_whole_demo_is_one_run_with_both_reports(demo_choice, store):
 
 def test_a_smoke_runs_no_libvmaf_makes_no_demo_and_ranks_nowhere(store, monkeypatch, tmp_path):
     monkeypatch.setenv("VMAF_FFMPEG", "no-such-ffmpeg")
-    done = pipeline.train(CorpusChoice(assume_dims="16x16"), "mlp_medium", "auto", Settings(epochs=0), Reporter())
+    done = pipeline.train(
+        CorpusChoice(assume_dims="16x16"), "mlp_medium", "auto", Settings(epochs=0), Reporter()
+    )
     run = only_run()
     assert (run.info.status, run.data.tags["smoke"]) == ("FINISHED", "true")
     assert not any(key.startswith("val/") for key in run.data.metrics)
@@ -189,12 +213,16 @@ def test_a_smoke_of_a_given_corpus_checks_its_files(tmp_path, store):
     done = pipeline.train(choice, "mlp_small", "auto", Settings(epochs=0), Reporter())
     assert done.report.n_samples == 2 * 24
     with pytest.raises(InputError, match="not a whole number"):
-        pipeline.train(CorpusChoice(str(corpus), "48x40"), "mlp_small", "auto", Settings(epochs=0), Reporter())
+        pipeline.train(
+            CorpusChoice(str(corpus), "48x40"), "mlp_small", "auto", Settings(epochs=0), Reporter()
+        )
 
 
 def test_tennis_is_held_out_where_it_is(tmp_path, store):
     corpus = write_corpus(tmp_path / "corpus", sources=("Alpha", "Tennis", "Zeta"))
-    done = pipeline.train(CorpusChoice(str(corpus), "64x64"), "linear", "auto", Settings(), Reporter())
+    done = pipeline.train(
+        CorpusChoice(str(corpus), "64x64"), "linear", "auto", Settings(), Reporter()
+    )
     assert done.report.hold_out == "Tennis"
 
 
@@ -216,7 +244,9 @@ def test_a_run_handed_over_is_taken_up_and_its_params_left_alone(store, monkeypa
     run_id = client.create_run("0").info.run_id
     client.log_param(run_id, "epochs", "'0'")
     monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
-    pipeline.train(CorpusChoice(assume_dims="16x16"), "linear", "auto", Settings(epochs=0), Reporter())
+    pipeline.train(
+        CorpusChoice(assume_dims="16x16"), "linear", "auto", Settings(epochs=0), Reporter()
+    )
     run = only_run()
     assert (run.info.run_id, run.info.status, run.info.run_name) == (run_id, "FINISHED", "linear")
     assert (run.data.params["epochs"], run.data.params["arch"]) == ("'0'", "linear")
@@ -231,10 +261,20 @@ def test_bad_input_marks_a_run_handed_over_as_failed(store, monkeypatch):
 
 
 def test_a_checkout_is_dirty_by_what_is_not_committed_but_not_by_what_a_promotion_writes(tmp_path):
-    subprocess.run(["git", "clone", "-q", "--no-hardlinks", str(ROOT), str(tmp_path / "clone")], check=True)
+    subprocess.run(
+        ["git", "clone", "-q", "--no-hardlinks", str(ROOT), str(tmp_path / "clone")], check=True
+    )
     module = tmp_path / "clone" / "src" / "vmaf_train" / "tracking.py"
     shutil.copy(ROOT / "src" / "vmaf_train" / "tracking.py", module)
-    git = ["git", "-C", str(tmp_path / "clone"), "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    git = [
+        "git",
+        "-C",
+        str(tmp_path / "clone"),
+        "-c",
+        "user.name=t",
+        "-c",
+        "user.email=t@example.org",
+    ]
     subprocess.run([*git, "commit", "-qam", "as it is here", "--allow-empty"], check=True)
 
     def state() -> list[str]:
@@ -248,7 +288,9 @@ def test_a_checkout_is_dirty_by_what_is_not_committed_but_not_by_what_a_promotio
         )
         return done.stdout.split()
 
-    commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    commit = subprocess.run(
+        [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+    ).stdout.strip()
     (tmp_path / "clone" / "model" / "tiny" / "new.onnx").write_bytes(b"")
     assert state() == [commit, "false"]
     (tmp_path / "clone" / "src" / "new.py").write_text("")
@@ -257,19 +299,25 @@ def test_a_checkout_is_dirty_by_what_is_not_committed_but_not_by_what_a_promotio
 
 def test_passwords_and_paths_stay_out_of_what_is_shown_and_kept(tmp_path, store, monkeypatch):
     corpus = write_corpus(tmp_path / "corpus")
-    done = pipeline.train(CorpusChoice(str(corpus), "64x64"), "linear", "auto", Settings(), Reporter())
+    done = pipeline.train(
+        CorpusChoice(str(corpus), "64x64"), "linear", "auto", Settings(), Reporter()
+    )
     assert done.report.dataset.corpus == "corpus"
     assert str(tmp_path) not in done.report.model_dump_json()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:s3cret@127.0.0.1:9")
     with pytest.raises(InputError, match="cannot be used") as caught:
-        pipeline.train(CorpusChoice(assume_dims="16x16"), "linear", "auto", Settings(epochs=0), Reporter())
+        pipeline.train(
+            CorpusChoice(assume_dims="16x16"), "linear", "auto", Settings(epochs=0), Reporter()
+        )
     assert "s3cret" not in str(caught.value)
 
 
 def test_a_name_chosen_by_the_user_is_kept(store, monkeypatch):
     run_id = mlflow.MlflowClient().create_run("0", run_name="tuesday").info.run_id
     monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
-    pipeline.train(CorpusChoice(assume_dims="16x16"), "linear", "auto", Settings(epochs=0), Reporter())
+    pipeline.train(
+        CorpusChoice(assume_dims="16x16"), "linear", "auto", Settings(epochs=0), Reporter()
+    )
     assert only_run().info.run_name == "tuesday"
 
 
@@ -302,8 +350,22 @@ def server(tmp_path, monkeypatch):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{free.getsockname()[1]}"
-    serve = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", address.rpartition(":")[2]]
-    serve += ["--backend-store-uri", f"sqlite:///{tmp_path}/server.db", "--artifacts-destination", f"{tmp_path}/kept"]
+    serve = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        address.rpartition(":")[2],
+    ]
+    serve += [
+        "--backend-store-uri",
+        f"sqlite:///{tmp_path}/server.db",
+        "--artifacts-destination",
+        f"{tmp_path}/kept",
+    ]
     process = subprocess.Popen(
         [*serve, "--workers", "1"], cwd=tmp_path, start_new_session=True, stderr=subprocess.DEVNULL
     )
@@ -332,7 +394,9 @@ def file_store(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["server", "file_store"])
-def test_a_student_goes_the_whole_way_from_training_to_the_tree(kind, request, tmp_path, demo_choice):
+def test_a_student_goes_the_whole_way_from_training_to_the_tree(
+    kind, request, tmp_path, demo_choice
+):
     address = request.getfixturevalue(kind)
     done = pipeline.train(demo_choice, "mlp_small", "auto", Settings(), Reporter())
     assert only_run().info.status == "FINISHED"
@@ -346,16 +410,22 @@ def test_a_student_goes_the_whole_way_from_training_to_the_tree(kind, request, t
     assert (registered.version, registered.alias) == ("1", "default")
     assert (checkout / "model" / "tiny" / "vmaf_tiny_v1.onnx").read_bytes() == done.student.content
     assert pipeline.check_tree(checkout) == []
-    assert pipeline.register(run_id, "", checkout, allow_worse=False, allow_dirty=True).changed == []
-    assert pipeline.register("", "1", checkout, allow_worse=False, allow_dirty=True).changed == []
-    assert pipeline.evaluate_model(demo_choice, "models:/vmaf_tiny@default", "Weather", Reporter()).report.rmse == (
-        done.report.rmse
+    assert (
+        pipeline.register(run_id, "", checkout, allow_worse=False, allow_dirty=True).changed == []
     )
+    assert pipeline.register("", "1", checkout, allow_worse=False, allow_dirty=True).changed == []
+    assert pipeline.evaluate_model(
+        demo_choice, "models:/vmaf_tiny@default", "Weather", Reporter()
+    ).report.rmse == (done.report.rmse)
 
 
 @pytest.mark.slow
 def test_mlflow_run_finishes_a_smoke_from_another_folder(store, tmp_path):
-    parameters = [word for pair in ("arch=mlp_small", "epochs=0", "assume_dims=16x16") for word in ("-P", pair)]
+    parameters = [
+        word
+        for pair in ("arch=mlp_small", "epochs=0", "assume_dims=16x16")
+        for word in ("-P", pair)
+    ]
     command = [sys.executable, "-m", "mlflow", "run", str(ROOT), "-e", "train", *parameters]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
@@ -369,4 +439,9 @@ def test_mlflow_run_finishes_a_smoke_from_another_folder(store, tmp_path):
     assert done.returncode == 0, done.stderr
     run = only_run()
     assert (run.info.status, run.info.run_name) == ("FINISHED", "mlp_small")
-    assert json.loads(mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/eval_report.json"))["n_samples"] == 384
+    assert (
+        json.loads(mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/eval_report.json"))[
+            "n_samples"
+        ]
+        == 384
+    )

@@ -87,9 +87,15 @@ DAMAGES = {
         path.read_text().replace('teacher_scores":[', 'teacher_scores":[NaN,')
     ),
     "another key": damage(lambda envelope: {**envelope, "extra": 1}),
-    "a short column": damage(lambda envelope: {**envelope, "teacher_scores": envelope["teacher_scores"][1:]}),
-    "a missing feature": damage(lambda envelope: {**envelope, "features": {"adm2": envelope["features"]["adm2"]}}),
-    "an unknown feature": damage(lambda e: {**e, "features": {**e["features"], "psnr": e["features"]["adm2"]}}),
+    "a short column": damage(
+        lambda envelope: {**envelope, "teacher_scores": envelope["teacher_scores"][1:]}
+    ),
+    "a missing feature": damage(
+        lambda envelope: {**envelope, "features": {"adm2": envelope["features"]["adm2"]}}
+    ),
+    "an unknown feature": damage(
+        lambda e: {**e, "features": {**e["features"], "psnr": e["features"]["adm2"]}}
+    ),
 }
 
 
@@ -136,7 +142,9 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(pair, stored, monkeypatch)
         return Full()
 
     monkeypatch.setattr(os, "fdopen", full)
-    with pytest.raises(InputError, match=r"No space left on device; free some space or set VMAF_TINY_AI_CACHE"):
+    with pytest.raises(
+        InputError, match=r"No space left on device; free some space or set VMAF_TINY_AI_CACHE"
+    ):
         cache.store(pair, identity, scores)
     assert [path.read_bytes() for path in cache.path_of(pair).parent.iterdir()] == [before]
 

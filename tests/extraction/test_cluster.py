@@ -43,7 +43,9 @@ def scheduler():
         address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
     # Two workers may die of a pass before it is given up.
     variables = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1"}
-    with started("distributed.cli.dask_scheduler", "--no-dashboard", "--host", address, **variables):
+    with started(
+        "distributed.cli.dask_scheduler", "--no-dashboard", "--host", address, **variables
+    ):
         with Client(address, timeout=30):
             yield address
 
@@ -54,7 +56,14 @@ def start_workers(scheduler):
     with ExitStack() as stack, Client(scheduler) as client:
 
         def start(number, **variables):
-            worker = ("distributed.cli.dask_worker", "--no-nanny", "--no-dashboard", "--nthreads", "1", scheduler)
+            worker = (
+                "distributed.cli.dask_worker",
+                "--no-nanny",
+                "--no-dashboard",
+                "--nthreads",
+                "1",
+                scheduler,
+            )
             for _ in range(number):
                 stack.enter_context(started(*worker, **variables))
             client.wait_for_workers(number, timeout=30)
@@ -80,7 +89,9 @@ def contents():
 
 def children():
     """Return the worker processes that this one has started."""
-    commands = {each.pid: " ".join(each.cmdline()) for each in psutil.Process().children(recursive=True)}
+    commands = {
+        each.pid: " ".join(each.cmdline()) for each in psutil.Process().children(recursive=True)
+    }
     return {pid for pid, command in commands.items() if "spawn_main" in command}
 
 
@@ -105,7 +116,9 @@ def test_nothing_of_a_local_cluster_listens_beyond_this_machine():
     assert listening == {"127.0.0.1"}
 
 
-def test_a_poisoned_pair_is_named_after_its_retries_and_stops_no_other(scheduler, workers, tmp_path):
+def test_a_poisoned_pair_is_named_after_its_retries_and_stops_no_other(
+    scheduler, workers, tmp_path
+):
     choice = corpus_of(tmp_path, rungs=4)
     pairs = open_pairs(choice, None, Reporter()).pairs
     with pairs[2].dis.open("r+b") as file:
@@ -131,7 +144,9 @@ def test_a_pair_that_kills_its_workers_is_named(scheduler, start_workers, fake_f
     kills = fake_ffmpeg('case "$*" in *.yuv*) kill -9 $PPID;; esac; exec "$REAL" "$@"')
     start_workers(2, VMAF_FFMPEG=str(kills))
     choice = corpus_of(tmp_path, sources=("Alpha",), rungs=1)
-    with pytest.raises(ExtractionError, match=r"1 of 1 pairs failed.*Alpha_10_64_100: lost with its worker"):
+    with pytest.raises(
+        ExtractionError, match=r"1 of 1 pairs failed.*Alpha_10_64_100: lost with its worker"
+    ):
         pipeline.prewarm(choice, Reporter(), scheduler)
     assert contents() == {}
 
@@ -139,7 +154,9 @@ def test_a_pair_that_kills_its_workers_is_named(scheduler, start_workers, fake_f
 def test_a_worker_of_another_libvmaf_ends_all_of_it(scheduler, workers, tmp_path):
     pairs = open_pairs(corpus_of(tmp_path), None, Reporter()).pairs
     place = cluster.on_a_cluster(scheduler, "0.0", Reporter())
-    with pytest.raises(InputError, match=rf"worker {socket.gethostname()} has libvmaf .*, this machine 0\.0"):
+    with pytest.raises(
+        InputError, match=rf"worker {socket.gethostname()} has libvmaf .*, this machine 0\.0"
+    ):
         list(frame_scores(pairs, "0.0", place, Reporter()))
     assert contents() == {}
 
@@ -149,7 +166,10 @@ def test_a_worker_that_is_killed_loses_nothing(scheduler, workers, tmp_path):
     version = pipeline.find_ffmpeg().libvmaf_version
     pairs = open_pairs(choice, None, Reporter()).pairs
     place = cluster.on_a_cluster(scheduler, version, Reporter())
-    with closing(frame_scores(pairs, version, place, Reporter())) as scored, Client(scheduler) as client:
+    with (
+        closing(frame_scores(pairs, version, place, Reporter())) as scored,
+        Client(scheduler) as client,
+    ):
         places = [next(scored).place]
         pids = client.run(os.getpid)
         busy = next(address for address, passes in client.processing().items() if passes)
@@ -180,9 +200,13 @@ def test_whoever_cancels_leaves_whole_files_and_goes_on_from_there(scheduler, wo
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "local:0", "somewhere"])
-def test_where_no_scheduler_answers_the_command_to_start_one_is_told(address, tmp_path, monkeypatch):
+def test_where_no_scheduler_answers_the_command_to_start_one_is_told(
+    address, tmp_path, monkeypatch
+):
     monkeypatch.setattr(cluster, "PATIENCE_SECONDS", 1)
-    with pytest.raises(InputError, match=r"no Dask scheduler with a worker answers at .*dask scheduler"):
+    with pytest.raises(
+        InputError, match=r"no Dask scheduler with a worker answers at .*dask scheduler"
+    ):
         pipeline.prewarm(corpus_of(tmp_path), Reporter(), address)
     assert contents() == {}
 
@@ -195,7 +219,9 @@ def test_a_scheduler_without_workers_is_refused(scheduler, tmp_path, monkeypatch
 
 def test_a_worker_of_another_libvmaf_is_named(tmp_path):
     pairs = open_pairs(corpus_of(tmp_path), None, Reporter()).pairs
-    with pytest.raises(InputError, match=rf"worker {socket.gethostname()} has libvmaf .*, this machine 0\.0"):
+    with pytest.raises(
+        InputError, match=rf"worker {socket.gethostname()} has libvmaf .*, this machine 0\.0"
+    ):
         cluster.libvmaf_pass(Pass(pairs[:1]), "0.0")
 
 

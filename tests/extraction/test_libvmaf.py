@@ -41,8 +41,16 @@ def test_scores_and_features_equal_libvmafs_own_log_exactly(ffmpeg, tmp_path):
 
 def test_the_distorted_clip_is_not_taken_for_the_reference(ffmpeg, tmp_path):
     pair = pairs_of(tmp_path / "c", frames=8, dims=(160, 90))[0]
-    other_way = own_log(ffmpeg, type(pair)(pair.source, pair.dis, pair.ref, 25, 8, pair.format), tmp_path)
-    assert abs(ffmpeg.extract(Pass((pair,)))[0].y_N.mean() - np.mean([frame["vmaf"] for frame in other_way])) > 1
+    other_way = own_log(
+        ffmpeg, type(pair)(pair.source, pair.dis, pair.ref, 25, 8, pair.format), tmp_path
+    )
+    assert (
+        abs(
+            ffmpeg.extract(Pass((pair,)))[0].y_N.mean()
+            - np.mean([frame["vmaf"] for frame in other_way])
+        )
+        > 1
+    )
 
 
 def test_a_range_of_frames_is_scored_as_a_clip_of_these_frames_would_be(ffmpeg, tmp_path):
@@ -52,8 +60,12 @@ def test_a_range_of_frames_is_scored_as_a_clip_of_these_frames_would_be(ffmpeg, 
         file.write_bytes(file.read_bytes()[2 * size : 7 * size])
     ranged = ffmpeg.extract(Pass(scan(whole, YuvFormat(64, 64), frames=(2, 7)).pairs[:2]))
     expected = ffmpeg.extract(Pass(scan(cut, YuvFormat(64, 64)).pairs[:2]))
-    assert [scores.y_N.tolist() for scores in ranged] == [scores.y_N.tolist() for scores in expected]
-    assert [scores.x_NF.tolist() for scores in ranged] == [scores.x_NF.tolist() for scores in expected]
+    assert [scores.y_N.tolist() for scores in ranged] == [
+        scores.y_N.tolist() for scores in expected
+    ]
+    assert [scores.x_NF.tolist() for scores in ranged] == [
+        scores.x_NF.tolist() for scores in expected
+    ]
 
 
 @pytest.mark.parametrize(("frames", "held", "wanted"), [(None, 4, 6), ((1, 6), 3, 5)])
@@ -137,7 +149,11 @@ def test_no_ffmpeg_is_bad_input(monkeypatch):
 
 @pytest.mark.parametrize(
     ("act", "said"),
-    [("exit 0", "wrote no libvmaf log"), ("echo '{}' > 0.json", "version"), (": > 0.json", "Expecting")],
+    [
+        ("exit 0", "wrote no libvmaf log"),
+        ("echo '{}' > 0.json", "version"),
+        (": > 0.json", "Expecting"),
+    ],
 )
 def test_an_ffmpeg_that_writes_no_usable_log_is_bad_input(act, said, tmp_path):
     with pytest.raises(InputError, match=rf"cannot score with libvmaf.*{said}"):
@@ -154,7 +170,9 @@ def test_the_ffmpeg_of_the_variable_is_used(monkeypatch, ffmpeg, tmp_path):
 def test_a_failing_pass_tells_clip_command_and_last_words(ffmpeg, tmp_path):
     (pair, *_) = pairs_of(tmp_path / "c")
     pair.dis.unlink()
-    with pytest.raises(ExtractionError, match=rf"{pair.clip}: .*No such file.*Command: .*-filter_complex"):
+    with pytest.raises(
+        ExtractionError, match=rf"{pair.clip}: .*No such file.*Command: .*-filter_complex"
+    ):
         ffmpeg.extract(Pass((pair,)))
 
 

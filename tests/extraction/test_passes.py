@@ -30,7 +30,9 @@ def extract(pairs, ffmpeg, cores=2):
 
 
 def same(a, b):
-    return a.features == b.features and np.array_equal(a.x_NF, b.x_NF) and np.array_equal(a.y_N, b.y_N)
+    return (
+        a.features == b.features and np.array_equal(a.x_NF, b.x_NF) and np.array_equal(a.y_N, b.y_N)
+    )
 
 
 @pytest.mark.parametrize("threads", [0, 1, 2])
@@ -65,7 +67,9 @@ def test_a_pair_that_spoils_a_shared_pass_is_named_and_the_others_are_done(ffmpe
         list(extract(pairs, ffmpeg, cores=1))
     assert pairs[1].clip in str(caught.value) and pairs[6].clip in str(caught.value)
     cache = ClipCache(cache_root())
-    stored = [cache.load(pair, identity_of(pair, ffmpeg.libvmaf_version)) is not None for pair in pairs]
+    stored = [
+        cache.load(pair, identity_of(pair, ffmpeg.libvmaf_version)) is not None for pair in pairs
+    ]
     assert stored == [place not in (1, 6) for place in range(8)]
 
 
@@ -81,9 +85,12 @@ def test_of_many_failures_three_are_told_and_the_rest_counted(broken, more, ffmp
 
 
 @pytest.mark.parametrize(
-    ("loss", "told"), [(CancelledError(), "CancelledError"), (ConnectionError("worker gone"), "worker gone")]
+    ("loss", "told"),
+    [(CancelledError(), "CancelledError"), (ConnectionError("worker gone"), "worker gone")],
 )
-def test_a_pair_that_is_lost_with_its_worker_is_named_and_the_others_are_done(loss, told, ffmpeg, tmp_path):
+def test_a_pair_that_is_lost_with_its_worker_is_named_and_the_others_are_done(
+    loss, told, ffmpeg, tmp_path
+):
     pairs = pairs_of(tmp_path / "c", rungs=3)
 
     def submit(job):
@@ -98,7 +105,9 @@ def test_a_pair_that_is_lost_with_its_worker_is_named_and_the_others_are_done(lo
     def place(pairs):
         yield Passes(submit, workers=1, cores=1, losses=(ConnectionError, *Passes.losses))
 
-    with pytest.raises(ExtractionError, match=rf"1 of 6 pairs .*{pairs[1].clip}: lost with its worker \({told}\)"):
+    with pytest.raises(
+        ExtractionError, match=rf"1 of 6 pairs .*{pairs[1].clip}: lost with its worker \({told}\)"
+    ):
         list(frame_scores(pairs, ffmpeg.libvmaf_version, place, Reporter()))
     assert len(list(cache_root().rglob("*.json"))) == 5
 
@@ -141,13 +150,19 @@ def test_whoever_stops_early_ends_the_passes_that_run(tmp_path):
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 3])
-def test_no_more_passes_run_at_once_than_jobs_are_asked_for(jobs, fake_ffmpeg, tmp_path, monkeypatch):
+def test_no_more_passes_run_at_once_than_jobs_are_asked_for(
+    jobs, fake_ffmpeg, tmp_path, monkeypatch
+):
     log = tmp_path / "log"
     # Each process notes its start and end; the probe is the first.
-    ffmpeg = fake_ffmpeg(f'echo + >> {log}; "$REAL" "$@"; status=$?; sleep 0.1; echo - >> {log}; exit $status')
+    ffmpeg = fake_ffmpeg(
+        f'echo + >> {log}; "$REAL" "$@"; status=$?; sleep 0.1; echo - >> {log}; exit $status'
+    )
     monkeypatch.setenv("VMAF_FFMPEG", str(ffmpeg))
     corpus = write_corpus(tmp_path / "c", sources=("Alpha", "Beta", "Gamma", "Delta"), rungs=1)
-    assert pipeline.prewarm(CorpusChoice(str(corpus), "64x64", jobs=jobs), Reporter()).extracted == 4
+    assert (
+        pipeline.prewarm(CorpusChoice(str(corpus), "64x64", jobs=jobs), Reporter()).extracted == 4
+    )
     running = np.cumsum([1 if line == "+" else -1 for line in log.read_text().split()])
     assert running.max() == jobs
 

@@ -14,18 +14,26 @@ HD, SMALL = YuvFormat(1920, 1080), YuvFormat(320, 180)
 
 def pairs_of(source, n, format=SMALL, frames=48):
     return [
-        Pair(source, Path(f"{source}_25fps.yuv"), Path(f"{source}_{k}_1_1.yuv"), 25.0, frames, format)
+        Pair(
+            source, Path(f"{source}_25fps.yuv"), Path(f"{source}_{k}_1_1.yuv"), 25.0, frames, format
+        )
         for k in range(1, n + 1)
     ]
 
 
 @given(
-    st.lists(st.tuples(st.integers(1, 20), st.sampled_from([SMALL, HD]), st.integers(1, 500)), min_size=1, max_size=6),
+    st.lists(
+        st.tuples(st.integers(1, 20), st.sampled_from([SMALL, HD]), st.integers(1, 500)),
+        min_size=1,
+        max_size=6,
+    ),
     st.integers(1, 70),
     st.integers(1, 70),
     st.randoms(use_true_random=False),
 )
-def test_every_pair_is_in_one_pass_with_others_of_its_reference_only(sources, workers, cores, random):
+def test_every_pair_is_in_one_pass_with_others_of_its_reference_only(
+    sources, workers, cores, random
+):
     pairs = [pair for i, (n, *size) in enumerate(sources) for pair in pairs_of(f"S{i}", n, *size)]
     passes = plan(random.sample(pairs, len(pairs)), workers, cores)
     assert Counter(pair for job in passes for pair in job.pairs) == Counter(pairs)
@@ -37,9 +45,13 @@ def test_every_pair_is_in_one_pass_with_others_of_its_reference_only(sources, wo
 
 @pytest.mark.parametrize(("frames", "order"), [((50, 150, 100), "BCA"), ((100, 100, 100), "ABC")])
 def test_the_longest_passes_come_first_and_those_of_a_source_stand_together(frames, order):
-    pairs = [pair for source, n in zip("ABC", frames, strict=True) for pair in pairs_of(source, 6, HD, n)]
+    pairs = [
+        pair for source, n in zip("ABC", frames, strict=True) for pair in pairs_of(source, 6, HD, n)
+    ]
     passes = plan(pairs, 2, 2)
-    assert "".join(source for source, _ in groupby(passes, lambda job: job.pairs[0].source)) == order
+    assert (
+        "".join(source for source, _ in groupby(passes, lambda job: job.pairs[0].source)) == order
+    )
     frames = [sum(pair.n_frames for pair in job.pairs) for job in passes]
     assert all(longer >= shorter for longer, shorter in pairwise(frames))
 
@@ -47,8 +59,12 @@ def test_the_longest_passes_come_first_and_those_of_a_source_stand_together(fram
 def test_short_clips_share_a_process_and_long_ones_go_two_by_two():
     # Sorted by name, the clips of A, A_1 and A_1_1 would not stand together.
     sources = ("A", "A_1", "A_1_1", "B")
-    assert {len(job.pairs) for job in plan([p for s in sources for p in pairs_of(s, 8)], 2, 2)} == {8}
-    assert {len(job.pairs) for job in plan([p for s in "ABCD" for p in pairs_of(s, 8, HD)], 2, 2)} == {2}
+    assert {len(job.pairs) for job in plan([p for s in sources for p in pairs_of(s, 8)], 2, 2)} == {
+        8
+    }
+    assert {
+        len(job.pairs) for job in plan([p for s in "ABCD" for p in pairs_of(s, 8, HD)], 2, 2)
+    } == {2}
     tiny = plan(pairs_of("A", 100, YuvFormat(64, 64), 6), 1, 1)
     assert all(6 * 64 * 64 * len(job.pairs) <= SHORT_PASS for job in tiny)
 
@@ -70,9 +86,13 @@ def test_no_worker_waits_for_another_one_with_many_pairs_in_its_pass():
         (3, 2, 1, [0, 0, 0]),
     ],
 )
-def test_cores_without_a_pass_of_their_own_are_shared_among_the_last_ones(n, workers, cores, threads):
+def test_cores_without_a_pass_of_their_own_are_shared_among_the_last_ones(
+    n, workers, cores, threads
+):
     # One pair a source, so that none can share a pass.
-    passes = plan([pair for source in range(n) for pair in pairs_of(f"S{source}", 1, HD)], workers, cores)
+    passes = plan(
+        [pair for source in range(n) for pair in pairs_of(f"S{source}", 1, HD)], workers, cores
+    )
     assert [job.threads for job in passes] == threads
 
 

@@ -49,7 +49,9 @@ def without_facts(student):
     return model.SerializeToString(deterministic=True)
 
 
-def test_a_student_trained_from_the_file_is_that_of_the_clips(exported, demo_cache, store, monkeypatch):
+def test_a_student_trained_from_the_file_is_that_of_the_clips(
+    exported, demo_cache, store, monkeypatch
+):
     monkeypatch.setenv("VMAF_TINY_AI_CACHE", str(demo_cache))
     of_clips = pipeline.train(CorpusChoice(), "mlp_small", "auto", SHORT, Reporter())
     monkeypatch.setenv("VMAF_FFMPEG", "no-such-ffmpeg")
@@ -67,7 +69,9 @@ def test_the_file_holds_every_number_that_the_cache_holds(exported, demo_cache):
     assert table.features == (*CANONICAL.features, *ADM_DETAILS)
     assert (len(table.clips), len(table)) == (72, 72 * 48)
     for index in (0, 40, 71):
-        envelope = json.loads((demo_cache / table.clip_sources[index] / f"{table.clips[index]}.json").read_text())
+        envelope = json.loads(
+            (demo_cache / table.clip_sources[index] / f"{table.clips[index]}.json").read_text()
+        )
         rows = table.rows_of(index)
         assert table.y_N[rows].tolist() == envelope["teacher_scores"]
         for column, name in enumerate(table.features):
@@ -86,7 +90,9 @@ def test_the_file_tells_what_made_it(exported, demo_cache):
 
 def test_other_programs_see_source_clip_and_frame_of_each_row(exported):
     frame = parquet.read_table(exported).to_pandas()
-    assert dict(frame.groupby("source", observed=True)["clip"].nunique()) == dict.fromkeys(frame["source"].unique(), 8)
+    assert dict(frame.groupby("source", observed=True)["clip"].nunique()) == dict.fromkeys(
+        frame["source"].unique(), 8
+    )
     rows = frame.iloc[48:50].to_dict("records")
     assert [(row["source"], row["frame"]) for row in rows] == [("Colony", 0), ("Colony", 1)]
     assert rows[0]["clip"] == read_parquet(exported).table.clips[1]
@@ -94,10 +100,14 @@ def test_other_programs_see_source_clip_and_frame_of_each_row(exported):
 
 
 def test_evaluate_and_sweep_take_it_without_an_ffmpeg(exported, store, no_ffmpeg):
-    swept = pipeline.sweep(choice(exported, max_pairs=18), ["linear"], ["Sand"], 1, SHORT, Reporter())
+    swept = pipeline.sweep(
+        choice(exported, max_pairs=18), ["linear"], ["Sand"], 1, SHORT, Reporter()
+    )
     assert swept.comparison.rows[0].arch == "linear"
     trained = pipeline.train(choice(exported), "linear", "Sand", SHORT, Reporter())
-    judged = pipeline.evaluate_model(choice(exported), trained.where[0].split()[1], "Sand", Reporter())
+    judged = pipeline.evaluate_model(
+        choice(exported), trained.where[0].split()[1], "Sand", Reporter()
+    )
     assert judged.report.rmse == trained.report.rmse
 
 
@@ -111,12 +121,17 @@ def test_max_pairs_takes_its_sources_in_turn(exported, max_pairs, counts, no_ffm
 
 def test_a_range_of_frames_can_be_exported_and_the_file_tells_which(tmp_path):
     corpus, path = write_corpus(tmp_path / "corpus"), tmp_path / "part.parquet"
-    table = pipeline.export_features(CorpusChoice(str(corpus), "64x64", frames="2:5"), path, Reporter())
+    table = pipeline.export_features(
+        CorpusChoice(str(corpus), "64x64", frames="2:5"), path, Reporter()
+    )
     assert np.bincount(table.clip_N).tolist() == [3] * 4
     facts = json.loads(parquet.read_schema(path).metadata[b"vmaf_train"])
     assert [clip["identity"]["frames"] for clip in facts["clips"]] == [[2, 5]] * 4
     assert parquet.read_table(path)["frame"].to_pylist() == [0, 1, 2] * 4
-    assert open_corpus(choice(path), Reporter()).table(()).digest == table.select(CANONICAL.features).digest
+    assert (
+        open_corpus(choice(path), Reporter()).table(()).digest
+        == table.select(CANONICAL.features).digest
+    )
 
 
 def test_a_smoke_of_it_knows_no_score(exported, no_ffmpeg):
@@ -138,19 +153,39 @@ def with_column(table, name, values):
 
 DAMAGES = {
     "a changed feature": (
-        rewrite(lambda t: with_column(t, "aim", np.where(np.arange(len(t)) == 7, 0.5, t["aim"].to_numpy()))),
+        rewrite(
+            lambda t: with_column(
+                t, "aim", np.where(np.arange(len(t)) == 7, 0.5, t["aim"].to_numpy())
+            )
+        ),
         "not those that were exported",
     ),
     "a changed score": (
-        rewrite(lambda t: with_column(t, "vmaf", np.where(np.arange(len(t)) == 7, 50.0, t["vmaf"].to_numpy()))),
+        rewrite(
+            lambda t: with_column(
+                t, "vmaf", np.where(np.arange(len(t)) == 7, 50.0, t["vmaf"].to_numpy())
+            )
+        ),
         "not those that were exported",
     ),
-    "rows in another order": (rewrite(lambda t: t.take(np.arange(len(t))[::-1])), "not those that were exported"),
-    "a row more": (rewrite(lambda t: pa.concat_tables([t, t.slice(len(t) - 1)])), "not those that were exported"),
+    "rows in another order": (
+        rewrite(lambda t: t.take(np.arange(len(t))[::-1])),
+        "not those that were exported",
+    ),
+    "a row more": (
+        rewrite(lambda t: pa.concat_tables([t, t.slice(len(t) - 1)])),
+        "not those that were exported",
+    ),
     "missing rows": (rewrite(lambda t: t.slice(1)), "not those that were exported"),
-    "a missing column": (rewrite(lambda t: t.drop_columns(["adm2"])), "no file of exported features"),
+    "a missing column": (
+        rewrite(lambda t: t.drop_columns(["adm2"])),
+        "no file of exported features",
+    ),
     "no facts": (rewrite(lambda t: t.replace_schema_metadata({})), "no file of exported features"),
-    "other facts": (rewrite(lambda t: t.replace_schema_metadata({"vmaf_train": "{}"})), "no file of exported features"),
+    "other facts": (
+        rewrite(lambda t: t.replace_schema_metadata({"vmaf_train": "{}"})),
+        "no file of exported features",
+    ),
     "no Parquet": (lambda path: path.write_text("vmaf"), "no file of exported features"),
     "cut": (lambda path: path.write_bytes(path.read_bytes()[:-9]), "no file of exported features"),
     "no file": (lambda path: path.unlink(), "^no file "),
@@ -158,7 +193,9 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-def test_a_file_that_is_not_as_it_was_exported_is_refused_with_the_next_step(name, exported, tmp_path):
+def test_a_file_that_is_not_as_it_was_exported_is_refused_with_the_next_step(
+    name, exported, tmp_path
+):
     damage, message = DAMAGES[name]
     path = tmp_path / "damaged.parquet"
     path.write_bytes(exported.read_bytes())
@@ -180,7 +217,10 @@ def test_what_only_clips_have_is_refused_for_a_file(exported):
     for options in ({"frames": "0:4"}, {"assume_dims": "64x64"}):
         with pytest.raises(InputError, match="leave frames and assume_dims out"):
             open_corpus(choice(exported, **options), Reporter())
-    for command in (pipeline.prewarm, lambda *args: pipeline.export_features(args[0], exported, args[1])):
+    for command in (
+        pipeline.prewarm,
+        lambda *args: pipeline.export_features(args[0], exported, args[1]),
+    ):
         with pytest.raises(InputError, match="holds frame scores and no clips"):
             command(choice(exported), Reporter())
 
@@ -194,7 +234,9 @@ UNWRITABLE = [
 
 
 @pytest.mark.parametrize(("name", "message"), UNWRITABLE)
-def test_a_file_that_cannot_be_or_should_not_be_written_is_refused(name, message, demo_cache, monkeypatch, tmp_path):
+def test_a_file_that_cannot_be_or_should_not_be_written_is_refused(
+    name, message, demo_cache, monkeypatch, tmp_path
+):
     monkeypatch.setenv("VMAF_TINY_AI_CACHE", str(demo_cache))
     (tmp_path / "folder.parquet").mkdir()
     before = sorted(tmp_path.iterdir())
@@ -206,7 +248,9 @@ def test_a_file_that_cannot_be_or_should_not_be_written_is_refused(name, message
 def test_a_folder_that_does_not_exist_is_refused_before_any_pass(tmp_path):
     corpus = write_corpus(tmp_path / "corpus")
     with pytest.raises(InputError, match="cannot write"):
-        pipeline.export_features(CorpusChoice(str(corpus), "64x64"), tmp_path / "no" / "f.parquet", Reporter())
+        pipeline.export_features(
+            CorpusChoice(str(corpus), "64x64"), tmp_path / "no" / "f.parquet", Reporter()
+        )
     assert list(cache_root().rglob("*.json")) == []
 
 

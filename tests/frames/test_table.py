@@ -16,7 +16,9 @@ def clips_of(table, order=None):
     ]
     rows = [table.rows_of(clip) for clip in range(len(pairs))]
     scores = [FrameScores(table.features, table.x_NF[part], table.y_N[part]) for part in rows]
-    return [(pairs[clip], scores[clip]) for clip in (order if order is not None else range(len(pairs)))]
+    return [
+        (pairs[clip], scores[clip]) for clip in (order if order is not None else range(len(pairs)))
+    ]
 
 
 @pytest.fixture
@@ -61,7 +63,12 @@ def test_no_row_of_the_held_out_source_is_in_training(table, hold_out):
 
 def test_a_part_of_a_table_numbers_its_clips_anew_and_keeps_their_frames(table):
     part = table.only(["Gamma", "Alpha"])
-    assert part.clips == ("Alpha_10_64_100", "Alpha_20_64_200", "Gamma_10_64_100", "Gamma_20_64_200")
+    assert part.clips == (
+        "Alpha_10_64_100",
+        "Alpha_20_64_200",
+        "Gamma_10_64_100",
+        "Gamma_20_64_200",
+    )
     assert part.clip_N.dtype == np.int32
     for new, old in enumerate((0, 1, 4, 5)):
         np.testing.assert_array_equal(part.x_NF[part.rows_of(new)], table.x_NF[table.rows_of(old)])
@@ -97,7 +104,15 @@ def one_value(table, array):
         lambda table: table.only(["Alpha", "Beta"]),
         lambda table: FrameTable.from_clips(swapped_scores(table)),
     ],
-    ids=["a feature", "a score", "a clip's name", "a source", "a column's name", "a source less", "scores swapped"],
+    ids=[
+        "a feature",
+        "a score",
+        "a clip's name",
+        "a source",
+        "a column's name",
+        "a source less",
+        "scores swapped",
+    ],
 )
 def test_the_digest_changes_with_everything_it_stands_for(table, change):
     assert change(table).digest != table.digest
@@ -115,13 +130,16 @@ def test_the_digest_of_the_same_frames_is_the_same_whatever_the_memory_layout(ta
         (["Zoo", "Tennis", "Alpha"], "Alpha", "Alpha"),
     ],
 )
-def test_the_hold_out_is_the_one_asked_for_else_tennis_else_the_last_by_name(sources, wanted, chosen):
+def test_the_hold_out_is_the_one_asked_for_else_tennis_else_the_last_by_name(
+    sources, wanted, chosen
+):
     assert choose_hold_out(iter(sources), wanted) == chosen
 
 
 def test_an_unknown_hold_out_is_refused_with_the_known_ones():
     with pytest.raises(
-        InputError, match="val_source Tenis is not in the corpus; choose one of: Alpha, Tennis, or auto"
+        InputError,
+        match="val_source Tenis is not in the corpus; choose one of: Alpha, Tennis, or auto",
     ):
         choose_hold_out(["Tennis", "Alpha"], "Tenis")
 

@@ -22,8 +22,17 @@ def table_of(clips: list[tuple[str, list[float]]]) -> FrameTable:
     """Build a table from the source and the teacher's scores of each clip."""
     made = []
     for number, (source, scores) in enumerate(clips):
-        pair = Pair(source, Path(source), Path(f"{source}_{number}_64_1.yuv"), 25.0, len(scores), YuvFormat(64, 64))
-        made.append((pair, FrameScores(CANONICAL.features, np.zeros((len(scores), 6)), np.array(scores))))
+        pair = Pair(
+            source,
+            Path(source),
+            Path(f"{source}_{number}_64_1.yuv"),
+            25.0,
+            len(scores),
+            YuvFormat(64, 64),
+        )
+        made.append(
+            (pair, FrameScores(CANONICAL.features, np.zeros((len(scores), 6)), np.array(scores)))
+        )
     return FrameTable.from_clips(made)
 
 
@@ -39,7 +48,10 @@ def result_of(table, error_SN, without_N=None, speed=5.0, trained=True) -> Cross
 
 
 def compared(table, teacher_points=0, **errors) -> Comparison:
-    results = {name: e if isinstance(e, CrossValidated) else result_of(table, e) for name, e in errors.items()}
+    results = {
+        name: e if isinstance(e, CrossValidated) else result_of(table, e)
+        for name, e in errors.items()
+    }
     return compare_archs(table, results, "abc", "demo", teacher_points)
 
 
@@ -112,10 +124,19 @@ def test_a_correlation_that_one_seed_lacks_is_none_and_the_other_figures_stay(sm
 def test_a_comparison_says_what_it_rests_on(small):
     comparison = compared(small, 256, one=TWO_SEEDS, two=2 * TWO_SEEDS)
     assert (comparison.folds, comparison.seeds, comparison.teacher_points) == (("A", "B"), 2, 256)
-    assert (comparison.n_frames, comparison.n_clips, comparison.dataset_digest) == (6, 3, small.digest)
+    assert (comparison.n_frames, comparison.n_clips, comparison.dataset_digest) == (
+        6,
+        3,
+        small.digest,
+    )
     assert (comparison.sweep, comparison.corpus, comparison.confidence) == ("abc", "demo", 0.95)
     (row, _) = comparison.rows
-    assert (row.parameters, row.onnx_bytes, row.box.max_abs_error, row.latency.row_p50_us) == (7, 910, 4.5, 5.0)
+    assert (row.parameters, row.onnx_bytes, row.box.max_abs_error, row.latency.row_p50_us) == (
+        7,
+        910,
+        4.5,
+        5.0,
+    )
     assert row.without_points is None
 
 
@@ -132,7 +153,11 @@ def by_resampling_clips(table, statistic) -> tuple[float, float]:
     draw, drawn = np.random.default_rng(99), []
     rows = [np.arange(len(table))[table.rows_of(clip)] for clip in range(len(table.clips))]
     for _ in range(2000):
-        drawn.append(statistic(np.concatenate([rows[clip] for clip in draw.integers(0, len(rows), len(rows))])))
+        drawn.append(
+            statistic(
+                np.concatenate([rows[clip] for clip in draw.integers(0, len(rows), len(rows))])
+            )
+        )
     return tuple(np.percentile(drawn, (2.5, 97.5)))
 
 
@@ -151,7 +176,10 @@ def test_the_intervals_are_those_of_resampling_whole_clips_by_hand(clips):
     assert_alike(
         next(d for d in comparison.differences if d.arch == "ours").interval,
         *by_resampling_clips(
-            table, lambda rows: np.sqrt(np.mean(ours_N[rows] ** 2)) - np.sqrt(np.mean(theirs_N[rows] ** 2))
+            table,
+            lambda rows: (
+                np.sqrt(np.mean(ours_N[rows] ** 2)) - np.sqrt(np.mean(theirs_N[rows] ** 2))
+            ),
         ),
     )
 
@@ -165,7 +193,9 @@ def test_clips_of_unequal_length_count_by_their_frames(small):
 def test_the_intervals_contain_their_point_estimates(clips):
     table, hard_N = clips
     draw = np.random.default_rng(0)
-    comparison = compared(table, one=hard_N, two=[hard_N + draw.normal(0, 1, 200), hard_N], three=[2 - hard_N] * 2)
+    comparison = compared(
+        table, one=hard_N, two=[hard_N + draw.normal(0, 1, 200), hard_N], three=[2 - hard_N] * 2
+    )
     assert len(comparison.differences) == 6
     for row in comparison.rows:
         assert row.rmse_interval.low < row.frames.rmse < row.rmse_interval.high
@@ -176,7 +206,9 @@ def test_the_intervals_contain_their_point_estimates(clips):
 def test_rows_differences_and_intervals_agree_however_much_the_seeds_differ(clips):
     table, _ = clips
     flat_N = np.ones(len(table))
-    comparison = compared(table, unsteady=[1 * flat_N, 9 * flat_N], steady=[5.5 * flat_N, 5.5 * flat_N])
+    comparison = compared(
+        table, unsteady=[1 * flat_N, 9 * flat_N], steady=[5.5 * flat_N, 5.5 * flat_N]
+    )
     rmse = {row.arch: row.frames.rmse for row in comparison.rows}
     assert rmse == pytest.approx({"unsteady": 5, "steady": 5.5})
     for row in comparison.rows:
@@ -188,7 +220,10 @@ def test_rows_differences_and_intervals_agree_however_much_the_seeds_differ(clip
 
 def test_differences_are_antisymmetric(clips):
     table, hard_N = clips
-    pairs = {(d.arch, d.against): d for d in compared(table, a=hard_N, b=2 - hard_N, c=1.5 * hard_N).differences}
+    pairs = {
+        (d.arch, d.against): d
+        for d in compared(table, a=hard_N, b=2 - hard_N, c=1.5 * hard_N).differences
+    }
     assert set(pairs) == {(a, b) for a in "abc" for b in "abc" if a != b}
     for (a, b), difference in pairs.items():
         back = pairs[b, a]
@@ -216,7 +251,9 @@ def test_a_small_difference_on_every_clip_is_told_apart_though_the_clips_differ_
     table, hard_N = clips
     comparison = compared(table, one=hard_N, other=hard_N + 0.05)
     one, other = comparison.rows
-    assert one.rmse_interval.high > other.rmse_interval.low + 10 * (other.frames.rmse - one.frames.rmse)
+    assert one.rmse_interval.high > other.rmse_interval.low + 10 * (
+        other.frames.rmse - one.frames.rmse
+    )
     assert verdicts(comparison) == {("one", "other"): "better", ("other", "one"): "worse"}
 
 
@@ -296,7 +333,11 @@ def test_the_figures_of_a_sweep_show_every_arch_and_every_source(three, tmp_path
 
 
 def test_with_several_costs_of_features_only_students_unbeaten_at_theirs_are_named(three):
-    best = [row_of("best", 1, 9, cost=1.0), row_of("quick", 3, 1, cost=1.0), row_of("beaten", 4, 2, cost=1.0)]
+    best = [
+        row_of("best", 1, 9, cost=1.0),
+        row_of("quick", 3, 1, cost=1.0),
+        row_of("beaten", 4, 2, cost=1.0),
+    ]
     rows = (row_of("svr", 0.1, 0.5, trained=False, cost=1.0), *best, row_of("less", 9, 8, cost=0.5))
     shown = three.model_copy(update={"folds": ("A",), "rows": rows})
     parameters, speed, cost = sweep_figures(shown)["rmse_by_cost.png"].axes
@@ -309,7 +350,9 @@ def test_with_several_costs_of_features_only_students_unbeaten_at_theirs_are_nam
 @pytest.mark.filterwarnings("error")
 def test_a_sweep_of_one_arch_and_one_fold_has_figures_too(tmp_path):
     table = table_of([("A", [10.0, 20.0]), ("A", [30.0, 35.0])])
-    comparison = compared(table, only=dataclasses.replace(result_of(table, np.arange(4.0)), trained=True))
+    comparison = compared(
+        table, only=dataclasses.replace(result_of(table, np.arange(4.0)), trained=True)
+    )
     (row,) = comparison.rows
     for microseconds in (5.3, 6.4, 7.0):
         alone = row.model_copy(update={"latency": latency(microseconds)})

@@ -31,7 +31,9 @@ def whole(table):
 
 
 def validated(arch, table, fold=None, seeds=2, settings=QUICK):
-    return cross_validate(arch, table, table.only([fold]) if fold else table, seeds, settings, FACTS)
+    return cross_validate(
+        arch, table, table.only([fold]) if fold else table, seeds, settings, FACTS
+    )
 
 
 def rows_of(table, source):
@@ -59,7 +61,9 @@ def test_a_fold_is_scored_by_students_that_never_saw_its_rows(arch, whole, table
     # All the others were learned from Beta too.
     for source in ("Alpha", "Gamma"):
         rows = rows_of(table, source)
-        assert (after.score_SN[:, rows] != before.score_SN[:, rows]).mean() > 0.5  # clipped ones may stay
+        assert (
+            after.score_SN[:, rows] != before.score_SN[:, rows]
+        ).mean() > 0.5  # clipped ones may stay
         assert (after.without_N[rows] != before.without_N[rows]).mean() > 0.5
 
 
@@ -69,7 +73,10 @@ def test_a_lone_folds_first_student_is_that_of_a_training_on_the_same_split(arch
     train, val = split(table, "Beta")
     assert result.score_SN.shape == (2, len(val))
     alone = fit(arch, train, val, QUICK)
-    for student, score_N in ((alone.student, result.score_SN[0]), (alone.without_points, result.without_N)):
+    for student, score_N in (
+        (alone.student, result.score_SN[0]),
+        (alone.without_points, result.without_N),
+    ):
         loaded = OnnxStudent(to_onnx(student, {}), arch)
         np.testing.assert_array_equal(score_table(loaded, val), score_N)
 
@@ -77,8 +84,12 @@ def test_a_lone_folds_first_student_is_that_of_a_training_on_the_same_split(arch
 def test_each_fold_of_several_stands_at_its_own_rows(table, whole):
     for source in table.sources:
         alone = validated("linear", table, source, seeds=1)
-        np.testing.assert_array_equal(whole["linear"].score_SN[0, rows_of(table, source)], alone.score_SN[0])
-        np.testing.assert_array_equal(whole["linear"].without_N[rows_of(table, source)], alone.without_N)
+        np.testing.assert_array_equal(
+            whole["linear"].score_SN[0, rows_of(table, source)], alone.score_SN[0]
+        )
+        np.testing.assert_array_equal(
+            whole["linear"].without_N[rows_of(table, source)], alone.without_N
+        )
 
 
 def test_the_kept_student_of_all_folds_is_trained_on_every_source(whole, table):
@@ -87,7 +98,10 @@ def test_the_kept_student_of_all_folds_is_trained_on_every_source(whole, table):
     assert (facts["train_frames"], facts["train_digest"]) == (len(table), table.digest)
     assert (facts["teacher_points"], facts["smoke"], facts["corpus"]) == (64, False, "demo")
     for source in table.sources:
-        assert validated("mlp_small", gone_wild(table, source)).student.content != whole["mlp_small"].student.content
+        assert (
+            validated("mlp_small", gone_wild(table, source)).student.content
+            != whole["mlp_small"].student.content
+        )
 
 
 @pytest.mark.parametrize("arch", ["linear", "mlp_small"])
@@ -95,14 +109,23 @@ def test_the_kept_student_of_a_lone_fold_knows_nothing_of_it(arch, table, whole)
     result = validated(arch, table, "Beta")
     seen = table.only(["Alpha", "Gamma"])
     assert result.student.facts["train_sources"] == ["Alpha", "Gamma"]
-    assert (result.student.facts["train_frames"], result.student.facts["train_digest"]) == (len(seen), seen.digest)
-    assert validated(arch, gone_wild(table, "Beta"), "Beta").student.content == result.student.content
-    assert validated(arch, gone_wild(table, "Alpha"), "Beta").student.content != result.student.content
+    assert (result.student.facts["train_frames"], result.student.facts["train_digest"]) == (
+        len(seen),
+        seen.digest,
+    )
+    assert (
+        validated(arch, gone_wild(table, "Beta"), "Beta").student.content == result.student.content
+    )
+    assert (
+        validated(arch, gone_wild(table, "Alpha"), "Beta").student.content != result.student.content
+    )
 
 
 def test_the_kept_student_is_that_of_the_first_seed_with_the_teachers_points(table):
     result = validated("mlp_small", table, "Beta")
-    np.testing.assert_array_equal(score_table(result.student, table.only(["Beta"])), result.score_SN[0])
+    np.testing.assert_array_equal(
+        score_table(result.student, table.only(["Beta"])), result.score_SN[0]
+    )
 
 
 def test_the_report_is_of_the_kept_student(whole, table):
@@ -139,6 +162,10 @@ def test_a_seeds_scores_do_not_depend_on_how_many_others_there_are(table, whole)
 
 def test_the_teachers_own_regressor_is_a_reference_and_not_trained(table, whole):
     reference = validated("teacher_svr", table)
-    assert (reference.trained, whole["linear"].trained, whole["mlp_small"].trained) == (False, True, True)
+    assert (reference.trained, whole["linear"].trained, whole["mlp_small"].trained) == (
+        False,
+        True,
+        True,
+    )
     assert np.abs(reference.score_SN - table.y_N).max() < 1e-3
     assert reference.report.model.features == CANONICAL.features

@@ -6,7 +6,14 @@ import pytest
 
 from vmaf_train.features import CANONICAL, FEATURE_SETS, HIGHEST
 from vmaf_train.frames.table import FrameTable, split
-from vmaf_train.judging.evaluation import EvalReport, Metrics, bootstrap_over_clips, compare, evaluate, score_table
+from vmaf_train.judging.evaluation import (
+    EvalReport,
+    Metrics,
+    bootstrap_over_clips,
+    compare,
+    evaluate,
+    score_table,
+)
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.students.export import to_onnx
 from vmaf_train.students.training import Settings, fit
@@ -45,7 +52,10 @@ def ranks(a):
 
 
 def tau_b(a, b):
-    pairs = [(np.sign(a[i] - a[j]), np.sign(b[i] - b[j])) for i, j in itertools.combinations(range(len(a)), 2)]
+    pairs = [
+        (np.sign(a[i] - a[j]), np.sign(b[i] - b[j]))
+        for i, j in itertools.combinations(range(len(a)), 2)
+    ]
     ups, downs = sum(p * q > 0 for p, q in pairs), sum(p * q < 0 for p, q in pairs)
     return (ups - downs) / np.sqrt(sum(p != 0 for p, _ in pairs) * sum(q != 0 for _, q in pairs))
 
@@ -79,7 +89,9 @@ def test_metrics_agree_with_their_definitions_with_and_without_ties(decimals):
     truth_N = draw.uniform(0, 100, 80)
     score_N = (truth_N + draw.normal(0, 15, 80)).round(decimals)
     truth_N = truth_N.round(decimals)
-    assert compare(score_N, truth_N).model_dump() == pytest.approx(by_hand(score_N, truth_N), abs=1e-9)
+    assert compare(score_N, truth_N).model_dump() == pytest.approx(
+        by_hand(score_N, truth_N), abs=1e-9
+    )
 
 
 def test_bias_is_positive_where_the_student_says_more():
@@ -87,7 +99,8 @@ def test_bias_is_positive_where_the_student_says_more():
 
 
 @pytest.mark.parametrize(
-    ("score", "truth"), [([5, 5, 5], [1, 2, 3]), ([1, 2, 3], [5, 5, 5]), ([5, 5, 5], [5, 5, 5]), ([4], [5])]
+    ("score", "truth"),
+    [([5, 5, 5], [1, 2, 3]), ([1, 2, 3], [5, 5, 5]), ([5, 5, 5], [5, 5, 5]), ([4], [5])],
 )
 def test_a_constant_side_has_no_correlation_but_an_error(score, truth):
     metrics = compare(np.array(score, float), np.array(truth, float))
@@ -98,20 +111,36 @@ def test_a_constant_side_has_no_correlation_but_an_error(score, truth):
 @pytest.mark.filterwarnings("ignore")
 def test_an_almost_constant_side_still_makes_a_report():
     nearly_N = np.array([50.0, 50.0, np.nextafter(50, 51)])
-    for metrics in (compare(nearly_N, np.array([1.0, 2.0, 3.0])), compare(np.array([1.0, 2.0, 3.0]), nearly_N)):
+    for metrics in (
+        compare(nearly_N, np.array([1.0, 2.0, 3.0])),
+        compare(np.array([1.0, 2.0, 3.0]), nearly_N),
+    ):
         assert metrics.plcc is None or -1 <= metrics.plcc <= 1
 
 
 def test_the_report_tells_the_frames_of_the_whole_table(judged, student, table):
     report, score_N = judged
     np.testing.assert_array_equal(score_N, student.score(table.x_NF))
-    assert {key: getattr(report, key) for key in METRICS} == pytest.approx(by_hand(score_N, table.y_N), abs=1e-9)
+    assert {key: getattr(report, key) for key in METRICS} == pytest.approx(
+        by_hand(score_N, table.y_N), abs=1e-9
+    )
     assert report.dataset.frames_by_source == {"Alpha": 120, "Beta": 120, "Gamma": 120}
     assert (report.dataset.n_frames, report.dataset.n_clips) == (360, 9)
     assert (report.dataset.corpus, report.dataset.digest) == ("/a/corpus", table.digest)
-    assert (report.model.arch, report.model.parameters, report.model.features) == ("linear", 7, CANONICAL.features)
-    assert (report.model.onnx_bytes, report.model.onnx_sha256) == (len(student.content), student.sha256)
-    assert (report.teacher, report.libvmaf_version, report.hold_out) == ("vmaf_v0.6.1", "3.2.0", None)
+    assert (report.model.arch, report.model.parameters, report.model.features) == (
+        "linear",
+        7,
+        CANONICAL.features,
+    )
+    assert (report.model.onnx_bytes, report.model.onnx_sha256) == (
+        len(student.content),
+        student.sha256,
+    )
+    assert (report.teacher, report.libvmaf_version, report.hold_out) == (
+        "vmaf_v0.6.1",
+        "3.2.0",
+        None,
+    )
 
 
 def test_every_clip_is_judged_on_its_own_rows(judged, table):
@@ -187,10 +216,14 @@ def test_the_references_are_the_teachers_own_svr_and_the_training_mean(judged, t
     references = judged[0].references
     assert set(references) == {"teacher_svr", "training_mean"}
     svr_N = load_teacher().score(table.x_NF, table.features)
-    assert references["teacher_svr"].rmse == pytest.approx(np.sqrt(np.mean((svr_N - table.y_N) ** 2)), abs=1e-9)
+    assert references["teacher_svr"].rmse == pytest.approx(
+        np.sqrt(np.mean((svr_N - table.y_N) ** 2)), abs=1e-9
+    )
     mean = split(table, "Gamma")[0].y_N.mean()
     assert references["training_mean"].bias == pytest.approx(mean - table.y_N.mean())
-    assert references["training_mean"].rmse == pytest.approx(np.sqrt(np.mean((mean - table.y_N) ** 2)))
+    assert references["training_mean"].rmse == pytest.approx(
+        np.sqrt(np.mean((mean - table.y_N) ** 2))
+    )
     assert references["training_mean"].plcc is None
 
 
@@ -205,7 +238,11 @@ def clustered(n_clips=12, frames=30, seed=0):
     draw = np.random.default_rng(seed)
     clip_N = np.repeat(np.arange(n_clips), frames)
     truth_N = draw.uniform(10, 90, n_clips)[clip_N] + draw.normal(0, 5, n_clips * frames)
-    return truth_N + draw.normal(0, 4, n_clips)[clip_N] + draw.normal(0, 1, n_clips * frames), truth_N, clip_N
+    return (
+        truth_N + draw.normal(0, 4, n_clips)[clip_N] + draw.normal(0, 1, n_clips * frames),
+        truth_N,
+        clip_N,
+    )
 
 
 def test_the_intervals_contain_their_point_estimates():
@@ -224,9 +261,13 @@ def test_the_intervals_are_those_of_resampling_whole_clips_by_hand():
     for _ in range(2000):
         rows = np.concatenate([np.flatnonzero(clip_N == clip) for clip in draw.integers(0, 12, 12)])
         error_N = score_N[rows] - truth_N[rows]
-        drawn.append((np.sqrt(np.mean(error_N**2)), error_N.mean(), pearson(score_N[rows], truth_N[rows])))
+        drawn.append(
+            (np.sqrt(np.mean(error_N**2)), error_N.mean(), pearson(score_N[rows], truth_N[rows]))
+        )
     intervals = bootstrap_over_clips(score_N, truth_N, clip_N)
-    for name, (low, high) in zip(("rmse", "bias", "plcc"), np.percentile(drawn, (2.5, 97.5), axis=0).T, strict=True):
+    for name, (low, high) in zip(
+        ("rmse", "bias", "plcc"), np.percentile(drawn, (2.5, 97.5), axis=0).T, strict=True
+    ):
         width = high - low
         assert intervals[name].low == pytest.approx(low, abs=0.1 * width)
         assert intervals[name].high == pytest.approx(high, abs=0.1 * width)
@@ -242,7 +283,14 @@ def test_the_intervals_are_the_same_every_time_and_leave_numpys_own_draws_alone(
 def test_one_clip_has_no_interval(student, table):
     clip = table.only(["Alpha"])
     rows = clip.rows_of(0)
-    one = FrameTable(clip.features, clip.x_NF[rows], clip.y_N[rows], clip.clip_N[rows], clip.clips[:1], ("Alpha",))
+    one = FrameTable(
+        clip.features,
+        clip.x_NF[rows],
+        clip.y_N[rows],
+        clip.clip_N[rows],
+        clip.clips[:1],
+        ("Alpha",),
+    )
     report, _ = evaluate(student, one, name="it", corpus="c", libvmaf_version=None)
     assert report.intervals == {}
     assert (report.pooled.n_samples, report.pooled.plcc) == (1, None)
@@ -275,7 +323,11 @@ def test_a_report_reads_back_from_its_json(judged):
 def test_a_report_with_an_unknown_key_or_no_number_is_refused(judged):
     whole = judged[0].model_dump(mode="json")
     EvalReport.model_validate(whole)
-    for broken in ({**whole, "extra": 1}, {**whole, "rmse": float("nan")}, {**whole, "pooled": None}):
+    for broken in (
+        {**whole, "extra": 1},
+        {**whole, "rmse": float("nan")},
+        {**whole, "pooled": None},
+    ):
         with pytest.raises(ValueError, match="validation error"):
             EvalReport.model_validate(broken)
 
@@ -293,12 +345,18 @@ def test_errors_over_the_feature_box_are_those_of_its_random_vectors_by_hand(jud
     error_N = student.score(x_NF) - load_teacher().score(x_NF, student.features)
     box = judged[0].box
     assert box.n_samples == 200_000
-    assert (box.rmse, box.max_abs_error) == pytest.approx((np.sqrt(np.mean(error_N**2)), np.abs(error_N).max()))
+    assert (box.rmse, box.max_abs_error) == pytest.approx(
+        (np.sqrt(np.mean(error_N**2)), np.abs(error_N).max())
+    )
 
 
 def test_a_student_of_fewer_features_than_the_teachers_has_no_errors_over_the_box(table):
-    fitted = fit("linear", *split(table, "Gamma"), Settings(teacher_points=0, features="lite")).student
-    report, _ = evaluate(OnnxStudent(to_onnx(fitted, {}), "it"), table, name="it", corpus="c", libvmaf_version=None)
+    fitted = fit(
+        "linear", *split(table, "Gamma"), Settings(teacher_points=0, features="lite")
+    ).student
+    report, _ = evaluate(
+        OnnxStudent(to_onnx(fitted, {}), "it"), table, name="it", corpus="c", libvmaf_version=None
+    )
     assert (report.model.features, report.box) == (FEATURE_SETS["lite"].features, None)
     assert report.references["teacher_svr"].rmse < 1e-3
 
@@ -313,10 +371,14 @@ def of_windows(table):
 def test_a_student_that_reads_windows_is_scored_clip_by_clip(of_windows, table):
     report, score_N = evaluate(of_windows, table, name="it", corpus="c", libvmaf_version=None)
     clips = [table.x_NF[40 * clip : 40 * clip + 40] for clip in range(9)]
-    np.testing.assert_array_equal(score_N, np.concatenate([of_windows.score(x_NF) for x_NF in clips]))
+    np.testing.assert_array_equal(
+        score_N, np.concatenate([of_windows.score(x_NF) for x_NF in clips])
+    )
     # At the borders, and only there, that is not what the whole table as one clip would give.
     across = np.flatnonzero(np.abs(of_windows.score(table.x_NF) - score_N) > 1e-3)
-    assert set(across) <= {row for border in range(40, 360, 40) for row in range(border - 2, border + 2)}
+    assert set(across) <= {
+        row for border in range(40, 360, 40) for row in range(border - 2, border + 2)
+    }
     assert len(across) > 8
     assert report.rmse == pytest.approx(by_hand(score_N, table.y_N)["rmse"])
 
@@ -324,7 +386,12 @@ def test_a_student_that_reads_windows_is_scored_clip_by_clip(of_windows, table):
 def test_a_clip_of_one_frame_is_scored_by_a_student_that_reads_windows(of_windows, table):
     rows = [0, *range(40, 80)]
     short = FrameTable(
-        table.features, table.x_NF[rows], table.y_N[rows], np.repeat([0, 1], [1, 40]), table.clips[:2], ("A", "A")
+        table.features,
+        table.x_NF[rows],
+        table.y_N[rows],
+        np.repeat([0, 1], [1, 40]),
+        table.clips[:2],
+        ("A", "A"),
     )
     score_N = score_table(of_windows, short)
     np.testing.assert_array_equal(score_N[1:], of_windows.score(table.x_NF[40:80]))
@@ -342,6 +409,11 @@ def test_the_same_student_without_the_teachers_points_stands_beside_it(student, 
 
 def test_a_hold_out_is_told(student, table):
     report, _ = evaluate(
-        student, split(table, "Gamma")[1], name="it", corpus="c", libvmaf_version=None, hold_out="Gamma"
+        student,
+        split(table, "Gamma")[1],
+        name="it",
+        corpus="c",
+        libvmaf_version=None,
+        hold_out="Gamma",
     )
     assert (report.hold_out, tuple(report.per_source)) == ("Gamma", ("Gamma",))

@@ -11,7 +11,12 @@ from vmaf_train.judging.evaluation import Interval
 def differing(rows: list[ArchRow], level: float) -> list[Difference]:
     """Give the differences of every two, settled where they are larger than `level`."""
     return [
-        Difference(arch=a.arch, against=b.arch, rmse=off, interval=Interval(low=off - level, high=off + level))
+        Difference(
+            arch=a.arch,
+            against=b.arch,
+            rmse=off,
+            interval=Interval(low=off - level, high=off + level),
+        )
         for a in rows
         for b in rows
         if a is not b
@@ -26,7 +31,8 @@ def recommended(*rows: ArchRow, level: float = 0.5) -> str:
 def test_the_most_accurate_is_recommended_when_all_others_are_worse():
     line = recommended(row_of("fast", 3, 1), row_of("best", 1, 9), row_of("slow", 2, 20))
     assert re.match(
-        r"best: out-of-fold RMSE 1\.0000 \(95% 0\.5000 to 2\.0000\), 9\.0 µs a row; all other students are worse", line
+        r"best: out-of-fold RMSE 1\.0000 \(95% 0\.5000 to 2\.0000\), 9\.0 µs a row; all other students are worse",
+        line,
     )
     assert "\n" not in line
 
@@ -50,7 +56,11 @@ def test_what_costs_less_to_extract_has_a_recommendation_of_its_own():
         row_of("close", 1.1, 3, cost=1.0),
         row_of("reference", 0.1, 1, False, cost=0.1),
     ]
-    less = [row_of("poor-less", 9, 1, cost=0.5), row_of("good-less", 5, 2, cost=0.5), row_of("unknown", 7, 2)]
+    less = [
+        row_of("poor-less", 9, 1, cost=0.5),
+        row_of("good-less", 5, 2, cost=0.5),
+        row_of("unknown", 7, 2),
+    ]
     lines = recommended(*less, *whole).splitlines()
     assert [line[:47] for line in lines] == [
         "- at 1.00 of full VMAF's CPU: close: out-of-fol",
@@ -61,7 +71,9 @@ def test_what_costs_less_to_extract_has_a_recommendation_of_its_own():
 
 
 def test_a_reference_that_nothing_was_fitted_for_is_never_recommended():
-    line = recommended(row_of("reference", 0.1, 0.1, trained=False), row_of("best", 1, 9), row_of("close", 1.1, 3))
+    line = recommended(
+        row_of("reference", 0.1, 0.1, trained=False), row_of("best", 1, 9), row_of("close", 1.1, 3)
+    )
     assert line.startswith("close: ")
     assert "best has 1.0000" in line
     assert "reference" not in line

@@ -32,7 +32,9 @@ def test_bytes_that_are_no_onnx_model_are_refused(content):
 
 
 def tiny_model(inputs, outputs, width=6, element=TensorProto.FLOAT):
-    weights = numpy_helper.from_array(np.ones((width, outputs), helper.tensor_dtype_to_np_dtype(element)), "w")
+    weights = numpy_helper.from_array(
+        np.ones((width, outputs), helper.tensor_dtype_to_np_dtype(element)), "w"
+    )
     graph = helper.make_graph(
         [helper.make_node("MatMul", ["x", "w"], ["y"])],
         "tiny",

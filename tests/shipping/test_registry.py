@@ -34,9 +34,23 @@ def test_a_run_becomes_a_version_an_alias_and_files_that_agree(ids):
 def test_a_version_carries_what_it_came_from(ids):
     register(ids["small"])
     tags = mlflow.MlflowClient().get_model_version("vmaf_tiny", "1").tags
-    wanted = {"run_id", "arch", "sha256", "dataset_digest", "teacher", "hold_out", "git_commit", "val_rmse", "val_plcc"}
+    wanted = {
+        "run_id",
+        "arch",
+        "sha256",
+        "dataset_digest",
+        "teacher",
+        "hold_out",
+        "git_commit",
+        "val_rmse",
+        "val_plcc",
+    }
     assert wanted <= tags.keys()
-    assert (tags["run_id"], tags["arch"], tags["hold_out"]) == (ids["small"], "mlp_small", "Weather")
+    assert (tags["run_id"], tags["arch"], tags["hold_out"]) == (
+        ids["small"],
+        "mlp_small",
+        "Weather",
+    )
 
 
 def test_two_archs_fill_two_places(ids):
@@ -95,7 +109,9 @@ def test_a_worse_student_is_refused_unless_allowed(ids):
     before = tree_files()
     result = register(ids["short"])
     assert result.exit_code == 3
-    told = re.search(r"not worse +│ REFUSED │ RMSE (\S+) against (\S+), PLCC .* of version 1", result.output)
+    told = re.search(
+        r"not worse +│ REFUSED │ RMSE (\S+) against (\S+), PLCC .* of version 1", result.output
+    )
     assert told, result.output
     assert float(told[1]) > 2 * float(told[2])  # by far, as four epochs against thirty should be
     assert (tree_files(), alias("default")) == (before, "1")
@@ -163,7 +179,9 @@ def test_a_report_that_the_model_does_not_reproduce_is_refused(ids, monkeypatch)
     halved = candidate.report.model_copy(update={"rmse": candidate.report.rmse / 2})
     refused = {
         gate.name
-        for gate in registry.judge(type(candidate)(**{**vars(candidate), "report": halved}), False, True)
+        for gate in registry.judge(
+            type(candidate)(**{**vars(candidate), "report": halved}), False, True
+        )
         if not gate.passed
     }
     assert refused == {"report reproduced"}
@@ -174,7 +192,9 @@ def test_a_model_of_another_run_under_this_runs_report_is_refused(ids):
     other = registry.find_candidate(ids["medium"]).student
     refused = {
         gate.name
-        for gate in registry.judge(type(candidate)(**{**vars(candidate), "student": other}), False, True)
+        for gate in registry.judge(
+            type(candidate)(**{**vars(candidate), "student": other}), False, True
+        )
         if not gate.passed
     }
     assert refused == {"one file everywhere", "report reproduced"}
@@ -208,7 +228,9 @@ def test_a_run_or_version_that_is_not_there_is_bad_input(options, message, ids):
 
 def test_a_report_without_correlations_is_refused_before_anything_changes(ids):
     candidate = registry.find_candidate(ids["small"])
-    one_clip = candidate.report.model_copy(update={"pooled": candidate.report.pooled.model_copy(update={"plcc": None})})
+    one_clip = candidate.report.model_copy(
+        update={"pooled": candidate.report.pooled.model_copy(update={"plcc": None})}
+    )
     gates = registry.judge(type(candidate)(**{**vars(candidate), "report": one_clip}), False, True)
     assert [gate.name for gate in gates if not gate.passed] == ["enough to judge"]
 

@@ -56,7 +56,10 @@ SIDECAR_KEYS = [
 def test_a_report_from_before_a_field_existed_is_written_back_as_it_was(ids):
     register(ids["small"])
     (path,) = Path("model/tiny/training_runs").rglob("eval_report.json")
-    older = EvalReport.model_validate_json(path.read_text()).model_dump_json(indent=2, exclude={"box"}) + "\n"
+    older = (
+        EvalReport.model_validate_json(path.read_text()).model_dump_json(indent=2, exclude={"box"})
+        + "\n"
+    )
     path.write_text(older)
     # A place without an alias keeps what it holds, unless that is damaged.
     assert Tree(Path()).sync({}) == ["wrote docs/ai/models/vmaf_tiny_v1.md"]
@@ -69,9 +72,24 @@ def test_sidecar_and_index_follow_the_contract_key_by_key(ids):
     assert list(sidecar) == SIDECAR_KEYS
     onnx_file = Path("model/tiny/vmaf_tiny_v1.onnx")
     student, _ = registry.find_student(str(onnx_file))
-    wanted = {"name": "vmaf_tiny_v1", "kind": "fr", "input_name": "features", "output_name": "vmaf", "onnx_opset": 17}
-    wanted |= {"sha256": student.sha256, "input_shape": ["N", 6], "output_shape": ["N"], "onnx_has_scaler": True}
-    wanted |= {"features": list(student.features), "mlflow_run_id": ids["small"], "val_source": "Weather"}
+    wanted = {
+        "name": "vmaf_tiny_v1",
+        "kind": "fr",
+        "input_name": "features",
+        "output_name": "vmaf",
+        "onnx_opset": 17,
+    }
+    wanted |= {
+        "sha256": student.sha256,
+        "input_shape": ["N", 6],
+        "output_shape": ["N"],
+        "onnx_has_scaler": True,
+    }
+    wanted |= {
+        "features": list(student.features),
+        "mlflow_run_id": ids["small"],
+        "val_source": "Weather",
+    }
     assert wanted.items() <= sidecar.items()
     (entry,) = json.loads(Path("model/tiny/registry.json").read_text())["models"]
     assert set(entry) == {"id", "kind", "onnx", "sha256", "opset", "license", "description"}
@@ -137,14 +155,20 @@ def test_a_moved_alias_is_named(ids):
     mlflow.MlflowClient().set_registered_model_alias("vmaf_tiny", "default", "1")
     result = call("sync", "--check")
     assert result.exit_code == 1
-    assert f"alias default was moved: it names version 1 of run {ids['short']}, the tree holds run" in result.output
+    assert (
+        f"alias default was moved: it names version 1 of run {ids['short']}, the tree holds run"
+        in result.output
+    )
 
 
 def test_a_shipped_model_without_an_alias_is_named_and_kept(ids):
     register(ids["small"])
     before = tree_files()
     mlflow.MlflowClient().delete_registered_model_alias("vmaf_tiny", "default")
-    assert "alias default names nothing in the registry, the tree ships vmaf_tiny_v1" in call("sync", "--check").output
+    assert (
+        "alias default names nothing in the registry, the tree ships vmaf_tiny_v1"
+        in call("sync", "--check").output
+    )
     assert call("sync").exit_code == 0
     assert tree_files() == before
 
@@ -163,7 +187,9 @@ def test_other_files_and_index_entries_of_the_folder_survive(ids):
     Path("model/tiny").mkdir()
     Path("model/tiny/README.md").write_text("mine")
     entry = {"id": "their_model", "kind": "fr", "onnx": "their_model.onnx", "sha256": "0" * 64}
-    Path("model/tiny/registry.json").write_text(json.dumps({"schema_version": 1, "models": [entry]}))
+    Path("model/tiny/registry.json").write_text(
+        json.dumps({"schema_version": 1, "models": [entry]})
+    )
     register(ids["small"])
     assert Path("model/tiny/README.md").read_text() == "mine"
     index = Index.model_validate_json(Path("model/tiny/registry.json").read_bytes())
@@ -261,8 +287,14 @@ def test_killed_anywhere_a_sync_leaves_the_old_or_the_new_set_and_the_next_one_h
     outcomes = set()
     for point in range(20):
         sync_killed_at(1 + point * (events - 1) // 20)
-        models = {name: content for name, content in tree_files().items() if name.startswith("model/tiny/")}
-        assert models in [{n: c for n, c in files.items() if n.startswith("model/tiny/")} for files in (old, new)]
+        models = {
+            name: content
+            for name, content in tree_files().items()
+            if name.startswith("model/tiny/")
+        }
+        assert models in [
+            {n: c for n, c in files.items() if n.startswith("model/tiny/")} for files in (old, new)
+        ]
         outcomes.add("old" if models.items() <= old.items() else "new")
         tree.sync(promoted)
         assert tree_files() == new
@@ -270,7 +302,9 @@ def test_killed_anywhere_a_sync_leaves_the_old_or_the_new_set_and_the_next_one_h
     assert outcomes == {"old", "new"}
 
 
-def test_without_an_exchange_of_folders_two_renames_do_and_a_kill_between_is_healed(ids, monkeypatch):
+def test_without_an_exchange_of_folders_two_renames_do_and_a_kill_between_is_healed(
+    ids, monkeypatch
+):
     register(ids["short"])
     old = tree_files()
     registry.promote(registry.find_candidate(ids["small"]), SHIPPED[0])
@@ -306,7 +340,9 @@ def test_an_index_entry_without_its_file_is_named(ids):
 def test_an_index_entry_that_breaks_its_contract_is_not_dropped(ids):
     register(ids["small"])
     path = Path("model/tiny/registry.json")
-    path.write_text(path.read_text().replace('"models": [', '"models": [{"id": "theirs", "color": "red"},'))
+    path.write_text(
+        path.read_text().replace('"models": [', '"models": [{"id": "theirs", "color": "red"},')
+    )
     before = tree_files()
     result = call("sync")
     assert (result.exit_code, "breaks its contract" in result.output) == (1, True)
@@ -322,11 +358,23 @@ def test_an_edited_sidecar_or_report_is_named_without_the_registry(name, ids):
     edited, changed = re.subn(r'"rmse": [^,]+', '"rmse": 0.5', path.read_text(), count=1)
     assert changed
     path.write_text(edited)
-    assert "model/tiny/vmaf_tiny_v1: model, sidecar and report do not agree" in call("sync", "--check").output
+    assert (
+        "model/tiny/vmaf_tiny_v1: model, sidecar and report do not agree"
+        in call("sync", "--check").output
+    )
 
 
 def test_two_registrations_at_once_end_with_a_version_each_and_one_alias(ids):
-    command = [sys.executable, "-m", "vmaf_train", "register", "--allow-worse", "yes", *DIRTY, "--run-id"]
+    command = [
+        sys.executable,
+        "-m",
+        "vmaf_train",
+        "register",
+        "--allow-worse",
+        "yes",
+        *DIRTY,
+        "--run-id",
+    ]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     both = [subprocess.Popen([*command, ids[name]], **pipes) for name in ("small", "short")]
     outputs = [process.communicate(timeout=100)[0] for process in both]
@@ -338,7 +386,9 @@ def test_two_registrations_at_once_end_with_a_version_each_and_one_alias(ids):
 @pytest.mark.parametrize(("name", "model"), [("sidecar", Sidecar), ("registry", Index)])
 def test_the_json_schemas_in_docs_are_those_of_the_code(name, model):
     path = ROOT / "docs" / "schemas" / f"{name}.schema.json"
-    assert json.loads(path.read_text()) == model.model_json_schema(), "run: python docs/schemas/write.py"
+    assert json.loads(path.read_text()) == model.model_json_schema(), (
+        "run: python docs/schemas/write.py"
+    )
 
 
 @pytest.mark.parametrize("row", SHIPPED, ids=lambda row: row.id)
@@ -351,24 +401,41 @@ assert hashlib.sha256(open(path, "rb").read()).hexdigest() == {sidecar.sha256!r}
 session = onnxruntime.InferenceSession(path)
 print(session.run(["vmaf"], {{"features": numpy.zeros((3, {len(sidecar.features)}), numpy.float32)}})[0].shape)
 """
-    done = subprocess.run([sys.executable, "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.stdout.strip() == "(3,)", done.stderr
 
 
 @pytest.mark.parametrize("row", SHIPPED, ids=lambda row: row.id)
 def test_the_example_on_a_shipped_card_gives_what_the_teacher_gives_within_the_error_it_states(row):
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/ai/models" / f"{row.id}.md").read_text(), flags=re.S)
+    (code,) = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs/ai/models" / f"{row.id}.md").read_text(), flags=re.S
+    )
     done = subprocess.run(
-        [sys.executable, "-I", "-c", f"{code}\nprint(*scores)"], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-I", "-c", f"{code}\nprint(*scores)"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     teacher = load_teacher().score(np.array([list(EXAMPLE.values())]), list(EXAMPLE))
-    stated = Sidecar.model_validate_json((ROOT / "model" / "tiny" / f"{row.id}.json").read_bytes()).metrics
+    stated = Sidecar.model_validate_json(
+        (ROOT / "model" / "tiny" / f"{row.id}.json").read_bytes()
+    ).metrics
     assert float(done.stdout) == pytest.approx(float(teacher[0]), abs=3 * stated.rmse)
 
 
 def test_the_shipped_tree_agrees_with_itself_and_its_cards():
     problems = Tree(ROOT).check({})
-    assert problems == [f"alias {row.alias} names nothing in the registry, the tree ships {row.id}" for row in SHIPPED]
+    assert problems == [
+        f"alias {row.alias} names nothing in the registry, the tree ships {row.id}"
+        for row in SHIPPED
+    ]
 
 
 def test_nothing_but_the_table_decides_what_is_shipped():

@@ -39,7 +39,9 @@ def exported(make_table):
     train, val = split(make_table(), "Gamma")
     students = {arch: fit(arch, train, val, SHORT).student for arch in ARCHS}
     contents = {arch: to_onnx(student, {"hold_out": "Gamma"}) for arch, student in students.items()}
-    return {arch: (students[arch], contents[arch], OnnxStudent(contents[arch], arch)) for arch in ARCHS}
+    return {
+        arch: (students[arch], contents[arch], OnnxStudent(contents[arch], arch)) for arch in ARCHS
+    }
 
 
 def box(n=1000, seed=1):
@@ -58,8 +60,21 @@ def torch_scores(student, x_NF):
 # models
 
 
-PUBLISHED = {"linear": 7, "quadratic": 28, "cubic": 84, "quartic": 210, "quintic": 462, "mlp_small": 257}
-PUBLISHED |= {"mlp_medium": 2561, "mlp_bn": 1905, "cnn1d": 641, "transformer": 673, "teacher_svr": 0}
+PUBLISHED = {
+    "linear": 7,
+    "quadratic": 28,
+    "cubic": 84,
+    "quartic": 210,
+    "quintic": 462,
+    "mlp_small": 257,
+}
+PUBLISHED |= {
+    "mlp_medium": 2561,
+    "mlp_bn": 1905,
+    "cnn1d": 641,
+    "transformer": 673,
+    "teacher_svr": 0,
+}
 
 
 @pytest.mark.parametrize(("arch", "count"), PUBLISHED.items())
@@ -72,17 +87,24 @@ def test_the_number_of_parameters_is_as_published(arch, count, exported):
 def test_the_file_of_a_dense_student_holds_its_parameters_and_no_others(arch, exported):
     tensors = onnx.load_model_from_string(exported[arch][1]).graph.initializer
     # Besides them the lowest and the highest score.
-    assert sum(int(np.prod(t.dims)) for t in tensors if t.data_type == TensorProto.FLOAT) == PUBLISHED[arch] + 2
+    assert (
+        sum(int(np.prod(t.dims)) for t in tensors if t.data_type == TensorProto.FLOAT)
+        == PUBLISHED[arch] + 2
+    )
 
 
 def test_the_stated_number_of_parameters_is_held_against_the_model(monkeypatch):
-    monkeypatch.setitem(ARCHITECTURES, "linear", dataclasses.replace(ARCHITECTURES["linear"], parameters=8))
+    monkeypatch.setitem(
+        ARCHITECTURES, "linear", dataclasses.replace(ARCHITECTURES["linear"], parameters=8)
+    )
     with pytest.raises(AssertionError, match="linear"):
         build("linear", CANONICAL.features, 0)
 
 
 def test_an_unknown_arch_is_refused_with_the_known_ones():
-    with pytest.raises(InputError, match=f"unknown arch 'mlp_tiny'; choose one of: {', '.join(ARCHS)}"):
+    with pytest.raises(
+        InputError, match=f"unknown arch 'mlp_tiny'; choose one of: {', '.join(ARCHS)}"
+    ):
         find_architecture("mlp_tiny")
 
 
@@ -105,9 +127,13 @@ def test_a_polynomial_has_every_monomial_once_and_no_other():
     draw = np.random.default_rng(0)
     for degree in range(1, 6):
         net, x_NF = Polynomial(3, degree), draw.normal(size=(4, 3))
-        powers = [(a, b, c) for a in range(6) for b in range(6) for c in range(6) if a + b + c <= degree]
+        powers = [
+            (a, b, c) for a in range(6) for b in range(6) for c in range(6) if a + b + c <= degree
+        ]
         expected = sorted(np.prod(x_NF[0] ** np.array(power)) for power in powers)
-        np.testing.assert_allclose(sorted(net.expand(torch.from_numpy(x_NF))[0].numpy()), expected, rtol=1e-12)
+        np.testing.assert_allclose(
+            sorted(net.expand(torch.from_numpy(x_NF))[0].numpy()), expected, rtol=1e-12
+        )
 
 
 def test_a_window_is_the_frames_around_it_and_zero_beyond_the_clip():
@@ -144,8 +170,12 @@ def test_the_support_vectors_are_the_teacher(exported):
     net = exported["teacher_svr"][0].net
     np.testing.assert_allclose(net(torch.from_numpy(x_NF)).numpy(), unclipped_N, rtol=0, atol=1e-9)
     expected_N = load_teacher().score(x_NF, CANONICAL.features)
-    np.testing.assert_allclose(torch_scores(exported["teacher_svr"][0], x_NF), expected_N, rtol=0, atol=1e-5)
-    with pytest.raises(InputError, match="teacher_svr is the teacher, which reads 6 features, not 5"):
+    np.testing.assert_allclose(
+        torch_scores(exported["teacher_svr"][0], x_NF), expected_N, rtol=0, atol=1e-5
+    )
+    with pytest.raises(
+        InputError, match="teacher_svr is the teacher, which reads 6 features, not 5"
+    ):
         build("teacher_svr", CANONICAL.features[:5], 0)
 
 
@@ -182,7 +212,10 @@ def test_what_is_exported_keeps_the_contract(arch, exported):
     content = exported[arch][1]
     check_contract(content)
     model = onnx.load_model_from_string(content)
-    assert (model.ir_version, [(o.domain, o.version) for o in model.opset_import]) == (8, [("", 17)])
+    assert (model.ir_version, [(o.domain, o.version) for o in model.opset_import]) == (
+        8,
+        [("", 17)],
+    )
     assert {node.op_type for node in model.graph.node} <= ALLOWED_OPERATORS
     (taken,), (given,) = model.graph.input, model.graph.output
     assert (taken.name, given.name) == ("features", "vmaf")
@@ -194,7 +227,10 @@ def test_what_is_exported_keeps_the_contract(arch, exported):
 
 
 def test_the_cheapest_forms_are_used(exported):
-    operators = {arch: [n.op_type for n in onnx.load_model_from_string(exported[arch][1]).graph.node] for arch in ARCHS}
+    operators = {
+        arch: [n.op_type for n in onnx.load_model_from_string(exported[arch][1]).graph.node]
+        for arch in ARCHS
+    }
     assert operators["linear"] == ["Gemm", "Squeeze", "Clip"]
     assert operators["quadratic"] == ["Gemm", "Mul", "Gemm", "Squeeze", "Clip"]
     assert operators["quartic"] == ["Gemm", "Mul", "MatMul", "Mul", "ReduceSum", "Clip"]
@@ -229,7 +265,9 @@ def test_a_bare_onnxruntime_in_another_folder_runs_the_file(arch, exported, tmp_
         "print(json.dumps([[str(run.dtype), run.shape, run.tolist()] for run in runs]))"
     )
     command = [sys.executable, "-I", "-c", code]
-    said = subprocess.run(command, cwd=tmp_path / "elsewhere", capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(
+        command, cwd=tmp_path / "elsewhere", capture_output=True, text=True, check=True
+    ).stdout
     (dtype, shape, first), (_, whole_shape, scores) = json.loads(said)
     assert (dtype, shape, whole_shape) == ("float32", [1], [30])
     assert first == scores[:1]
@@ -239,7 +277,9 @@ def test_a_bare_onnxruntime_in_another_folder_runs_the_file(arch, exported, tmp_
 
 @pytest.mark.parametrize("n", [1, 2, 1000])
 def test_the_output_is_one_float32_a_row_for_any_number_of_rows(n, exported):
-    session = onnxruntime.InferenceSession(exported["mlp_small"][1], providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        exported["mlp_small"][1], providers=["CPUExecutionProvider"]
+    )
     (scores_N,) = session.run(None, {"features": box(n).astype(np.float32)})
     assert (scores_N.dtype, scores_N.shape) == (np.float32, (n,))
 
@@ -312,14 +352,18 @@ def column_of_scores(model):
 def doubles(model):
     for tensor in list(model.graph.initializer):
         if tensor.data_type == TensorProto.FLOAT:
-            wide = numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float64), tensor.name)
+            wide = numpy_helper.from_array(
+                numpy_helper.to_array(tensor).astype(np.float64), tensor.name
+            )
             tensor.CopyFrom(wide)
     for value in (*model.graph.input, *model.graph.output):
         value.type.tensor_type.elem_type = TensorProto.DOUBLE
 
 
 def second_output(model):
-    model.graph.output.add().CopyFrom(helper.make_tensor_value_info("unclipped", TensorProto.FLOAT, ["N"]))
+    model.graph.output.add().CopyFrom(
+        helper.make_tensor_value_info("unclipped", TensorProto.FLOAT, ["N"])
+    )
 
 
 def one_row_only(model):
@@ -353,7 +397,9 @@ def outside_data(model):
 )
 def test_a_file_that_breaks_the_contract_is_refused_with_the_fact(change, fact, exported):
     content = changed(exported["mlp_small"][1], change)
-    with pytest.raises(VmafTrainError, match=r"breaks the model contract|not a valid ONNX file") as caught:
+    with pytest.raises(
+        VmafTrainError, match=r"breaks the model contract|not a valid ONNX file"
+    ) as caught:
         check_contract(content)
     assert fact in str(caught.value)
 

@@ -43,12 +43,17 @@ def test_a_polynomial_without_points_is_the_least_squares_solution(arch, degree,
     train, val = rows
     design = [Polynomial(6, degree).expand(torch.from_numpy(part.x_NF)).numpy() for part in rows]
     expected_N = (design[1] @ np.linalg.lstsq(design[0], train.y_N, rcond=None)[0]).clip(0, 100)
-    np.testing.assert_allclose(scores(fit(arch, train, val, PLAIN).student, val.x_NF), expected_N, rtol=0, atol=1e-3)
+    np.testing.assert_allclose(
+        scores(fit(arch, train, val, PLAIN).student, val.x_NF), expected_N, rtol=0, atol=1e-3
+    )
     assert np.ptp(expected_N) > 20
 
 
 def test_least_squares_weighs_rows_and_tells_the_error():
-    x, t = torch.tensor([[0.0], [0.0], [1.0]], dtype=torch.float64), torch.tensor([1.0, 4.0, 5.0], dtype=torch.float64)
+    x, t = (
+        torch.tensor([[0.0], [0.0], [1.0]], dtype=torch.float64),
+        torch.tensor([1.0, 4.0, 5.0], dtype=torch.float64),
+    )
     net = Polynomial(1, 1)
     error = least_squares(net, [(0.5, x[:1], t[:1]), (0.25, x[1:2], t[1:2]), (0.25, x[2:], t[2:])])
     assert net.weight.tolist() == pytest.approx([2, 3], abs=1e-6)
@@ -59,21 +64,36 @@ def random_batches(shape, n, seed=0):
     """Draw features, targets and weights of n batches of one job."""
     draw = np.random.default_rng(seed)
     for _ in range(n):
-        z, t, weight = draw.normal(size=shape), draw.normal(size=shape[:2]), draw.uniform(0.5, 2, shape[:2])
+        z, t, weight = (
+            draw.normal(size=shape),
+            draw.normal(size=shape[:2]),
+            draw.uniform(0.5, 2, shape[:2]),
+        )
         yield torch.from_numpy(z), torch.from_numpy(t), torch.from_numpy(weight)
 
 
 def close(student, weights, atol):
     for name, expected in weights.items():
-        torch.testing.assert_close(dict(student.net.named_parameters())[name].detach(), expected, rtol=0, atol=atol)
+        torch.testing.assert_close(
+            dict(student.net.named_parameters())[name].detach(), expected, rtol=0, atol=atol
+        )
 
 
 @pytest.mark.parametrize(("arch", "shape"), [("mlp_small", (1, 32, 6)), ("cnn1d", (1, 32, 5, 6))])
 @pytest.mark.parametrize("longest", [0.0, 1000.0])
-def test_gauss_newton_steps_are_the_damped_smallest_ones_that_the_jacobian_asks_for(arch, shape, longest):
-    student, steps, moved, lengths = build(arch, CANONICAL.features, 0), 4, torch.zeros(1, dtype=torch.float64), []
+def test_gauss_newton_steps_are_the_damped_smallest_ones_that_the_jacobian_asks_for(
+    arch, shape, longest
+):
+    student, steps, moved, lengths = (
+        build(arch, CANONICAL.features, 0),
+        4,
+        torch.zeros(1, dtype=torch.float64),
+        [],
+    )
     weights = {name: values.detach().clone() for name, values in student.net.named_parameters()}
-    gradients = vmap(grad(lambda w, row: functional_call(student.net, w, (row[None],))[0]), in_dims=(None, 0))
+    gradients = vmap(
+        grad(lambda w, row: functional_call(student.net, w, (row[None],))[0]), in_dims=(None, 0)
+    )
     solver = GaussNewton([student], longest, steps)
     for number, (z, t, weight) in enumerate(random_batches(shape, steps)):
         parts = gradients(weights, z[0])
@@ -87,7 +107,10 @@ def test_gauss_newton_steps_are_the_damped_smallest_ones_that_the_jacobian_asks_
         lengths.append(float(moved.norm()))
         moved = moved * min(1.0, (longest or solvers.LONGEST_STEP) / lengths[-1])
         change = (moved * (1.0, 1.0, 1.0, 0.5)[number]).split([w.numel() for w in weights.values()])
-        weights = {name: w - part.view_as(w) for (name, w), part in zip(weights.items(), change, strict=True)}
+        weights = {
+            name: w - part.view_as(w)
+            for (name, w), part in zip(weights.items(), change, strict=True)
+        }
 
         loss = solver.step(z, t, weight)
         solver.write_back([student])
@@ -96,7 +119,9 @@ def test_gauss_newton_steps_are_the_damped_smallest_ones_that_the_jacobian_asks_
     assert max(lengths) < 1000 if longest else min(lengths) > solvers.LONGEST_STEP
 
 
-@pytest.mark.parametrize(("arch", "shape"), [("mlp_bn", (1, 32, 6)), ("transformer", (1, 32, 5, 6))])
+@pytest.mark.parametrize(
+    ("arch", "shape"), [("mlp_bn", (1, 32, 6)), ("transformer", (1, 32, 5, 6))]
+)
 def test_adam_takes_adams_steps_under_its_rates(arch, shape):
     student, steps = build(arch, CANONICAL.features, 0), 3
     solver, net = Adam([student], 0.1, steps), student.net.train()
@@ -107,7 +132,11 @@ def test_adam_takes_adams_steps_under_its_rates(arch, shape):
         for name, slope in loss(weights).items():
             first[name] = 0.9 * first[name] + 0.1 * slope
             second[name] = 0.99 * second[name] + 0.01 * slope**2
-            change = first[name] / (1 - 0.9**number) / ((second[name] / (1 - 0.99**number)).sqrt() + 1e-8)
+            change = (
+                first[name]
+                / (1 - 0.9**number)
+                / ((second[name] / (1 - 0.99**number)).sqrt() + 1e-8)
+            )
             weights[name] = weights[name] - one_cycle(0.1, steps)[number - 1] * change
         solver.step(z, t, weight)
         solver.write_back([student])
@@ -115,11 +144,18 @@ def test_adam_takes_adams_steps_under_its_rates(arch, shape):
 
 
 def test_no_gauss_newton_step_is_longer_than_the_learning_rate(table):
-    course = Course("mlp_small", table, [Job((), 0, 64), Job(("Beta",), 1, 0)], dataclasses.replace(SHORT, lr=0.01))
+    course = Course(
+        "mlp_small",
+        table,
+        [Job((), 0, 64), Job(("Beta",), 1, 0)],
+        dataclasses.replace(SHORT, lr=0.01),
+    )
     before = [weights_of(student) for student in course.students]
     course.settle(1, [course.step(z, t) for z, t in list(course.batches())[:1]])
     for old, student in zip(before, course.students, strict=True):
-        moved = [np.subtract(new, was).ravel() for new, was in zip(weights_of(student), old, strict=True)]
+        moved = [
+            np.subtract(new, was).ravel() for new, was in zip(weights_of(student), old, strict=True)
+        ]
         assert np.linalg.norm(np.concatenate(moved)) == pytest.approx(0.01, rel=1e-6)
 
 

@@ -16,7 +16,9 @@ from vmaf_train.students.training import Course, Job, Settings, fit, fit_many
 from vmaf_train.teacher.svr import load_teacher
 
 FITTED = tuple(arch for arch, row in ARCHITECTURES.items() if row.solver != "none")
-STEPPED = tuple(arch for arch, row in ARCHITECTURES.items() if row.solver in ("gauss_newton", "adam"))
+STEPPED = tuple(
+    arch for arch, row in ARCHITECTURES.items() if row.solver in ("gauss_newton", "adam")
+)
 SHORT = Settings(epochs=3, batch_size=32, teacher_points=128)
 PLAIN = dataclasses.replace(SHORT, teacher_points=0)
 
@@ -88,7 +90,9 @@ def test_the_validation_rows_change_nothing_in_the_student(arch, rows):
 
 
 @pytest.mark.parametrize("arch", FITTED)
-def test_a_source_that_is_held_out_enters_neither_training_nor_standardisation_nor_the_points(arch, table):
+def test_a_source_that_is_held_out_enters_neither_training_nor_standardisation_nor_the_points(
+    arch, table
+):
     gone = np.array(table.clip_sources)[table.clip_N] == "Beta"
     other = dataclasses.replace(
         table,
@@ -96,14 +100,21 @@ def test_a_source_that_is_held_out_enters_neither_training_nor_standardisation_n
         y_N=np.where(gone, 100 - table.y_N, table.y_N),
     )
     jobs = [Job(("Beta",), 0, 128), Job(("Beta",), 0, 0), Job((), 0, 128)]
-    before, after = (list(map(bytes_of, fit_many(arch, one, jobs, SHORT))) for one in (table, other))
+    before, after = (
+        list(map(bytes_of, fit_many(arch, one, jobs, SHORT))) for one in (table, other)
+    )
     assert before[:2] == after[:2]
     assert before[2] != after[2]
 
 
 @pytest.mark.parametrize("arch", FITTED)
 def test_a_student_has_the_same_bytes_alone_and_in_company(arch, table):
-    jobs = [Job((source,), seed, points) for source in table.sources for seed in (0, 1) for points in (128, 0)]
+    jobs = [
+        Job((source,), seed, points)
+        for source in table.sources
+        for seed in (0, 1)
+        for points in (128, 0)
+    ]
     together = fit_many(arch, table, jobs, SHORT)
     for place in (0, 3, 10):
         (alone,) = fit_many(arch, table, [jobs[place]], SHORT)
@@ -153,7 +164,10 @@ def test_jobs_shared_out_to_cores_come_back_in_their_order_as_from_one_core(arch
 
 def test_a_fit_that_fails_on_one_core_ends_those_on_the_others(table, cores):
     broken = dataclasses.replace(table, y_N=np.where(np.arange(len(table)) == 7, np.nan, table.y_N))
-    jobs, said = [Job(("Beta",)), Job(("Alpha",))], "training diverged in epoch 1"  # the second never sees row 7
+    jobs, said = (
+        [Job(("Beta",)), Job(("Alpha",))],
+        "training diverged in epoch 1",
+    )  # the second never sees row 7
     cores(2)
     with pytest.raises(InputError, match=said):
         fit_many("mlp_small", broken, jobs, dataclasses.replace(PLAIN, epochs=100_000))
@@ -177,7 +191,10 @@ def test_points_bound_the_error_far_from_the_training_rows(rows):
     train = dataclasses.replace(train, y_N=load_teacher().score(train.x_NF, CANONICAL.features))
     done = fit("quartic", train, rows[1], Settings(teacher_points=2048))
     truth_N = load_teacher().score(box(), CANONICAL.features)
-    errors = [np.abs(scores(student, box()) - truth_N).max() for student in (done.student, done.without_points)]
+    errors = [
+        np.abs(scores(student, box()) - truth_N).max()
+        for student in (done.student, done.without_points)
+    ]
     assert errors[0] < 1 < 40 < errors[1]
 
 
@@ -205,7 +222,10 @@ def test_no_epochs_keep_the_initial_weights_and_tell_nothing(arch, rows):
 
 @pytest.mark.parametrize("arch", STEPPED)
 def test_more_epochs_reduce_the_training_loss(arch, rows):
-    losses = [fit(arch, *rows, dataclasses.replace(PLAIN, epochs=n)).history[-1].train_loss for n in (1, 12)]
+    losses = [
+        fit(arch, *rows, dataclasses.replace(PLAIN, epochs=n)).history[-1].train_loss
+        for n in (1, 12)
+    ]
     assert losses[0] > 2 * losses[1]
 
 
@@ -227,7 +247,9 @@ def test_the_loss_of_an_epoch_is_the_mean_of_those_of_its_steps(arch, rows):
     course = Course(arch, rows[0], [Job()], PLAIN)
     losses = [float(course.step(z, t)) for z, t in course.batches()]
     assert len(set(losses)) == len(losses) == 8
-    assert fit(arch, *rows, PLAIN).history[0].train_loss == pytest.approx(np.mean(losses), rel=1e-12)
+    assert fit(arch, *rows, PLAIN).history[0].train_loss == pytest.approx(
+        np.mean(losses), rel=1e-12
+    )
 
 
 def test_what_is_solved_for_takes_one_epoch_however_many_are_asked_for(rows):
@@ -235,7 +257,10 @@ def test_what_is_solved_for_takes_one_epoch_however_many_are_asked_for(rows):
     train = rows[0]
     design = np.column_stack([train.x_NF, np.ones(len(train))])
     residual_N = design @ np.linalg.lstsq(design, train.y_N, rcond=None)[0] - train.y_N
-    assert (epoch.number, epoch.train_loss) == (1, pytest.approx(np.var(residual_N) / np.var(train.y_N), rel=1e-4))
+    assert (epoch.number, epoch.train_loss) == (
+        1,
+        pytest.approx(np.var(residual_N) / np.var(train.y_N), rel=1e-4),
+    )
 
 
 def test_the_teacher_itself_is_not_trained(rows):
@@ -251,13 +276,17 @@ def test_a_loss_that_is_no_number_ends_the_fit_with_the_epoch_and_the_next_step(
     values = getattr(train, column).copy()
     values[7] = np.nan
     broken = dataclasses.replace(train, **{column: values})
-    with pytest.raises(InputError, match=r"training diverged in epoch 1; pass a lower lr than 0\.5"):
+    with pytest.raises(
+        InputError, match=r"training diverged in epoch 1; pass a lower lr than 0\.5"
+    ):
         fit(arch, broken, val, dataclasses.replace(PLAIN, lr=0.5))
 
 
 @pytest.mark.parametrize("arch", ["mlp_bn", "transformer"])
 def test_a_rate_that_throws_the_weights_out_of_range_ends_the_fit(arch, rows):
-    with pytest.raises(InputError, match=r"training diverged in epoch 1; pass a lower lr than 1e\+200"):
+    with pytest.raises(
+        InputError, match=r"training diverged in epoch 1; pass a lower lr than 1e\+200"
+    ):
         fit(arch, *rows, dataclasses.replace(PLAIN, lr=1e200))
 
 
@@ -297,12 +326,16 @@ def test_lightning_takes_the_same_steps_and_tells_the_same(rows):
         assert lightning.history == plain.history
 
 
-def test_lightning_takes_no_epochs_and_tells_of_a_loss_that_is_no_number_as_the_plain_loop_does(rows):
+def test_lightning_takes_no_epochs_and_tells_of_a_loss_that_is_no_number_as_the_plain_loop_does(
+    rows,
+):
     from vmaf_train.students.lightning import lightning_loop
 
     done = fit("mlp_small", *rows, Settings(epochs=0, seed=5), loop=lightning_loop())
     assert weights_of(done.student) == weights_of(build("mlp_small", CANONICAL.features, 5))
-    with pytest.raises(InputError, match=r"training diverged in epoch 1; pass a lower lr than 1e\+200"):
+    with pytest.raises(
+        InputError, match=r"training diverged in epoch 1; pass a lower lr than 1e\+200"
+    ):
         fit("mlp_bn", *rows, dataclasses.replace(PLAIN, lr=1e200), loop=lightning_loop())
 
 

@@ -30,14 +30,20 @@ def test_the_box_ends_above_1_for_all_features_but_motion_which_ends_at_40():
 @pytest.mark.parametrize("shape", [(500,), (500, 5)])
 def test_all_points_lie_in_the_box(shape):
     rows = rng().uniform(0, 1.2, (50, *shape[1:], 6)) * TOP
-    for points in (cover(shape, CANONICAL.features, rng()), mixtures(rows, CANONICAL.features, 500, rng())):
+    for points in (
+        cover(shape, CANONICAL.features, rng()),
+        mixtures(rows, CANONICAL.features, 500, rng()),
+    ):
         assert points.shape == (*shape, 6)
         assert (points >= 0).all() and (points <= TOP).all()
 
 
 def test_the_same_source_of_randomness_gives_the_same_points():
     rows = rng().uniform(0.2, 0.9, (50, 6))
-    for make in (lambda r: mixtures(rows, CANONICAL.features, 20, r), lambda r: cover((20,), CANONICAL.features, r)):
+    for make in (
+        lambda r: mixtures(rows, CANONICAL.features, 20, r),
+        lambda r: cover((20,), CANONICAL.features, r),
+    ):
         np.testing.assert_array_equal(make(rng(3)), make(rng(3)))
         assert (make(rng(3)) != make(rng(4))).all()
 
@@ -63,7 +69,9 @@ def test_a_mixture_of_windows_mixes_all_frames_alike():
 
 
 def test_the_cover_is_densest_at_the_faces_and_even_draws_are_not():
-    near = [(points < 0.05 * TOP).mean() for points in (cover((20000,), CANONICAL.features, rng()),)]
+    near = [
+        (points < 0.05 * TOP).mean() for points in (cover((20000,), CANONICAL.features, rng()),)
+    ]
     near.append((uniform(20000, CANONICAL.features, rng()) < 0.05 * TOP).mean())
     assert near[0] == pytest.approx(2 * np.arcsin(np.sqrt(0.05)) / np.pi, abs=0.005)
     assert near[1] == pytest.approx(0.05, abs=0.005)
@@ -106,7 +114,9 @@ def test_the_rows_of_a_window_stay_in_its_clip_and_are_the_length_of_the_table_b
 
 @pytest.mark.parametrize("arch", ["mlp_small", "cnn1d"])
 @pytest.mark.parametrize(("points", "of_the_corpus"), [(256, 32), (0, 64)])
-def test_a_batch_is_half_corpus_with_points_and_all_corpus_without(arch, points, of_the_corpus, train):
+def test_a_batch_is_half_corpus_with_points_and_all_corpus_without(
+    arch, points, of_the_corpus, train
+):
     of = course(arch, train, points)
     student, window = of.students[0], of.students[0].architecture.window
     parts = [torch.from_numpy(train.x_NF[train.rows_of(clip)]) for clip in range(len(train.clips))]
@@ -122,13 +132,19 @@ def test_a_batch_is_half_corpus_with_points_and_all_corpus_without(arch, points,
 
 
 @pytest.mark.parametrize("arch", ["mlp_bn", "transformer"])
-def test_every_target_of_a_batch_is_the_teachers_unclipped_score_of_the_frame_or_the_middle_one(arch, train):
+def test_every_target_of_a_batch_is_the_teachers_unclipped_score_of_the_frame_or_the_middle_one(
+    arch, train
+):
     of = course(arch, train)
     student, lowest = of.students[0], []
     for z, t in of.batches():
         frames = z[0] if z.ndim == 3 else z[0, :, WINDOW // 2]
-        expected_N = load_teacher().score(unstandardised(student, frames), CANONICAL.features, clip=False)
-        np.testing.assert_allclose(t[0] * student.y_std + student.y_mean, expected_N, rtol=0, atol=1e-8)
+        expected_N = load_teacher().score(
+            unstandardised(student, frames), CANONICAL.features, clip=False
+        )
+        np.testing.assert_allclose(
+            t[0] * student.y_std + student.y_mean, expected_N, rtol=0, atol=1e-8
+        )
         lowest.append(expected_N.min())
     assert min(lowest) < 0
 
@@ -143,20 +159,26 @@ def test_points_are_labelled_by_the_teacher_without_its_clip(train):
     teacher = load_teacher()
     x_NF, y_N = training_rows(train, Job((), 3, 200))
     assert len(x_NF) == len(train) + 200
-    np.testing.assert_allclose(y_N, teacher.score(x_NF, CANONICAL.features, clip=False), rtol=0, atol=1e-9)
+    np.testing.assert_allclose(
+        y_N, teacher.score(x_NF, CANONICAL.features, clip=False), rtol=0, atol=1e-9
+    )
     assert y_N.max() > 100 or y_N.min() < 0
     other_NF, _ = training_rows(train, Job((), 4, 200))
     assert (other_NF[len(train) :] != x_NF[len(train) :]).all()
 
 
-def test_clipped_scores_of_training_rows_go_on_smoothly_with_points_and_the_others_stay_as_libvmaf_said(train):
+def test_clipped_scores_of_training_rows_go_on_smoothly_with_points_and_the_others_stay_as_libvmaf_said(
+    train,
+):
     teacher = load_teacher()
     assert (train.y_N == 100).any() and (train.y_N == 0).any()
     off = dataclasses.replace(train, y_N=np.where(train.y_N % 100 > 0, train.y_N + 0.25, train.y_N))
     _, with_points = training_rows(off, Job((), 0, 2))
     smooth_N = teacher.score(train.x_NF, CANONICAL.features, clip=False)
     clipped = train.y_N % 100 == 0
-    np.testing.assert_allclose(with_points[: len(train)][clipped], smooth_N[clipped], rtol=0, atol=1e-9)
+    np.testing.assert_allclose(
+        with_points[: len(train)][clipped], smooth_N[clipped], rtol=0, atol=1e-9
+    )
     np.testing.assert_array_equal(with_points[: len(train)][~clipped], off.y_N[~clipped])
 
 
@@ -183,7 +205,9 @@ def test_a_polynomial_with_points_is_the_least_squares_solution_under_the_same_w
     done = fit("cubic", train, train, SETTINGS)
     x_NF, y_N = training_rows(train, Job((), 0, 256))
     lengths = (len(train), 128, 128)
-    root = np.repeat([(share / n) ** 0.5 for share, n in zip((1, 1, 0.3), lengths, strict=True)], lengths)
+    root = np.repeat(
+        [(share / n) ** 0.5 for share, n in zip((1, 1, 0.3), lengths, strict=True)], lengths
+    )
     scaled = (torch.from_numpy(x_NF) - done.student.x_mean_F) / done.student.x_std_F
     design = Polynomial(6, 3).expand(scaled).numpy()
     solved = np.linalg.lstsq(design * root[:, None], y_N * root, rcond=None)[0]
@@ -201,7 +225,9 @@ def test_batch_normalisation_is_settled_by_rows_in_the_proportions_of_a_batch(ma
     of.settle(1, [of.step(z, t) for z, t in of.batches()])
     x_NF, _ = training_rows(table, Job((), 0, 256))
     z = (torch.from_numpy(x_NF) - student.x_mean_F) / student.x_std_F
-    weight = torch.from_numpy(np.repeat((2.0, 1.0, 1.0), (256, 128, 128)) / np.repeat((256, 128, 128), (256, 128, 128)))
+    weight = torch.from_numpy(
+        np.repeat((2.0, 1.0, 1.0), (256, 128, 128)) / np.repeat((256, 128, 128), (256, 128, 128))
+    )
     layer, norm = student.net.layers[0]
     given = layer(z).detach()
     mean = (weight[:, None] * given).sum(0) / weight.sum()

@@ -14,7 +14,9 @@ TEACHERS_OWN_ORDER = ("adm2", "motion2", "vif_scale0", "vif_scale1", "vif_scale2
 def passes(demo_cache):
     """Features and scores of every frame of the demo corpus, as libvmaf logged them."""
     envelopes = [json.loads(path.read_text()) for path in sorted(demo_cache.glob("[A-Z]*/*.json"))]
-    x_NF = np.concatenate([np.column_stack([e["features"][name] for name in CANONICAL.features]) for e in envelopes])
+    x_NF = np.concatenate(
+        [np.column_stack([e["features"][name] for name in CANONICAL.features]) for e in envelopes]
+    )
     return x_NF, np.concatenate([e["teacher_scores"] for e in envelopes])
 
 
@@ -56,7 +58,9 @@ def test_scores_do_not_depend_on_the_chunk(passes, chunk):
     x_NF = passes[0][:1000]
     teacher = load_teacher()
     whole_N = teacher.score(x_NF, CANONICAL.features)
-    np.testing.assert_allclose(teacher.score(x_NF, CANONICAL.features, chunk=chunk), whole_N, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(
+        teacher.score(x_NF, CANONICAL.features, chunk=chunk), whole_N, rtol=0, atol=1e-9
+    )
 
 
 def test_scores_stay_in_0_to_100_and_reach_both_ends():
@@ -72,8 +76,12 @@ def test_no_rows_give_no_scores():
 
 def test_the_score_transform_of_the_file_stays_off(tmp_path, passes):
     x_NF = passes[0][:100]
-    plain = load_teacher(model_file(tmp_path, score_transform={"enabled": True, "p0": 50.0, "p1": 0.0, "p2": 0.0}))
-    np.testing.assert_array_equal(plain.score(x_NF, CANONICAL.features), load_teacher().score(x_NF, CANONICAL.features))
+    plain = load_teacher(
+        model_file(tmp_path, score_transform={"enabled": True, "p0": 50.0, "p1": 0.0, "p2": 0.0})
+    )
+    np.testing.assert_array_equal(
+        plain.score(x_NF, CANONICAL.features), load_teacher().score(x_NF, CANONICAL.features)
+    )
 
 
 def test_the_clip_of_the_file_is_kept(tmp_path, passes):
@@ -94,7 +102,17 @@ def broken(path, content=None):
 
 @pytest.mark.parametrize(
     "content",
-    [None, b"", b"not json", b"\xff\xfe", b"{}", b"[]", b"null", b'{"model_dict": null}', b'{"model_dict": {}}'],
+    [
+        None,
+        b"",
+        b"not json",
+        b"\xff\xfe",
+        b"{}",
+        b"[]",
+        b"null",
+        b'{"model_dict": null}',
+        b'{"model_dict": {}}',
+    ],
 )
 def test_a_missing_or_broken_model_file_is_an_input_error_with_the_next_step(tmp_path, content):
     broken(tmp_path / "model.json", content)

@@ -118,7 +118,9 @@ def clip_names() -> list[tuple[str, str]]:
     return [(_ref_name(source), _dis_name(source, rung)) for source in SOURCES for rung in RUNGS]
 
 
-def make_demo_corpus(folder: Path, ffmpeg: Path, jobs: int, on_clip: Callable[[str], None] = lambda clip: None) -> Path:
+def make_demo_corpus(
+    folder: Path, ffmpeg: Path, jobs: int, on_clip: Callable[[str], None] = lambda clip: None
+) -> Path:
     """Make the demo corpus below `folder`, once, and return the folder that holds `ref/` and `dis/`.
 
     Several processes at once make it once; one that is killed leaves nothing that looks finished. A corpus of another
@@ -159,7 +161,11 @@ def make_demo_corpus(folder: Path, ffmpeg: Path, jobs: int, on_clip: Callable[[s
 
 def _is_whole(made: Path) -> bool:
     """Tell whether every file is there at its full size; somebody may have cleared space by hand."""
-    names = {Path(kind, name) for pair in clip_names() for kind, name in zip(("ref", "dis"), pair, strict=True)}
+    names = {
+        Path(kind, name)
+        for pair in clip_names()
+        for kind, name in zip(("ref", "dis"), pair, strict=True)
+    }
     size = FRAMES * WIDTH * HEIGHT * 3 // 2
     return all((made / name).is_file() and (made / name).stat().st_size == size for name in names)
 
@@ -195,7 +201,9 @@ def _make_all(part: Path, ffmpeg: Path, jobs: int, on_clip: Callable[[str], None
 
     def make_dis(source: DemoSource, rung: Rung) -> None:
         ref, dis = part / "ref" / _ref_name(source), part / "dis" / _dis_name(source, rung)
-        bitstream = processes.run([*quiet, *_encode_command(str(ref), rung.height, _kbps(source, rung))])
+        bitstream = processes.run(
+            [*quiet, *_encode_command(str(ref), rung.height, _kbps(source, rung))]
+        )
         processes.run([*quiet, *_decode_command(), str(dis)], stdin=bitstream)
         on_clip(dis.stem)
 
@@ -222,7 +230,20 @@ def _encode_command(ref: str, height: int, kbps: int) -> list[str]:
     scale = f"scale={width}:{height}:flags=bicubic+accurate_rnd+bitexact"
     rate = ["-b:v", f"{kbps}k", "-maxrate", f"{2 * kbps}k", "-bufsize", f"{4 * kbps}k"]
     coder = ["-c:v", "libx264", "-preset", "superfast", "-threads", "1", "-g", str(FRAMES), *rate]
-    return [*_RAW, *size, "-i", f"file:{ref}", "-vf", scale, *coder, "-flags", "bitexact", "-f", "h264", "-"]
+    return [
+        *_RAW,
+        *size,
+        "-i",
+        f"file:{ref}",
+        "-vf",
+        scale,
+        *coder,
+        "-flags",
+        "bitexact",
+        "-f",
+        "h264",
+        "-",
+    ]
 
 
 def _decode_command() -> list[str]:

@@ -165,7 +165,11 @@ def scan(
         raise InputError(
             f"{folder} has no pair of source {', '.join(sorted(unknown))}; it has {', '.join(sorted(known)) or 'none'}"
         )
-    pairs = [_pair(folder, *each, format, frames) for each in matched if not wanted or each[0]["source"] in wanted]
+    pairs = [
+        _pair(folder, *each, format, frames)
+        for each in matched
+        if not wanted or each[0]["source"] in wanted
+    ]
     pairs.sort(key=lambda pair: (pair.source, pair.clip))
     if not pairs:
         raise InputError(
@@ -188,7 +192,11 @@ def first_in_turn(sources: Sequence[str], max_pairs: int) -> list[int]:
     by_source: dict[str, list[int]] = {}
     for index, source in enumerate(sources):
         by_source.setdefault(source, []).append(index)
-    in_turn = [index for index in chain.from_iterable(zip_longest(*by_source.values())) if index is not None]
+    in_turn = [
+        index
+        for index in chain.from_iterable(zip_longest(*by_source.values()))
+        if index is not None
+    ]
     return sorted(in_turn[: max_pairs or None])
 
 
@@ -198,7 +206,10 @@ def _grammatical(
     """Match the .yuv file names of `folder`, in order; note those outside the grammar in `left_out`."""
     matches = []
     with os.scandir(folder) as entries:
-        files = sorted((entry for entry in entries if entry.name.endswith(".yuv")), key=lambda entry: entry.name)
+        files = sorted(
+            (entry for entry in entries if entry.name.endswith(".yuv")),
+            key=lambda entry: entry.name,
+        )
     for file in files:
         if match := grammar.fullmatch(file.name):
             # The one look at a file; sizes and identities come from it.
@@ -220,7 +231,8 @@ def _pair(
     """Build one pair after checking that both files hold the same whole number of frames, and those asked for."""
     ref_path, dis_path = folder / "ref" / ref.name, folder / "dis" / dis.name
     held, held_by_dis = (
-        count_frames(path, stamp.size, format, "assume_dims=WxH") for path, stamp in ((ref_path, ref), (dis_path, dis))
+        count_frames(path, stamp.size, format, "assume_dims=WxH")
+        for path, stamp in ((ref_path, ref), (dis_path, dis))
     )
     if held != held_by_dis:
         raise InputError(
@@ -233,7 +245,9 @@ def _pair(
             "ask for fewer, or name the sources that have them"
         )
     n_frames = frames[1] - frames[0] if frames else held
-    return Pair(name["source"], ref_path, dis_path, float(name["fps"]), n_frames, format, (ref, dis), frames)
+    return Pair(
+        name["source"], ref_path, dis_path, float(name["fps"]), n_frames, format, (ref, dis), frames
+    )
 
 
 def count_frames(path: Path, size: int, format: YuvFormat, option: str) -> int:

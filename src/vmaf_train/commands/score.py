@@ -63,7 +63,9 @@ class Video:
         raw = []
         if self.path.suffix == RAW:
             if not self.size:
-                raise InputError(f"{self.path} is raw and does not say its size; pass --size WxH (and --pix-fmt)")
+                raise InputError(
+                    f"{self.path} is raw and does not say its size; pass --size WxH (and --pix-fmt)"
+                )
             if self.pix_fmt not in PIX_FMTS:
                 raise InputError(
                     f"pixel format {self.pix_fmt!r} of {self.path} is none of {', '.join(PIX_FMTS)}; convert it to one"
@@ -156,13 +158,20 @@ def load_scorer(model: str) -> Scorer:
         return scorer_of(find_student(model)[0])
     path = Path(model)
     if path.suffix != ".onnx":
-        shipped = [folder / "model" / "tiny" / f"{model}.onnx" for folder in (Path.cwd(), Path(__file__).parents[3])]
+        shipped = [
+            folder / "model" / "tiny" / f"{model}.onnx"
+            for folder in (Path.cwd(), Path(__file__).parents[3])
+        ]
         found = next((place for place in shipped if place.is_file()), None)
         if found is None:
-            raise InputError(f"no model {model}: neither {' nor '.join(map(str, shipped))}; pass the path of an .onnx")
+            raise InputError(
+                f"no model {model}: neither {' nor '.join(map(str, shipped))}; pass the path of an .onnx"
+            )
         path = found
     if not path.is_file():
-        raise InputError(f"no file {path}; pass the path of an .onnx file or the id of a shipped model")
+        raise InputError(
+            f"no file {path}; pass the path of an .onnx file or the id of a shipped model"
+        )
     return scorer_of(OnnxStudent(path.read_bytes(), str(path)), path.with_suffix(".json"))
 
 
@@ -173,14 +182,18 @@ def scorer_of(student: OnnxStudent, sidecar: Path | None = None) -> Scorer:
         InputError: it reads no known feature set.
     """
     if set_of(student.features) is None:
-        raise InputError(f"the model reads {', '.join(student.features)}, which is no known feature set; train another")
+        raise InputError(
+            f"the model reads {', '.join(student.features)}, which is no known feature set; train another"
+        )
     rmse = None
     if sidecar and sidecar.is_file():
         try:
             stated = json.loads(sidecar.read_text())
             rmse = float(stated["metrics"]["rmse"]) if stated["sha256"] == student.sha256 else None
         except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{sidecar} is no sidecar of ours ({error!r}); run: vmaf-train sync") from error
+            raise InputError(
+                f"{sidecar} is no sidecar of ours ({error!r}); run: vmaf-train sync"
+            ) from error
     return Scorer(student, rmse)
 
 
@@ -230,18 +243,30 @@ def read_manifest(path: Path, size: str, pix_fmt: str) -> list[tuple[Video, Vide
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"cannot read the manifest {path}: {error}") from error
     if not rows or not set(MANIFEST) <= rows[0].keys():
-        raise InputError(f"{path} has no row with the columns {' and '.join(MANIFEST)}; its first line must name them")
-    if short := [number for number, row in enumerate(rows, 1) if not all(row[name] for name in MANIFEST)]:
+        raise InputError(
+            f"{path} has no row with the columns {' and '.join(MANIFEST)}; its first line must name them"
+        )
+    if short := [
+        number for number, row in enumerate(rows, 1) if not all(row[name] for name in MANIFEST)
+    ]:
         raise InputError(
             f"{path}: row {short[0]} of {len(rows)} lacks {' or '.join(MANIFEST)}; give it both or remove it"
         )
     shape = [(row.get("size") or size, row.get("pix_fmt") or pix_fmt) for row in rows]
-    videos = [[Video(path.parent / row[name], *of) for name in MANIFEST] for row, of in zip(rows, shape, strict=True)]
+    videos = [
+        [Video(path.parent / row[name], *of) for name in MANIFEST]
+        for row, of in zip(rows, shape, strict=True)
+    ]
     return [(ref, dis) for ref, dis in videos]
 
 
 def score_many(
-    scorer: Scorer, pairs: Sequence[tuple[Video, Video]], out: Path, ffmpeg: Ffmpeg, workers: int, reporter: Reporter
+    scorer: Scorer,
+    pairs: Sequence[tuple[Video, Video]],
+    out: Path,
+    ffmpeg: Ffmpeg,
+    workers: int,
+    reporter: Reporter,
 ) -> int:
     """Score pairs side by side and append a row for each to a CSV file; those that it has already are left out.
 
@@ -262,7 +287,10 @@ def score_many(
         writer = csv.DictWriter(file, COLUMNS)
         if not file.tell():
             writer.writeheader()
-        todo = {pool.submit(score_video, scorer, ref, dis, ffmpeg, 0): key for key, (ref, dis) in keys.items()}
+        todo = {
+            pool.submit(score_video, scorer, ref, dis, ffmpeg, 0): key
+            for key, (ref, dis) in keys.items()
+        }
         try:
             with reporter.scoring(len(todo)) as step:
                 for ended in as_completed(todo):
@@ -292,7 +320,9 @@ def _scored_before(out: Path) -> set[tuple[str, ...]]:
     with out.open(newline="") as file:
         reader = csv.DictReader(file)
         if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise InputError(f"{out} has other columns than scores have; name another file as --out")
+            raise InputError(
+                f"{out} has other columns than scores have; name another file as --out"
+            )
         rows = list(reader)
     if not out.read_bytes().endswith(b"\n"):
         raise InputError(f"{out} ends within a row, as a full disk leaves it; delete its last line")

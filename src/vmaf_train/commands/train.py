@@ -20,7 +20,15 @@ from vmaf_train.extraction.passes import Place, frame_scores, on_this_machine
 from vmaf_train.features import CANONICAL, TEACHER, columns_for, find_feature_set
 from vmaf_train.frames.choice import ALL, AUTO, LIGHTNING, PLAIN, CorpusChoice
 from vmaf_train.frames.opening import open_corpus, open_pairs, table_of_pairs
-from vmaf_train.frames.table import FrameTable, choose_folds, choose_hold_out, columns_of, pack, split, write_parquet
+from vmaf_train.frames.table import (
+    FrameTable,
+    choose_folds,
+    choose_hold_out,
+    columns_of,
+    pack,
+    split,
+    write_parquet,
+)
 from vmaf_train.reporting import Reporter
 from vmaf_train.teacher.svr import missing_of
 
@@ -59,13 +67,19 @@ def export_features(choice: CorpusChoice, path: Path, reporter: Reporter) -> Fra
         ExtractionError: some pairs failed; the others are in the cache.
     """
     if path.suffix != ".parquet":
-        raise InputError(f"{path} does not end in .parquet, by which such a file is known; name it so")
+        raise InputError(
+            f"{path} does not end in .parquet, by which such a file is known; name it so"
+        )
     if not path.absolute().parent.is_dir():
-        raise InputError(f"cannot write {path}: no folder {path.parent}; name a file in a folder that can be written")
+        raise InputError(
+            f"cannot write {path}: no folder {path.parent}; name a file in a folder that can be written"
+        )
     ffmpeg = find_ffmpeg()
     pairs = open_pairs(choice, ffmpeg, reporter).pairs
     table = table_of_pairs(pairs, ffmpeg, choice.cores, reporter)
-    identities = (identity_of(pair, ffmpeg.libvmaf_version).model_dump(mode="json") for pair in pairs)
+    identities = (
+        identity_of(pair, ffmpeg.libvmaf_version).model_dump(mode="json") for pair in pairs
+    )
     write_parquet(table, path, ffmpeg.libvmaf_version, identities)
     return table
 
@@ -135,14 +149,28 @@ def sweep(
         chosen = choose_folds(corpus.clip_sources, folds)
         run.start("sweep")
         settled = {"folds": ",".join(folds) or ALL, "seeds": seeds, "corpus": choice.corpus}
-        settled |= {"assume_dims": choice.assume_dims, "max_pairs": choice.max_pairs, **asdict(settings)}
-        run.log_settings({"archs": ",".join(names), **settled, "features": ",".join(row.name for row in sets)})
+        settled |= {
+            "assume_dims": choice.assume_dims,
+            "max_pairs": choice.max_pairs,
+            **asdict(settings),
+        }
+        run.log_settings(
+            {"archs": ",".join(names), **settled, "features": ",".join(row.name for row in sets)}
+        )
         table = corpus.table(())
         judged = table.only(chosen)
 
         sweep_id = run.run_id[:8]
-        facts = {"teacher": TEACHER, "corpus": choice.name, "libvmaf_version": str(corpus.libvmaf_version)}
-        tags = {"sweep": sweep_id, "dataset_digest": table.digest, "libvmaf_version": facts["libvmaf_version"]}
+        facts = {
+            "teacher": TEACHER,
+            "corpus": choice.name,
+            "libvmaf_version": str(corpus.libvmaf_version),
+        }
+        tags = {
+            "sweep": sweep_id,
+            "dataset_digest": table.digest,
+            "libvmaf_version": facts["libvmaf_version"],
+        }
         results = {}
         for arch, row in fits:
             name = arch.name if row is CANONICAL else f"{arch.name}-{row.name}"
@@ -151,7 +179,9 @@ def sweep(
                 one.log_settings({"arch": arch.name, **settled, "features": row.name})
                 own = replace(settings, features=row.name)
                 result = results[name] = cross_validate(arch.name, table, judged, seeds, own, facts)
-                alone = compare_archs(judged, {name: result}, sweep_id, choice.name, settings.teacher_points).rows[0]
+                alone = compare_archs(
+                    judged, {name: result}, sweep_id, choice.name, settings.teacher_points
+                ).rows[0]
                 one.log_dataset(table, choice.name, "sweep")
                 one.log_tags(tags | {"onnx_sha256": result.student.sha256})
                 one.log_arch(alone, result.report)
@@ -164,7 +194,9 @@ def sweep(
         run.log_files({"comparison.json": comparison.model_dump_json(indent=2).encode()})
         run.log_files({"comparison.md": comparison.to_markdown().encode()})
         run.log_files(figures.sweep_figures(comparison))
-        return Swept(comparison, run.where_to_look(run.share_view(sweep_id, "sweep", "loso/mean_rmse")))
+        return Swept(
+            comparison, run.where_to_look(run.share_view(sweep_id, "sweep", "loso/mean_rmse"))
+        )
 
 
 def evaluate_model(
@@ -180,11 +212,15 @@ def evaluate_model(
     with tracking.job("evaluate") as run:
         student, name = registry.find_student(model)
         if features != AUTO and find_feature_set(features).features != student.features:
-            raise InputError(f"{name} reads {', '.join(student.features)}, which is not {features}; pass features=auto")
+            raise InputError(
+                f"{name} reads {', '.join(student.features)}, which is not {features}; pass features=auto"
+            )
         return _evaluate(choice, student, name, val_source, run, reporter)
 
 
-def run_all(choice: CorpusChoice, arch: str, settings: "Settings", reporter: Reporter) -> tuple[Trained, Evaluated]:
+def run_all(
+    choice: CorpusChoice, arch: str, settings: "Settings", reporter: Reporter
+) -> tuple[Trained, Evaluated]:
     """Prewarm, train, and evaluate the student on every source, in one run.
 
     Raises:
@@ -193,10 +229,14 @@ def run_all(choice: CorpusChoice, arch: str, settings: "Settings", reporter: Rep
     with tracking.job(arch) as run:
         _prewarm(choice, run, reporter)
         trained = _train(choice, arch, AUTO, settings, run, reporter)
-        return trained, _evaluate(choice, trained.student, arch, ALL, run, reporter, folder="all_sources")
+        return trained, _evaluate(
+            choice, trained.student, arch, ALL, run, reporter, folder="all_sources"
+        )
 
 
-def register(run_id: str, version: str, root: Path, allow_worse: bool, allow_dirty: bool) -> Registered:
+def register(
+    run_id: str, version: str, root: Path, allow_worse: bool, allow_dirty: bool
+) -> Registered:
     """Promote a run's student: gates, a version once for each file, its alias, and the files in the tree.
 
     Args:
@@ -221,7 +261,9 @@ def register(run_id: str, version: str, root: Path, allow_worse: bool, allow_dir
                 candidate = registry.find_candidate(run_id)
                 gates = registry.judge(candidate, allow_worse, allow_dirty)
                 if refused := [gate.name for gate in gates if not gate.passed]:
-                    raise GateRefusedError(f"run {run_id} is not registered: {', '.join(refused)}", gates)
+                    raise GateRefusedError(
+                        f"run {run_id} is not registered: {', '.join(refused)}", gates
+                    )
                 assert candidate.place, "the gates let no other arch through"
                 place = candidate.place
                 version = registry.promote(candidate, place)
@@ -251,12 +293,20 @@ def check_tree(root: Path) -> list[str]:
 
 
 def _prewarm(
-    choice: CorpusChoice, run: tracking.Job, reporter: Reporter, scheduler: str = HERE, features: str = CANONICAL.name
+    choice: CorpusChoice,
+    run: tracking.Job,
+    reporter: Reporter,
+    scheduler: str = HERE,
+    features: str = CANONICAL.name,
 ) -> Prewarmed:
     started = time.monotonic()
     ffmpeg = find_ffmpeg()
     found = open_pairs(choice, ffmpeg, reporter)
-    place = on_this_machine(ffmpeg, choice.cores) if scheduler == HERE else _cluster(scheduler, ffmpeg, reporter)
+    place = (
+        on_this_machine(ffmpeg, choice.cores)
+        if scheduler == HERE
+        else _cluster(scheduler, ffmpeg, reporter)
+    )
     wanted = columns_for(find_feature_set(features).features)
     extracted = frames = 0
     with closing(frame_scores(found.pairs, ffmpeg.libvmaf_version, place, reporter)) as scored:
@@ -265,7 +315,13 @@ def _prewarm(
             extracted += each.extracted
             frames += len(each.scores.y_N)
     if run.run_id:
-        run.log_metrics({"prewarm/pairs": len(found.pairs), "prewarm/extracted": extracted, "prewarm/frames": frames})
+        run.log_metrics(
+            {
+                "prewarm/pairs": len(found.pairs),
+                "prewarm/extracted": extracted,
+                "prewarm/frames": frames,
+            }
+        )
     return Prewarmed(found, extracted, frames, time.monotonic() - started, cache_root())
 
 
@@ -273,7 +329,9 @@ def _cluster(scheduler: str, ffmpeg: Ffmpeg, reporter: Reporter) -> Place:
     try:
         from vmaf_train.extraction.cluster import on_a_cluster
     except ModuleNotFoundError as error:
-        raise InputError("a scheduler needs an extra; run: pip install 'vmaf-train[cluster]'") from error
+        raise InputError(
+            "a scheduler needs an extra; run: pip install 'vmaf-train[cluster]'"
+        ) from error
     return on_a_cluster(scheduler, ffmpeg.libvmaf_version, reporter)
 
 
@@ -298,12 +356,22 @@ def _train(
     smoke = not settings.epochs
     corpus = open_corpus(choice, reporter, features, smoke)
     hold_out = choose_hold_out(corpus.sources, val_source)
-    reporter.say(f"hold-out: {hold_out} ({'as asked' if val_source == hold_out else 'chosen: val_source is auto'})")
+    reporter.say(
+        f"hold-out: {hold_out} ({'as asked' if val_source == hold_out else 'chosen: val_source is auto'})"
+    )
     if smoke:
-        reporter.say("smoke: zero-filled features and scores, initial weights; the metrics say nothing about quality")
+        reporter.say(
+            "smoke: zero-filled features and scores, initial weights; the metrics say nothing about quality"
+        )
     run.start(arch)
     run.log_settings(
-        {"arch": arch, "corpus": choice.corpus, "val_source": val_source, "trainer": trainer, **asdict(settings)}
+        {
+            "arch": arch,
+            "corpus": choice.corpus,
+            "val_source": val_source,
+            "trainer": trainer,
+            **asdict(settings),
+        }
         | {"assume_dims": choice.assume_dims, "max_pairs": choice.max_pairs, "hold_out": hold_out}
     )
 
@@ -316,11 +384,21 @@ def _train(
 
     loop = lightning_loop(*run.address) if lightning_loop else None
     fit = training.fit(arch, train_rows, val_rows, settings, on_epoch, loop)
-    plain = OnnxStudent(export.to_onnx(fit.without_points, {}), arch) if fit.without_points else None
-    facts: dict[str, object] = {"teacher": TEACHER, "hold_out": hold_out, "train_sources": train_rows.sources}
+    plain = (
+        OnnxStudent(export.to_onnx(fit.without_points, {}), arch) if fit.without_points else None
+    )
+    facts: dict[str, object] = {
+        "teacher": TEACHER,
+        "hold_out": hold_out,
+        "train_sources": train_rows.sources,
+    }
     facts |= {"corpus": choice.name, "train_frames": len(train_rows)}
     facts |= {"teacher_points": settings.teacher_points}
-    facts |= {"train_digest": train_rows.digest, "libvmaf_version": corpus.libvmaf_version, "smoke": smoke}
+    facts |= {
+        "train_digest": train_rows.digest,
+        "libvmaf_version": corpus.libvmaf_version,
+        "smoke": smoke,
+    }
     student = OnnxStudent(export.to_onnx(fit.student, facts), arch)
     contract.check_contract(student.content)
     export.check_same_scores(student, fit.student, table.select(student.features).x_NF)
@@ -339,7 +417,12 @@ def _train(
     # Under a name of their own, so that no list of runs ranks a smoke above real ones.
     run.log_report("smoke" if smoke else "val", report)
     run.log_tags({"dataset_digest": table.digest, **report.tags, "smoke": str(smoke).lower()})
-    run.log_files({f"{arch}.onnx": student.content, "eval_report.json": report.model_dump_json(indent=2).encode()})
+    run.log_files(
+        {
+            f"{arch}.onnx": student.content,
+            "eval_report.json": report.model_dump_json(indent=2).encode(),
+        }
+    )
     run.log_files({"held_out.npz": pack(val_rows, score_N)})
     run.log_files(figures.evaluation_figures(report, score_N, val_rows.y_N))
     run.log_files(figures.training_figure(fit.history, hold_out))
@@ -347,18 +430,24 @@ def _train(
     return Trained(report, run.where_to_look(), student)
 
 
-def _find_lightning(trainer: str, architecture: "Architecture") -> "Callable[[str, str], Loop] | None":
+def _find_lightning(
+    trainer: str, architecture: "Architecture"
+) -> "Callable[[str, str], Loop] | None":
     """Return what makes Lightning's loop, or None for the plain one."""
     if trainer not in (PLAIN, LIGHTNING):
         raise InputError(f"unknown trainer {trainer!r}; choose one of: {PLAIN}, {LIGHTNING}")
     if trainer == PLAIN:
         return None
     if architecture.solver not in ("gauss_newton", "adam"):
-        raise InputError(f"trainer lightning runs steps, and {architecture.name} takes none; use trainer=plain")
+        raise InputError(
+            f"trainer lightning runs steps, and {architecture.name} takes none; use trainer=plain"
+        )
     try:
         from vmaf_train.students.lightning import lightning_loop
     except ModuleNotFoundError as error:
-        raise InputError("trainer lightning needs an extra; run: pip install 'vmaf-train[lightning]'") from error
+        raise InputError(
+            "trainer lightning needs an extra; run: pip install 'vmaf-train[lightning]'"
+        ) from error
     return lightning_loop
 
 
@@ -384,7 +473,12 @@ def _evaluate(
     table = corpus.table(() if val_source == ALL else (val_source,))
     hold_out = None if val_source == ALL else val_source
     report, score_N = evaluate(
-        student, table, name=name, corpus=choice.name, libvmaf_version=corpus.libvmaf_version, hold_out=hold_out
+        student,
+        table,
+        name=name,
+        corpus=choice.name,
+        libvmaf_version=corpus.libvmaf_version,
+        hold_out=hold_out,
     )
 
     run.log_dataset(table, choice.name, "evaluation")

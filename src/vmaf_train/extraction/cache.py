@@ -53,14 +53,22 @@ class Envelope(_Contract):
         names = set(self.features)
         if not names >= set(CANONICAL.features) or not names <= {*CANONICAL.features, *ADM_DETAILS}:
             raise ValueError(f"features {sorted(names)} are not those of a pass")
-        if lengths := {len(column) for column in self.features.values()} - {len(self.teacher_scores)}:
-            raise ValueError(f"columns of {lengths} frames beside {len(self.teacher_scores)} teacher scores")
+        if lengths := {len(column) for column in self.features.values()} - {
+            len(self.teacher_scores)
+        }:
+            raise ValueError(
+                f"columns of {lengths} frames beside {len(self.teacher_scores)} teacher scores"
+            )
         return self
 
 
 def cache_root() -> Path:
     """Return the cache folder: $VMAF_TINY_AI_CACHE, else ~/.cache/vmaf-tiny-ai. It need not exist yet."""
-    return Path(os.environ.get("VMAF_TINY_AI_CACHE") or "~/.cache/vmaf-tiny-ai").expanduser().absolute()
+    return (
+        Path(os.environ.get("VMAF_TINY_AI_CACHE") or "~/.cache/vmaf-tiny-ai")
+        .expanduser()
+        .absolute()
+    )
 
 
 def identity_of(pair: Pair, libvmaf_version: str) -> Identity:
@@ -102,11 +110,15 @@ class ClipCache:
             return None
         except ValidationError as error:
             first = error.errors()[0]
-            log.warning("%s is not a valid cache file (%s); extracting the clip again", path, first["msg"])
+            log.warning(
+                "%s is not a valid cache file (%s); extracting the clip again", path, first["msg"]
+            )
             return None
         if envelope.identity != identity or len(envelope.teacher_scores) != pair.n_frames:
             return None
-        features = tuple(name for name in (*CANONICAL.features, *ADM_DETAILS) if name in envelope.features)
+        features = tuple(
+            name for name in (*CANONICAL.features, *ADM_DETAILS) if name in envelope.features
+        )
         columns = np.array([envelope.features[name] for name in features])
         return FrameScores(features, columns.T.copy(), np.array(envelope.teacher_scores))
 

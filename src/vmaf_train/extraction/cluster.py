@@ -42,7 +42,9 @@ def on_a_cluster(scheduler: str, libvmaf_version: str, reporter: Reporter) -> Pl
         logging.getLogger("distributed").setLevel(logging.WARNING)
         with ExitStack() as opened:
             if local := re.fullmatch(r"local:([1-9][0-9]*)", scheduler):
-                cluster = LocalCluster(n_workers=int(local[1]), threads_per_worker=1, dashboard_address="127.0.0.1:0")  # type: ignore[no-untyped-call]
+                cluster = LocalCluster(
+                    n_workers=int(local[1]), threads_per_worker=1, dashboard_address="127.0.0.1:0"
+                )  # type: ignore[no-untyped-call]
                 address = opened.enter_context(cluster).scheduler_address
             else:
                 address = scheduler

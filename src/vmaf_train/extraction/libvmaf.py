@@ -28,7 +28,9 @@ FEATURE_OPTIONS = "default"
 AGAIN = "run the command again; if it stays, check the clip and the ffmpeg in VMAF_FFMPEG"
 # What ffmpeg says at its end of the frames it decoded, to a report beside the log: 40 is its level "verbose".
 REPORT = "report.txt"
-DECODED = re.compile(r"Input stream #([01]):[0-9]+ \(video\):.* ([0-9]+) frames decoded(?:; ([0-9]+) decode errors)?")
+DECODED = re.compile(
+    r"Input stream #([01]):[0-9]+ \(video\):.* ([0-9]+) frames decoded(?:; ([0-9]+) decode errors)?"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +64,9 @@ class Ffmpeg:
         self._processes = Processes()
         still = ["-f", "lavfi", "-i", "color=gray:size=64x64:rate=1:duration=1"]
         try:
-            self.libvmaf_version: str = json.loads(self._logs([*still, *still], clips=1, threads=0)[0])["version"]
+            self.libvmaf_version: str = json.loads(
+                self._logs([*still, *still], clips=1, threads=0)[0]
+            )["version"]
         except (ExtractionError, OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"{path} cannot score with libvmaf and {TEACHER}; set VMAF_FFMPEG to an ffmpeg built with libvmaf, "
@@ -76,14 +80,22 @@ class Ffmpeg:
             ExtractionError: ffmpeg failed, or a log does not hold every frame; names the clips.
         """
         inputs = []
-        for pair, path in [*((pair, pair.dis) for pair in job.pairs), (job.pairs[0], job.pairs[0].ref)]:
+        for pair, path in [
+            *((pair, pair.dis) for pair in job.pairs),
+            (job.pairs[0], job.pairs[0].ref),
+        ]:
             inputs += ["-f", "rawvideo", "-pix_fmt", pair.format.pix_fmt, "-s", str(pair.format)]
             inputs += ["-r", f"{pair.fps:g}", "-i", _address(path, pair)]
         try:
             logs = self._logs(inputs, len(job.pairs), job.threads)
         except ExtractionError as error:
-            raise ExtractionError(f"{', '.join(pair.clip for pair in job.pairs)}: {error}") from error
-        return [parse_log(log, pair.clip, pair.n_frames) for log, pair in zip(logs, job.pairs, strict=True)]
+            raise ExtractionError(
+                f"{', '.join(pair.clip for pair in job.pairs)}: {error}"
+            ) from error
+        return [
+            parse_log(log, pair.clip, pair.n_frames)
+            for log, pair in zip(logs, job.pairs, strict=True)
+        ]
 
     def features(
         self, ref: Sequence[str], dis: Sequence[str], wanted: FeatureSet, clip: str, threads: int
@@ -104,16 +116,30 @@ class Ffmpeg:
             ExtractionError: ffmpeg failed, or its log is not whole.
         """
         # Frames are paired by number: containers start at different times, and no two agree on the last digit.
-        paired = "".join(f"[{i}:v]settb=AVTB,setpts=N/25/TB[{name}];" for i, name in enumerate(("dis", "ref")))
+        paired = "".join(
+            f"[{i}:v]settb=AVTB,setpts=N/25/TB[{name}];" for i, name in enumerate(("dis", "ref"))
+        )
         options = f"model='':feature='{wanted.extraction}':log_path=0.json:log_fmt=json:n_threads={threads}:shortest=1"
         command = [str(self.path), "-nostdin", "-v", "error", *dis, *ref]
-        command += ["-filter_complex", f"{paired}[dis][ref]libvmaf={options}[out]", "-map", "[out]", "-f", "null", "-"]
+        command += [
+            "-filter_complex",
+            f"{paired}[dis][ref]libvmaf={options}[out]",
+            "-map",
+            "[out]",
+            "-f",
+            "null",
+            "-",
+        ]
         with tempfile.TemporaryDirectory(prefix="vmaf-train-") as folder:
-            (log,) = self._read_logs(command, 1, Path(folder), {"FFREPORT": f"file={REPORT}:level=40"})
+            (log,) = self._read_logs(
+                command, 1, Path(folder), {"FFREPORT": f"file={REPORT}:level=40"}
+            )
             x_NF = parse_features(log, clip, wanted.features)
             report = Path(folder, REPORT)
             # A wrapper around ffmpeg may keep the environment from it.
-            return x_NF, remarks_of(report.read_text(errors="replace") if report.is_file() else "", len(x_NF))
+            return x_NF, remarks_of(
+                report.read_text(errors="replace") if report.is_file() else "", len(x_NF)
+            )
 
     def stop(self) -> None:
         """End every running pass and refuse new ones; for an interrupt."""
@@ -132,7 +158,9 @@ class Ffmpeg:
             graph.append(f"[{clip}:v]{ref}libvmaf={options}[out{clip}]")
             outputs += ["-map", f"[out{clip}]", "-f", "null", "-"]
         with tempfile.TemporaryDirectory(prefix="vmaf-train-") as folder:
-            return self._read_logs([*command, "-filter_complex", ";".join(graph), *outputs], clips, Path(folder))
+            return self._read_logs(
+                [*command, "-filter_complex", ";".join(graph), *outputs], clips, Path(folder)
+            )
 
     def _read_logs(
         self, command: list[str], clips: int, folder: Path, env: Mapping[str, str] | None = None
@@ -192,8 +220,13 @@ def parse_log(text: str, clip: str, n_frames: int) -> FrameScores:
     """
     metrics = _frames_of(text, clip)
     if len(metrics) != n_frames:
-        raise ExtractionError(f"{clip}: libvmaf's log holds {len(metrics)} frames, the files hold {n_frames}; {AGAIN}")
-    features = (*CANONICAL.features, *(name for name in ADM_DETAILS if set(log_keys(name)) & metrics[0].keys()))
+        raise ExtractionError(
+            f"{clip}: libvmaf's log holds {len(metrics)} frames, the files hold {n_frames}; {AGAIN}"
+        )
+    features = (
+        *CANONICAL.features,
+        *(name for name in ADM_DETAILS if set(log_keys(name)) & metrics[0].keys()),
+    )
     table = _table_of(metrics, clip, [*map(log_keys, features), (TEACHER_KEY,)])
     return FrameScores(features, table[:, :-1], table[:, -1])
 
@@ -207,7 +240,9 @@ def remarks_of(report: str, frames: int) -> list[str]:
     for number, decoded, errors in DECODED.findall(report):
         name = ("the distorted video", "the reference")[int(number)]
         if int(decoded) > frames:
-            remarks.append(f"{name} goes on after the {frames} frames that both have; only these are scored")
+            remarks.append(
+                f"{name} goes on after the {frames} frames that both have; only these are scored"
+            )
         if int(errors or 0):
             remarks.append(
                 f"{name} has {errors} frames that ffmpeg could not decode; frames after the first of them may be "
@@ -231,16 +266,22 @@ def _frames_of(text: str, clip: str) -> list[dict[str, object]]:
         metrics = [dict(frame["metrics"]) for frame in frames]
         numbers = [frame["frameNum"] for frame in frames]
     except (ValueError, KeyError, TypeError) as error:
-        raise ExtractionError(f"{clip}: libvmaf's log cannot be read ({error!r}); {AGAIN}") from error
+        raise ExtractionError(
+            f"{clip}: libvmaf's log cannot be read ({error!r}); {AGAIN}"
+        ) from error
     for position, number in enumerate(numbers):
         if number != position:
-            raise ExtractionError(f"{clip}: libvmaf's log has frame {number} where frame {position} belongs; {AGAIN}")
+            raise ExtractionError(
+                f"{clip}: libvmaf's log has frame {number} where frame {position} belongs; {AGAIN}"
+            )
     if not metrics:
         raise ExtractionError(f"{clip}: libvmaf's log holds no frame; {AGAIN}")
     return metrics
 
 
-def _table_of(metrics: Sequence[Mapping[str, object]], clip: str, columns: Sequence[Sequence[str]]) -> np.ndarray:
+def _table_of(
+    metrics: Sequence[Mapping[str, object]], clip: str, columns: Sequence[Sequence[str]]
+) -> np.ndarray:
     """Return the value of each column's first key that is there: float64 of shape (frames, columns)."""
     table = np.empty((len(metrics), len(columns)))
     for frame, logged in enumerate(metrics):

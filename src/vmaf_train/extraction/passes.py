@@ -53,7 +53,9 @@ def on_this_machine(ffmpeg: Ffmpeg, cores: int) -> Place:
 
     @contextmanager
     def place(pairs: Sequence[Pair]) -> Iterator[Passes]:
-        workers = passes_at_once(pairs, cores, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+        workers = passes_at_once(
+            pairs, cores, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        )
         with ThreadPoolExecutor(workers) as pool:
             try:
                 yield Passes(lambda job: pool.submit(ffmpeg.extract, job), workers, cores)
@@ -69,7 +71,9 @@ def on_this_machine(ffmpeg: Ffmpeg, cores: int) -> Place:
     return place
 
 
-def frame_scores(pairs: Sequence[Pair], libvmaf_version: str, place: Place, reporter: Reporter) -> Generator[Scored]:
+def frame_scores(
+    pairs: Sequence[Pair], libvmaf_version: str, place: Place, reporter: Reporter
+) -> Generator[Scored]:
     """Yield the frame scores of each pair: first what the cache holds, then the others as they are extracted.
 
     Nothing that was yielded is kept, so memory does not grow with the corpus.
@@ -121,7 +125,9 @@ def _extract(pairs: Sequence[Pair], passes: Passes) -> Generator[tuple[Pair, Fra
                 elif isinstance(error, ExtractionError):
                     failed.append(str(error))
                 else:
-                    failed.append(f"{job.pairs[0].clip}: lost with its worker ({str(error) or type(error).__name__})")
+                    failed.append(
+                        f"{job.pairs[0].clip}: lost with its worker ({str(error) or type(error).__name__})"
+                    )
             else:
                 yield from zip(job.pairs, scored, strict=True)
             del done

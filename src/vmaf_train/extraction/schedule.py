@@ -40,7 +40,15 @@ def cores() -> int:
 def passes_at_once(pairs: Iterable[Pair], cores: int, memory: int) -> int:
     """Return how many passes to run side by side: one a core, or as many as fit into half of `memory` (bytes)."""
     largest = max((_pixels(pair) for pair in pairs), default=0)
-    return max(1, min(cores, memory // 2 // (PROCESS_BYTES + (SHARED_BYTES + ALWAYS_TOGETHER * PAIR_BYTES) * largest)))
+    return max(
+        1,
+        min(
+            cores,
+            memory
+            // 2
+            // (PROCESS_BYTES + (SHARED_BYTES + ALWAYS_TOGETHER * PAIR_BYTES) * largest),
+        ),
+    )
 
 
 def plan(pairs: Sequence[Pair], workers: int, cores: int) -> list[Pass]:
@@ -55,7 +63,9 @@ def plan(pairs: Sequence[Pair], workers: int, cores: int) -> list[Pass]:
     ways = [_passes(sources, together) for together in range(1, MOST_TOGETHER + 1)]
     groups = min(ways, key=lambda groups: _makespan(groups, workers))
     last_round = len(groups) % workers
-    threads = [cores // workers] * (len(groups) - last_round) + [cores // (last_round or 1)] * last_round
+    threads = [cores // workers] * (len(groups) - last_round) + [
+        cores // (last_round or 1)
+    ] * last_round
     return [
         Pass(group, threads=share // len(group) if share > 1 else 0)
         for group, share in zip(groups, threads, strict=True)

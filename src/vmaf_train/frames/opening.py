@@ -48,7 +48,10 @@ class Corpus:
 
 
 def open_corpus(
-    choice: CorpusChoice, reporter: Reporter, features: Sequence[str] = CANONICAL.features, smoke: bool = False
+    choice: CorpusChoice,
+    reporter: Reporter,
+    features: Sequence[str] = CANONICAL.features,
+    smoke: bool = False,
 ) -> Corpus:
     """Find the clips of the chosen corpus; no frame of them is read yet.
 
@@ -73,11 +76,17 @@ def open_corpus(
             return FrameTable.from_clips([(pair, zero_scores(pair)) for pair in wanted], columns)
         return table_of_pairs(wanted, ffmpeg, choice.cores, reporter, columns)
 
-    return Corpus(tuple(pair.source for pair in pairs), ffmpeg.libvmaf_version if ffmpeg else None, table)
+    return Corpus(
+        tuple(pair.source for pair in pairs), ffmpeg.libvmaf_version if ffmpeg else None, table
+    )
 
 
 def table_of_pairs(
-    pairs: Sequence[Pair], ffmpeg: Ffmpeg, cores: int, reporter: Reporter, columns: Sequence[str] | None = None
+    pairs: Sequence[Pair],
+    ffmpeg: Ffmpeg,
+    cores: int,
+    reporter: Reporter,
+    columns: Sequence[str] | None = None,
 ) -> FrameTable:
     """Return the frames of some pairs, with these columns or with every one that libvmaf gives.
 
@@ -85,7 +94,9 @@ def table_of_pairs(
         ExtractionError: some pairs failed; the others are in the cache.
     """
     scores: dict[int, FrameScores] = {}
-    with closing(frame_scores(pairs, ffmpeg.libvmaf_version, on_this_machine(ffmpeg, cores), reporter)) as scored:
+    with closing(
+        frame_scores(pairs, ffmpeg.libvmaf_version, on_this_machine(ffmpeg, cores), reporter)
+    ) as scored:
         for each in scored:
             scores[each.place] = each.scores
     ordered = [(pair, scores[place]) for place, pair in enumerate(pairs)]
@@ -100,7 +111,9 @@ def open_pairs(choice: CorpusChoice, ffmpeg: Ffmpeg | None, reporter: Reporter) 
     """
     frames = None if choice.frames == ALL else parse_frames(choice.frames)
     if choice.is_table:
-        raise InputError(f"{choice.corpus} holds frame scores and no clips; name the folder of the clips as corpus")
+        raise InputError(
+            f"{choice.corpus} holds frame scores and no clips; name the folder of the clips as corpus"
+        )
     if ffmpeg:
         ClipCache(cache_root()).check_writable()
     if choice.corpus != DEMO:
@@ -111,9 +124,13 @@ def open_pairs(choice: CorpusChoice, ffmpeg: Ffmpeg | None, reporter: Reporter) 
     else:
         format = YuvFormat(demo.WIDTH, demo.HEIGHT)
         if choice.format_or(format) != format:
-            raise InputError(f"the demo corpus is {format}; leave assume_dims out, or pass a corpus folder")
+            raise InputError(
+                f"the demo corpus is {format}; leave assume_dims out, or pass a corpus folder"
+            )
         with reporter.making_demo(len(demo.clip_names())) as on_clip:
-            folder = demo.make_demo_corpus(cache_root() / "_demo", ffmpeg.path, choice.cores, on_clip)
+            folder = demo.make_demo_corpus(
+                cache_root() / "_demo", ffmpeg.path, choice.cores, on_clip
+            )
     found = scan(folder, format, choice.sources, choice.max_pairs, choice.strict, frames)
     for line in found.left_out:
         reporter.say(f"left out: {line}")
@@ -124,19 +141,28 @@ def _demo_by_name(choice: CorpusChoice, frames: tuple[int, int] | None) -> Scan:
     """Name the demo's pairs without making them, for a smoke."""
     first, end = frames or (0, demo.FRAMES)
     if end > demo.FRAMES:
-        raise InputError(f"the demo's clips hold {demo.FRAMES} frames, so frames {first}:{end} are not all there")
+        raise InputError(
+            f"the demo's clips hold {demo.FRAMES} frames, so frames {first}:{end} are not all there"
+        )
     format = choice.format_or(YuvFormat(demo.WIDTH, demo.HEIGHT))
     pairs = [
         Pair(dis_source(dis), Path("ref", ref), Path("dis", dis), demo.FPS, end - first, format)
         for ref, dis in demo.clip_names()
     ]
-    return Scan(tuple(pairs[index] for index in first_in_turn([pair.source for pair in pairs], choice.max_pairs)))
+    return Scan(
+        tuple(
+            pairs[index]
+            for index in first_in_turn([pair.source for pair in pairs], choice.max_pairs)
+        )
+    )
 
 
 def _corpus_of_table(choice: CorpusChoice, columns: Sequence[str], smoke: bool) -> Corpus:
     """Open a file of frame scores."""
     if choice.frames != ALL or choice.assume_dims != AUTO:
-        raise InputError(f"{choice.corpus} is the frames as they were exported; leave frames and assume_dims out")
+        raise InputError(
+            f"{choice.corpus} is the frames as they were exported; leave frames and assume_dims out"
+        )
     read = read_parquet(choice.path)
     table = read.table.select(columns)
     if choice.max_pairs:

@@ -54,9 +54,13 @@ class FrameTable:
         pairs, scores = zip(*clips, strict=True)
         return cls(
             features=tuple(features),
-            x_NF=np.concatenate([clip.x_NF[:, columns_of(clip.features, features)] for clip in scores]),
+            x_NF=np.concatenate(
+                [clip.x_NF[:, columns_of(clip.features, features)] for clip in scores]
+            ),
             y_N=np.concatenate([clip.y_N for clip in scores]),
-            clip_N=np.repeat(np.arange(len(scores), dtype=np.int32), [len(clip.y_N) for clip in scores]),
+            clip_N=np.repeat(
+                np.arange(len(scores), dtype=np.int32), [len(clip.y_N) for clip in scores]
+            ),
             clips=tuple(pair.clip for pair in pairs),
             clip_sources=tuple(pair.source for pair in pairs),
         )
@@ -73,9 +77,13 @@ class FrameTable:
     def digest(self) -> str:
         """SHA-256 over clip names, features and scores, independent of paths and of the order of the clips."""
         total = hashlib.sha256(json.dumps(self.features).encode())
-        for index in sorted(range(len(self.clips)), key=lambda i: (self.clip_sources[i], self.clips[i])):
+        for index in sorted(
+            range(len(self.clips)), key=lambda i: (self.clip_sources[i], self.clips[i])
+        ):
             x_NF, y_N = self.x_NF[self.rows_of(index)], self.y_N[self.rows_of(index)]
-            total.update(json.dumps([self.clip_sources[index], self.clips[index], len(y_N)]).encode())
+            total.update(
+                json.dumps([self.clip_sources[index], self.clips[index], len(y_N)]).encode()
+            )
             total.update(x_NF.tobytes())
             total.update(y_N.tobytes())
         return total.hexdigest()
@@ -99,7 +107,9 @@ class FrameTable:
     def only(self, sources: Iterable[str]) -> "FrameTable":
         """Return the frames of the given sources alone."""
         wanted = set(sources)
-        return self.take([index for index, source in enumerate(self.clip_sources) if source in wanted])
+        return self.take(
+            [index for index, source in enumerate(self.clip_sources) if source in wanted]
+        )
 
     def take(self, clips: Sequence[int]) -> "FrameTable":
         """Return the frames of the clips with these indices, which ascend."""
@@ -163,7 +173,9 @@ class ExportedFacts(BaseModel):
     clips: tuple[ExportedClip, ...]
 
 
-def write_parquet(table: FrameTable, path: Path, libvmaf_version: str, identities: Iterable[dict[str, Any]]) -> None:
+def write_parquet(
+    table: FrameTable, path: Path, libvmaf_version: str, identities: Iterable[dict[str, Any]]
+) -> None:
     """Write a table as Parquet: a row a frame with source, clip, frame, every feature and the teacher's score (vmaf).
 
     Args:
@@ -181,7 +193,9 @@ def write_parquet(table: FrameTable, path: Path, libvmaf_version: str, identitie
     counts = np.bincount(table.clip_N, minlength=len(table.clips))
     clips = [
         ExportedClip(source=source, clip=clip, n_frames=int(n_frames), identity=identity)
-        for source, clip, n_frames, identity in zip(table.clip_sources, table.clips, counts, identities, strict=True)
+        for source, clip, n_frames, identity in zip(
+            table.clip_sources, table.clips, counts, identities, strict=True
+        )
     ]
     facts = ExportedFacts(
         features=table.features,
@@ -192,7 +206,8 @@ def write_parquet(table: FrameTable, path: Path, libvmaf_version: str, identitie
     )
     names = {"source": table.clip_sources, "clip": table.clips}
     columns: dict[str, Any] = {
-        name: pa.DictionaryArray.from_arrays(table.clip_N, pa.array(values)) for name, values in names.items()
+        name: pa.DictionaryArray.from_arrays(table.clip_N, pa.array(values))
+        for name, values in names.items()
     }
     columns["frame"] = np.concatenate([np.arange(n_frames, dtype=np.int32) for n_frames in counts])
     columns |= dict(zip(table.features, table.x_NF.T, strict=True))
@@ -206,7 +221,9 @@ def write_parquet(table: FrameTable, path: Path, libvmaf_version: str, identitie
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:
-        raise InputError(f"cannot write {path}: {error}; name a file in a folder that can be written") from error
+        raise InputError(
+            f"cannot write {path}: {error}; name a file in a folder that can be written"
+        ) from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,13 +245,17 @@ def read_parquet(path: Path) -> Exported:
 
     again = "write it with: vmaf-train export-features OUT.parquet --corpus FOLDER"
     try:
-        facts = ExportedFacts.model_validate_json((parquet.read_schema(path).metadata or {})[PARQUET_KEY])
+        facts = ExportedFacts.model_validate_json(
+            (parquet.read_schema(path).metadata or {})[PARQUET_KEY]
+        )
         rows = parquet.read_table(path, columns=[*facts.features, TEACHER_KEY])
         table = FrameTable(
             features=facts.features,
             x_NF=np.stack([rows[name].to_numpy() for name in facts.features], axis=1),
             y_N=rows[TEACHER_KEY].to_numpy(),
-            clip_N=np.repeat(np.arange(len(facts.clips), dtype=np.int32), [clip.n_frames for clip in facts.clips]),
+            clip_N=np.repeat(
+                np.arange(len(facts.clips), dtype=np.int32), [clip.n_frames for clip in facts.clips]
+            ),
             clips=tuple(clip.clip for clip in facts.clips),
             clip_sources=tuple(clip.source for clip in facts.clips),
         )
@@ -244,14 +265,18 @@ def read_parquet(path: Path) -> Exported:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else repr(error)
         raise InputError(f"{path} is no file of exported features ({reason}); {again}") from error
     if len(table.y_N) != len(table.clip_N) or table.digest != facts.digest:
-        raise InputError(f"{path}: its rows are not those that were exported (their digest differs); {again}")
+        raise InputError(
+            f"{path}: its rows are not those that were exported (their digest differs); {again}"
+        )
     return Exported(table, facts.libvmaf_version)
 
 
 def pack(table: FrameTable, score_N: np.ndarray) -> bytes:
     """Pack a table and a student's scores of it (float64 of shape (frames,)) into a compressed NumPy archive."""
     packed = io.BytesIO()
-    columns: dict[str, Any] = {field.name: np.asarray(getattr(table, field.name)) for field in fields(table)}
+    columns: dict[str, Any] = {
+        field.name: np.asarray(getattr(table, field.name)) for field in fields(table)
+    }
     np.savez_compressed(packed, score_N=score_N, **columns)
     return packed.getvalue()
 
@@ -270,7 +295,9 @@ def unpack(content: bytes) -> tuple[FrameTable, np.ndarray]:
         score_N = columns.pop("score_N")
         return FrameTable(**columns), score_N
     except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
-        raise InputError(f"not an archive of held-out frames: {error!r}; train again to have one logged") from error
+        raise InputError(
+            f"not an archive of held-out frames: {error!r}; train again to have one logged"
+        ) from error
 
 
 def choose_hold_out(sources: Iterable[str], wanted: str = "auto") -> str:
@@ -283,7 +310,9 @@ def choose_hold_out(sources: Iterable[str], wanted: str = "auto") -> str:
     if wanted == "auto":
         wanted = DEFAULT_HOLD_OUT if DEFAULT_HOLD_OUT in known else known[-1]
     if wanted not in known:
-        raise InputError(f"val_source {wanted} is not in the corpus; choose one of: {', '.join(known)}, or auto")
+        raise InputError(
+            f"val_source {wanted} is not in the corpus; choose one of: {', '.join(known)}, or auto"
+        )
     if len(known) == 1:
         raise InputError(
             f"{wanted} is the only source, so nothing is left to train on; use a corpus (or max_pairs) of two or more"
@@ -300,7 +329,9 @@ def choose_folds(clip_sources: Sequence[str], wanted: Sequence[str]) -> tuple[st
     present = sorted(set(clip_sources))
     chosen = tuple(dict.fromkeys(wanted)) or tuple(present)
     if unknown := [fold for fold in chosen if fold not in present]:
-        raise InputError(f"folds {', '.join(unknown)} not in the corpus; choose some of: {', '.join(present)}, or all")
+        raise InputError(
+            f"folds {', '.join(unknown)} not in the corpus; choose some of: {', '.join(present)}, or all"
+        )
     choose_hold_out(present)
     if sum(source in chosen for source in clip_sources) < 2:
         raise InputError(

@@ -78,7 +78,13 @@ class Difference(_Part):
     @property
     def verdict(self) -> str:
         """Say "better", "worse" or "no different"."""
-        return "better" if self.interval.high < 0 else "worse" if self.interval.low > 0 else "no different"
+        return (
+            "better"
+            if self.interval.high < 0
+            else "worse"
+            if self.interval.low > 0
+            else "no different"
+        )
 
 
 class Comparison(_Part):
@@ -104,7 +110,9 @@ class Comparison(_Part):
     def to_markdown(self) -> str:
         """Return comparison.md."""
         environment = Environment(
-            loader=PackageLoader("vmaf_train.judging", ""), undefined=StrictUndefined, keep_trailing_newline=True
+            loader=PackageLoader("vmaf_train.judging", ""),
+            undefined=StrictUndefined,
+            keep_trailing_newline=True,
         )
         return environment.get_template("comparison.md.j2").render(comparison=self, rows=self.rows)
 
@@ -129,7 +137,11 @@ class CrossValidated:
 
 
 def compare_archs(
-    table: FrameTable, results: Mapping[str, CrossValidated], sweep: str, corpus: str, teacher_points: int
+    table: FrameTable,
+    results: Mapping[str, CrossValidated],
+    sweep: str,
+    corpus: str,
+    teacher_points: int,
 ) -> Comparison:
     """Compare architectures on the same out-of-fold frames.
 
@@ -144,9 +156,17 @@ def compare_archs(
     squares = [(one.score_SN - table.y_N) ** 2 for one in results.values()]
     rmse_AR = np.stack([_resampled_rmse(squares_SN, table.clip_N) for squares_SN in squares])
     rmse_A = [float(np.sqrt(squares_SN.mean(1)).mean()) for squares_SN in squares]
-    rows = [_row(name, results[name], table, _interval(rmse_R)) for name, rmse_R in zip(names, rmse_AR, strict=True)]
+    rows = [
+        _row(name, results[name], table, _interval(rmse_R))
+        for name, rmse_R in zip(names, rmse_AR, strict=True)
+    ]
     differences = [
-        Difference(arch=a, against=b, rmse=rmse_A[i] - rmse_A[j], interval=_interval(rmse_AR[i] - rmse_AR[j]))
+        Difference(
+            arch=a,
+            against=b,
+            rmse=rmse_A[i] - rmse_A[j],
+            interval=_interval(rmse_AR[i] - rmse_AR[j]),
+        )
         for i, a in enumerate(names)
         for j, b in enumerate(names)
         if i != j
@@ -169,21 +189,35 @@ def compare_archs(
 
 def recommend(rows: Sequence[ArchRow], differences: Sequence[Difference]) -> str:
     """Return a line for each cost of extraction: the fastest of the students no worse than its most accurate one."""
-    costs = sorted({row.extraction_cost for row in rows if row.trained}, key=lambda cost: -(cost or 0))
+    costs = sorted(
+        {row.extraction_cost for row in rows if row.trained}, key=lambda cost: -(cost or 0)
+    )
     if not costs:
         return "nothing was fitted, so there is nothing to recommend"
-    groups = {cost: {row.arch: row for row in rows if row.trained and row.extraction_cost == cost} for cost in costs}
+    groups = {
+        cost: {row.arch: row for row in rows if row.trained and row.extraction_cost == cost}
+        for cost in costs
+    }
     if len(groups) == 1:
         return _recommend_among(groups[costs[0]], differences)
     names = ["an unknown share" if cost is None else f"{cost:.2f}" for cost in costs]
     lines = [_recommend_among(groups[cost], differences) for cost in costs]
-    return "\n".join(f"- at {name} of full VMAF's CPU: {line}" for name, line in zip(names, lines, strict=True))
+    return "\n".join(
+        f"- at {name} of full VMAF's CPU: {line}" for name, line in zip(names, lines, strict=True)
+    )
 
 
 def _recommend_among(trained: Mapping[str, ArchRow], differences: Sequence[Difference]) -> str:
     best = min(trained.values(), key=lambda row: row.frames.rmse)
-    level = {d.arch for d in differences if d.against == best.arch and d.arch in trained and d.verdict != "worse"}
-    chosen = min((trained[name] for name in {best.arch, *level}), key=lambda row: (row.latency.row_p50_us, row.arch))
+    level = {
+        d.arch
+        for d in differences
+        if d.against == best.arch and d.arch in trained and d.verdict != "worse"
+    }
+    chosen = min(
+        (trained[name] for name in {best.arch, *level}),
+        key=lambda row: (row.latency.row_p50_us, row.arch),
+    )
     fact = (
         f"{chosen.arch}: out-of-fold RMSE {chosen.frames.rmse:.4f} "
         f"({LEVEL:.0%} {chosen.rmse_interval.low:.4f} to {chosen.rmse_interval.high:.4f}), "
@@ -194,7 +228,9 @@ def _recommend_among(trained: Mapping[str, ArchRow], differences: Sequence[Diffe
     if len(trained) == 1:
         return fact
     return f"{fact}; " + (
-        f"{', '.join(sorted(level))}: no worse, but slower" if level else "all other students are worse"
+        f"{', '.join(sorted(level))}: no worse, but slower"
+        if level
+        else "all other students are worse"
     )
 
 
@@ -217,7 +253,9 @@ def _row(name: str, result: CrossValidated, table: FrameTable, interval: Interva
         parameters=report.model.parameters or 0,
         onnx_bytes=report.model.onnx_bytes,
         trained=result.trained,
-        folds={source: _spread(rmse_S) for source, rmse_S in zip(table.sources, fold_FS, strict=True)},
+        folds={
+            source: _spread(rmse_S) for source, rmse_S in zip(table.sources, fold_FS, strict=True)
+        },
         mean_fold=_spread(fold_FS.mean(0)),
         worst_fold=_spread(fold_FS.max(0)),
         frames=_mean_metrics([compare(score_N, table.y_N) for score_N in result.score_SN]),
@@ -236,7 +274,9 @@ def _rmse(score_N: np.ndarray, truth_N: np.ndarray) -> float:
 def _mean_metrics(metrics: Sequence[Metrics]) -> Metrics:
     """Average each figure over the seeds; a correlation that one of them lacks is None."""
     columns = {key: [getattr(one, key) for one in metrics] for key in Metrics.model_fields}
-    means = {key: None if None in values else float(np.mean(values)) for key, values in columns.items()}
+    means = {
+        key: None if None in values else float(np.mean(values)) for key, values in columns.items()
+    }
     return Metrics.model_validate({**means, "n_samples": metrics[0].n_samples})
 
 

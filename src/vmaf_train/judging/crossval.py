@@ -42,7 +42,9 @@ def cross_validate(
 
     folds, points = judged.sources, settings.teacher_points
     kept_out = () if folds == table.sources else folds
-    jobs = [Job((fold,), settings.seed + number, points) for number in range(seeds) for fold in folds]
+    jobs = [
+        Job((fold,), settings.seed + number, points) for number in range(seeds) for fold in folds
+    ]
     jobs += [Job((fold,), settings.seed, 0) for fold in folds if points]
     jobs += [Job(kept_out, settings.seed, points)]
     *of_folds, fitted = fit_many(arch, table, jobs, settings)
@@ -52,7 +54,9 @@ def cross_validate(
     for index, student in enumerate(of_folds):
         round_, fold = divmod(index, len(folds))
         exported = OnnxStudent(to_onnx(student, {}), arch)
-        score_RN[round_, source_N == folds[fold]] = score_table(exported, judged.only({folds[fold]}))
+        score_RN[round_, source_N == folds[fold]] = score_table(
+            exported, judged.only({folds[fold]})
+        )
 
     seen = table.only(set(table.sources) - set(kept_out))
     known = {"train_sources": seen.sources, "train_frames": len(seen), "train_digest": seen.digest}

@@ -155,7 +155,9 @@ def evaluate(
     clip_rows = [table.rows_of(clip) for clip in range(len(table.clips))]
     pooled_C = np.array([[score_N[rows].mean(), table.y_N[rows].mean()] for rows in clip_rows])
     trained_on = student.facts.get("train_sources")
-    source_N = np.array([table.sources.index(source) for source in table.clip_sources])[table.clip_N]
+    source_N = np.array([table.sources.index(source) for source in table.clip_sources])[
+        table.clip_N
+    ]
     per_source = {}
     for index, source in enumerate(table.sources):
         rows = source_N == index
@@ -170,7 +172,9 @@ def evaluate(
             pooled_student=pooled[0],
             pooled_teacher=pooled[1],
         )
-        for clip, source, rows, pooled in zip(table.clips, table.clip_sources, clip_rows, pooled_C, strict=True)
+        for clip, source, rows, pooled in zip(
+            table.clips, table.clip_sources, clip_rows, pooled_C, strict=True
+        )
     }
     report = EvalReport(
         **dict(compare(score_N, table.y_N)),
@@ -199,7 +203,9 @@ def evaluate(
         per_clip=per_clip,
         references=_references(table, student.facts),
         box=_box_errors(student),
-        without_teacher_points=compare(score_table(without_points, table), table.y_N) if without_points else None,
+        without_teacher_points=compare(score_table(without_points, table), table.y_N)
+        if without_points
+        else None,
         latency=LatencyFacts(**vars(student.measure_latency())),
     )
     return report, score_N
@@ -210,7 +216,9 @@ def score_table(student: OnnxStudent, table: FrameTable) -> np.ndarray:
     x_NF = table.x_NF[:, [table.features.index(feature) for feature in student.features]]
     if student.window == 1:
         return student.score(x_NF)
-    return np.concatenate([student.score(x_NF[table.rows_of(clip)]) for clip in range(len(table.clips))])
+    return np.concatenate(
+        [student.score(x_NF[table.rows_of(clip)]) for clip in range(len(table.clips))]
+    )
 
 
 def compare(score_N: np.ndarray, truth_N: np.ndarray) -> Metrics:
@@ -234,7 +242,9 @@ def compare(score_N: np.ndarray, truth_N: np.ndarray) -> Metrics:
     )
 
 
-def bootstrap_over_clips(score_N: np.ndarray, truth_N: np.ndarray, clip_N: np.ndarray) -> dict[str, Interval]:
+def bootstrap_over_clips(
+    score_N: np.ndarray, truth_N: np.ndarray, clip_N: np.ndarray
+) -> dict[str, Interval]:
     """Return 95 % percentile intervals of rmse, bias and plcc, resampling whole clips (frames are not independent).
 
     Each clip is reduced to its sums first, so the cost is independent of the number of frames. Fewer than two
@@ -244,7 +254,14 @@ def bootstrap_over_clips(score_N: np.ndarray, truth_N: np.ndarray, clip_N: np.nd
 
     centred = score_N - score_N.mean(), truth_N - truth_N.mean()
     error_N = score_N - truth_N
-    moments = (np.ones_like(error_N), error_N, error_N**2, *centred, *(c**2 for c in centred), centred[0] * centred[1])
+    moments = (
+        np.ones_like(error_N),
+        error_N,
+        error_N**2,
+        *centred,
+        *(c**2 for c in centred),
+        centred[0] * centred[1],
+    )
     sums_CM = np.stack([np.bincount(clip_N, weights=moment) for moment in moments], axis=-1)
 
     constant = 1e-12 * score_N.var() * truth_N.var()
@@ -275,7 +292,11 @@ def bootstrap_over_clips(score_N: np.ndarray, truth_N: np.ndarray, clip_N: np.nd
             rng=np.random.default_rng(0),
         )
     limits = zip(("rmse", "bias", "plcc"), *result.confidence_interval, strict=True)
-    return {name: Interval(low=low, high=high) for name, low, high in limits if np.isfinite([low, high]).all()}
+    return {
+        name: Interval(low=low, high=high)
+        for name, low, high in limits
+        if np.isfinite([low, high]).all()
+    }
 
 
 @cache
@@ -291,7 +312,9 @@ def _box_errors(student: OnnxStudent) -> BoxErrors | None:
     x_NF, truth_N = _box(student.features)
     error_N = student.score(x_NF) - truth_N
     return BoxErrors(
-        n_samples=len(truth_N), rmse=float(np.sqrt(np.mean(error_N**2))), max_abs_error=float(np.abs(error_N).max())
+        n_samples=len(truth_N),
+        rmse=float(np.sqrt(np.mean(error_N**2))),
+        max_abs_error=float(np.abs(error_N).max()),
     )
 
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 SIZE, DPI = (6.4, 4.8), 90
 
 
-def evaluation_figures(report: EvalReport, score_N: np.ndarray, truth_N: np.ndarray) -> dict[str, Figure]:
+def evaluation_figures(
+    report: EvalReport, score_N: np.ndarray, truth_N: np.ndarray
+) -> dict[str, Figure]:
     """Draw an evaluation: predicted against teacher, residual by score, RMSE of each clip.
 
     Args:
@@ -26,12 +28,16 @@ def evaluation_figures(report: EvalReport, score_N: np.ndarray, truth_N: np.ndar
     Returns:
         Figures by file name.
     """
-    title = f"{report.model.name} on {report.hold_out or report.dataset.corpus}: RMSE {report.rmse:.3f}"
+    title = (
+        f"{report.model.name} on {report.hold_out or report.dataset.corpus}: RMSE {report.rmse:.3f}"
+    )
     predicted, axes = _new(title, f"{report.teacher} frame score", "student frame score")
     _density(axes, truth_N, score_N)
     axes.plot([0, 100], [0, 100], color="tab:red", linewidth=0.8)
 
-    residual, axes = _new(title, f"{report.teacher} frame score", "student minus teacher, score points")
+    residual, axes = _new(
+        title, f"{report.teacher} frame score", "student minus teacher, score points"
+    )
     _density(axes, truth_N, score_N - truth_N)
     axes.axhline(0, color="tab:red", linewidth=0.8)
 
@@ -46,7 +52,11 @@ def evaluation_figures(report: EvalReport, score_N: np.ndarray, truth_N: np.ndar
     )
     axes.tick_params(axis="y", labelsize=6)
     axes.invert_yaxis()
-    return {"predicted_vs_teacher.png": predicted, "residual_by_score.png": residual, "rmse_by_clip.png": clips}
+    return {
+        "predicted_vs_teacher.png": predicted,
+        "residual_by_score.png": residual,
+        "rmse_by_clip.png": clips,
+    }
 
 
 def training_figure(history: Sequence["Epoch"], hold_out: str) -> dict[str, Figure]:
@@ -68,7 +78,9 @@ def sweep_figures(comparison: Comparison) -> dict[str, Figure]:
     title = f"{comparison.corpus}, {len(comparison.folds)} folds, {comparison.seeds} seeds"
     title += f", {comparison.teacher_points} teacher's points"
     archs = [row.arch for row in comparison.rows]
-    rmse_AF = np.array([[row.folds[source].mean for source in comparison.folds] for row in comparison.rows])
+    rmse_AF = np.array(
+        [[row.folds[source].mean for source in comparison.folds] for row in comparison.rows]
+    )
     boxes, axes = _new(title, "", "RMSE on the held-out source, score points")
     axes.boxplot(rmse_AF.T, tick_labels=archs, whis=(0, 100))
     axes.set_yscale("log")
@@ -90,7 +102,11 @@ def _cost_figure(rows: Sequence[ArchRow], title: str) -> Figure:
     costs = (
         ("log", "fitted parameters", [float(max(row.parameters, 1)) for row in rows]),
         ("log", "one row, one thread: p50, µs", [row.latency.row_p50_us for row in rows]),
-        ("linear", "CPU to extract its features, of full VMAF's", [row.extraction_cost or np.nan for row in rows]),
+        (
+            "linear",
+            "CPU to extract its features, of full VMAF's",
+            [row.extraction_cost or np.nan for row in rows],
+        ),
     )
     colours = list(dict.fromkeys(row.extraction_cost for row in rows))
     for axes, (scale, label, values) in zip(figure.subplots(1, 3, sharey=True), costs, strict=True):
@@ -109,18 +125,24 @@ def _cost_figure(rows: Sequence[ArchRow], title: str) -> Figure:
                 color=f"C{colour}" if row.trained else "tab:gray",
             )
             beaten = any(
-                other.extraction_cost == row.extraction_cost and its <= value and other.frames.rmse < rmse
+                other.extraction_cost == row.extraction_cost
+                and its <= value
+                and other.frames.rmse < rmse
                 for other, its in zip(rows, values, strict=True)
                 if other.trained
             )
             if not beaten or (len(colours) == 1 and scale == "log"):
-                axes.annotate(row.arch, (value, rmse), xytext=(5, 4), textcoords="offset points", fontsize=8)
+                axes.annotate(
+                    row.arch, (value, rmse), xytext=(5, 4), textcoords="offset points", fontsize=8
+                )
         axes.grid(alpha=0.3)
     figure.axes[0].set_ylabel("out-of-fold RMSE, score points")
     return figure
 
 
-def _heat_map(rmse_AF: np.ndarray, archs: Sequence[str], folds: Sequence[str], title: str) -> Figure:
+def _heat_map(
+    rmse_AF: np.ndarray, archs: Sequence[str], folds: Sequence[str], title: str
+) -> Figure:
     """Draw RMSE of shape (archs, folds) as colours, on a log scale, with the numbers in them."""
     figure, axes = _new(title, "", "")
     logged_AF = np.log10(np.maximum(rmse_AF, 1e-6))

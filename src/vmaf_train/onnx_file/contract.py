@@ -11,7 +11,20 @@ from vmaf_train.errors import VmafTrainError
 OPSET, IR_VERSION = 17, 8
 INPUT, OUTPUT = "features", "vmaf"
 ALLOWED_OPERATORS = frozenset(
-    {"Gemm", "MatMul", "Add", "Sub", "Mul", "Div", "Relu", "Tanh", "Clip", "Squeeze", "Unsqueeze", "Reshape"}
+    {
+        "Gemm",
+        "MatMul",
+        "Add",
+        "Sub",
+        "Mul",
+        "Div",
+        "Relu",
+        "Tanh",
+        "Clip",
+        "Squeeze",
+        "Unsqueeze",
+        "Reshape",
+    }
     | {"Concat", "Conv", "ReduceSum", "Constant", "Identity"}
 )
 
@@ -28,7 +41,11 @@ def check_contract(content: bytes) -> None:
     except Exception as error:  # protobuf's and the checker's errors share no public base class
         raise VmafTrainError(f"not a valid ONNX file: {error}") from error
     shapes = [
-        (value.name, value.type.tensor_type.elem_type, [dim.dim_value for dim in value.type.tensor_type.shape.dim])
+        (
+            value.name,
+            value.type.tensor_type.elem_type,
+            [dim.dim_value for dim in value.type.tensor_type.shape.dim],
+        )
         for value in (*model.graph.input, *model.graph.output)
     ]
     # A dimension of any size has the value 0.
@@ -38,7 +55,10 @@ def check_contract(content: bytes) -> None:
     for fine, fact in (
         (not external, f"weights outside the file: {', '.join(external)}"),
         (model.ir_version == IR_VERSION, f"IR version {model.ir_version}, not {IR_VERSION}"),
-        ([(o.domain, o.version) for o in model.opset_import] == [("", OPSET)], f"opset is not {OPSET}"),
+        (
+            [(o.domain, o.version) for o in model.opset_import] == [("", OPSET)],
+            f"opset is not {OPSET}",
+        ),
         (not foreign, f"operators outside the allow-list: {', '.join(foreign)}"),
         (
             shapes == fitting,

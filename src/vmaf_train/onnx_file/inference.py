@@ -49,9 +49,13 @@ class OnnxStudent:
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(
+                content, options, providers=["CPUExecutionProvider"]
+            )
         except Exception as error:  # onnxruntime's errors share no public base class
-            raise InputError(f"{name} is not an ONNX model that onnxruntime can load: {error}") from error
+            raise InputError(
+                f"{name} is not an ONNX model that onnxruntime can load: {error}"
+            ) from error
         metadata = self._session.get_modelmeta().custom_metadata_map
         try:
             self.facts: Mapping[str, object] = {
@@ -60,7 +64,9 @@ class OnnxStudent:
                 if key.startswith(METADATA_PREFIX)
             }
         except ValueError as error:
-            raise InputError(f"{name} has metadata of ours that is no JSON: {error}; export it again") from error
+            raise InputError(
+                f"{name} has metadata of ours that is no JSON: {error}; export it again"
+            ) from error
         named = self.facts.get("features", CANONICAL.features)
         self.features: tuple[str, ...] = tuple(named) if isinstance(named, list | tuple) else ()
         if unknown := [str(feature) for feature in self.features if feature not in KNOWN]:
@@ -69,13 +75,19 @@ class OnnxStudent:
         self.window: int = stated if isinstance(stated, int) else 1
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         fits = len(inputs) == 1 and inputs[0].type == "tensor(float)" and len(inputs[0].shape) == 2
-        if not fits or isinstance(inputs[0].shape[0], int) or inputs[0].shape[1] != len(self.features):
+        if (
+            not fits
+            or isinstance(inputs[0].shape[0], int)
+            or inputs[0].shape[1] != len(self.features)
+        ):
             raise InputError(
                 f"{name} takes {[(i.name, i.type, i.shape) for i in inputs]}; "
                 f"a student takes one float32 matrix of shape [N, {len(self.features)}]: {', '.join(self.features)}"
             )
         if len(outputs) != 1 or outputs[0].shape[1:] not in ([], [1]):
-            raise InputError(f"{name} gives {[(o.name, o.shape) for o in outputs]}; a student gives one score a row")
+            raise InputError(
+                f"{name} gives {[(o.name, o.shape) for o in outputs]}; a student gives one score a row"
+            )
         self._input, self._output = inputs[0].name, outputs[0].name
 
     @staticmethod
@@ -98,7 +110,9 @@ class OnnxStudent:
         # A window must not be cut.
         size = ROWS_A_CALL if self.window == 1 else len(rows_NF)
         parts = [
-            self._session.run([self._output], {self._input: rows_NF[start : start + size]})[0].reshape(-1)
+            self._session.run([self._output], {self._input: rows_NF[start : start + size]})[
+                0
+            ].reshape(-1)
             for start in range(0, len(rows_NF), size)
         ]
         score_N = np.concatenate(parts).astype(np.float64)

@@ -38,13 +38,37 @@ class ShippedModel:
 
 
 SHIPPED = (
-    ShippedModel("vmaf_tiny_v1", "default", "mlp_small", "canonical", "VMAF fusion distilled into 257 parameters"),
     ShippedModel(
-        "vmaf_tiny_v1_medium", "medium", "mlp_medium", "canonical", "VMAF fusion distilled into 2,561 parameters"
+        "vmaf_tiny_v1",
+        "default",
+        "mlp_small",
+        "canonical",
+        "VMAF fusion distilled into 257 parameters",
     ),
-    ShippedModel("vmaf_tiny_exact", "exact", "quintic", "canonical", "VMAF fusion as a polynomial of degree five"),
-    ShippedModel("vmaf_tiny_lite", "lite", "quintic", "lite", "VMAF without the finest scale of VIF"),
-    ShippedModel("vmaf_tiny_fast", "fast", "mlp_small", "fast", "VMAF estimated from ADM and motion, without VIF"),
+    ShippedModel(
+        "vmaf_tiny_v1_medium",
+        "medium",
+        "mlp_medium",
+        "canonical",
+        "VMAF fusion distilled into 2,561 parameters",
+    ),
+    ShippedModel(
+        "vmaf_tiny_exact",
+        "exact",
+        "quintic",
+        "canonical",
+        "VMAF fusion as a polynomial of degree five",
+    ),
+    ShippedModel(
+        "vmaf_tiny_lite", "lite", "quintic", "lite", "VMAF without the finest scale of VIF"
+    ),
+    ShippedModel(
+        "vmaf_tiny_fast",
+        "fast",
+        "mlp_small",
+        "fast",
+        "VMAF estimated from ADM and motion, without VIF",
+    ),
 )
 
 
@@ -146,11 +170,17 @@ def files_of(row: ShippedModel, promoted: Promoted) -> dict[str, bytes]:
         libvmaf_version=report.libvmaf_version or "none",
         targets_source=f"{report.teacher} frame scores from libvmaf on corpus {facts.get('corpus')}",
         val_source=report.hold_out or "none",
-        metrics=SidecarMetrics.model_validate({key: getattr(report, key) for key in SidecarMetrics.model_fields}),
+        metrics=SidecarMetrics.model_validate(
+            {key: getattr(report, key) for key in SidecarMetrics.model_fields}
+        ),
         mlflow_run_id=promoted.run_id,
         git_commit=promoted.git_commit,
         notes=f"{facts.get('arch')}, trained on {facts.get('train_frames')} frames of corpus {facts.get('corpus')}"
-        + (f" and {points} feature vectors labelled by the teacher" if (points := facts.get("teacher_points")) else ""),
+        + (
+            f" and {points} feature vectors labelled by the teacher"
+            if (points := facts.get("teacher_points"))
+            else ""
+        ),
         feature_set=row.features,
         libvmaf_features=FEATURE_SETS[row.features].extraction,
     )
@@ -166,7 +196,9 @@ def report_name(sidecar: Sidecar) -> str:
     return f"training_runs/{sidecar.mlflow_run_id}/{REPORT}"
 
 
-def index_of(sidecars: Sequence[tuple[ShippedModel, Sidecar]], foreign: Sequence[IndexEntry]) -> bytes:
+def index_of(
+    sidecars: Sequence[tuple[ShippedModel, Sidecar]], foreign: Sequence[IndexEntry]
+) -> bytes:
     """Return `registry.json` for these shipped models, and entries that are not ours to change."""
     own = [
         IndexEntry(
@@ -185,7 +217,9 @@ def index_of(sidecars: Sequence[tuple[ShippedModel, Sidecar]], foreign: Sequence
 def card_of(row: ShippedModel, sidecar: Sidecar, report: EvalReport, student: OnnxStudent) -> bytes:
     """Return the model card of a shipped student as Markdown; nothing in it is typed by hand."""
     environment = Environment(
-        loader=PackageLoader("vmaf_train.shipping", ""), undefined=StrictUndefined, keep_trailing_newline=True
+        loader=PackageLoader("vmaf_train.shipping", ""),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
     )
     page = environment.get_template("model_card.md.j2")
     example = [EXAMPLE[name] for name in sidecar.features]
@@ -205,5 +239,8 @@ def _json(content: BaseModel) -> bytes:
     # A report written before a field existed stays as it was written.
     unset = isinstance(content, EvalReport)
     return (
-        content.model_dump_json(indent=2, exclude_none=isinstance(content, Index), exclude_unset=unset) + "\n"
+        content.model_dump_json(
+            indent=2, exclude_none=isinstance(content, Index), exclude_unset=unset
+        )
+        + "\n"
     ).encode()

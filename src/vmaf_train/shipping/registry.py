@@ -79,9 +79,13 @@ def find_student(model: str) -> tuple[OnnxStudent, str]:
         student = OnnxStudent(_download_onnx(model), model)
         return student, str(student.facts.get("arch", model))
     if Path(model).suffix != ".onnx":
-        raise InputError(f"model {model!r} is neither a run id, a models:/ or runs:/ URI nor the path of an .onnx file")
+        raise InputError(
+            f"model {model!r} is neither a run id, a models:/ or runs:/ URI nor the path of an .onnx file"
+        )
     if not Path(model).is_file():
-        raise InputError(f"no file {model}; pass a run id, a models:/ URI or the path of an .onnx file")
+        raise InputError(
+            f"no file {model}; pass a run id, a models:/ URI or the path of an .onnx file"
+        )
     return OnnxStudent(Path(model).read_bytes(), model), Path(model).stem
 
 
@@ -92,17 +96,23 @@ def find_candidate(run_id: str) -> Candidate:
         InputError: no such run, or it is no training run with model, report and held-out frames.
     """
     if not RUN_ID.fullmatch(run_id):
-        raise InputError(f"run_id {run_id!r} is not a run id: 32 hex digits, as `vmaf-train train` prints them")
+        raise InputError(
+            f"run_id {run_id!r} is not a run id: 32 hex digits, as `vmaf-train train` prints them"
+        )
     with _asking(f"run {run_id}") as client:
         run = client.get_run(run_id)
         models = [output.model_id for output in (run.outputs.model_outputs if run.outputs else [])]
     if len(models) != 1:
-        raise InputError(f"run {run_id} logged {len(models)} models, not one; pass the id of a training run")
+        raise InputError(
+            f"run {run_id} logged {len(models)} models, not one; pass the id of a training run"
+        )
     held_out, score_N = unpack(_download(f"runs:/{run_id}/{HELD_OUT}"))
     return Candidate(
         run_id=run_id,
         model_id=models[0],
-        status=run.info.status if run.info.lifecycle_stage == "active" else run.info.lifecycle_stage,
+        status=run.info.status
+        if run.info.lifecycle_stage == "active"
+        else run.info.lifecycle_stage,
         tags=run.data.tags,
         student=OnnxStudent(_download_onnx(f"models:/{models[0]}"), f"the model of run {run_id}"),
         report=_report_of(run_id),
@@ -123,10 +133,16 @@ def judge(candidate: Candidate, allow_worse: bool, allow_dirty: bool) -> list[Ga
     place = candidate.place
     kind = f"{report.model.arch} on features {candidate.feature_set}"
     finished = candidate.status == "FINISHED" and tags.get("smoke") == "false"
-    correlations = [getattr(m, key) for m in (report, report.pooled) for key in ("plcc", "srocc", "krocc")]
+    correlations = [
+        getattr(m, key) for m in (report, report.pooled) for key in ("plcc", "srocc", "krocc")
+    ]
     gates = [
         Gate("finished run", finished, f"{candidate.status}, smoke {tags.get('smoke', 'unknown')}"),
-        Gate("enough to judge", None not in correlations, f"{report.n_samples} frames of {len(report.per_clip)} clips"),
+        Gate(
+            "enough to judge",
+            None not in correlations,
+            f"{report.n_samples} frames of {len(report.per_clip)} clips",
+        ),
         Gate(
             "shipped arch",
             place is not None,
@@ -139,12 +155,24 @@ def judge(candidate: Candidate, allow_worse: bool, allow_dirty: bool) -> list[Ga
     except VmafTrainError as error:
         gates.append(Gate("model contract", False, str(error)))
     hashes = {student.sha256, report.model.onnx_sha256, tags.get("onnx_sha256", "none")}
-    gates.append(Gate("one file everywhere", len(hashes) == 1, f"sha256 {', '.join(sorted(h[:12] for h in hashes))}"))
+    gates.append(
+        Gate(
+            "one file everywhere",
+            len(hashes) == 1,
+            f"sha256 {', '.join(sorted(h[:12] for h in hashes))}",
+        )
+    )
     gates.append(_reproduces(candidate))
     if place:
         gates.append(_not_worse(candidate, place, allow_worse))
     dirty = tags.get("git_dirty", "unknown")
-    gates.append(Gate("clean checkout", dirty == "false" or allow_dirty, f"dirty {dirty}{_allowed(allow_dirty)}"))
+    gates.append(
+        Gate(
+            "clean checkout",
+            dirty == "false" or allow_dirty,
+            f"dirty {dirty}{_allowed(allow_dirty)}",
+        )
+    )
     return gates
 
 
@@ -152,7 +180,10 @@ def promote(candidate: Candidate, place: ShippedModel) -> str:
     """Register a candidate, once for each file, point the place's alias at it, and return the version."""
     import mlflow
 
-    with store_lock(mlflow.get_registry_uri()), _asking(f"registered model {REGISTERED_MODEL}") as client:
+    with (
+        store_lock(mlflow.get_registry_uri()),
+        _asking(f"registered model {REGISTERED_MODEL}") as client,
+    ):
         known = [v for v in _versions(client) if v.tags.get("sha256") == candidate.student.sha256]
         version = min(known, key=lambda v: int(v.version)) if known else _register(candidate)
         if _aliases(client).get(place.alias) != str(version.version):
@@ -168,12 +199,17 @@ def point_back(version: str) -> ShippedModel:
     """
     import mlflow
 
-    with store_lock(mlflow.get_registry_uri()), _asking(f"{REGISTERED_MODEL} version {version}") as client:
+    with (
+        store_lock(mlflow.get_registry_uri()),
+        _asking(f"{REGISTERED_MODEL} version {version}") as client,
+    ):
         tags = client.get_model_version(REGISTERED_MODEL, version).tags
         # Versions of before there were other sets have no tag for theirs.
         place = place_of(tags.get("arch"), tags.get("features", CANONICAL.name))
         if place is None:
-            raise InputError(f"version {version} of {REGISTERED_MODEL} fills no place in the tree; choose another")
+            raise InputError(
+                f"version {version} of {REGISTERED_MODEL} fills no place in the tree; choose another"
+            )
         fetch(version)  # a version whose file is not what it was must not come back
         client.set_registered_model_alias(REGISTERED_MODEL, place.alias, version)
     return place
@@ -196,8 +232,12 @@ def fetch(version: str) -> Promoted:
         registered = client.get_model_version(REGISTERED_MODEL, version)
     wanted, run_id = registered.tags.get("sha256", "none"), registered.run_id or ""
     if not RUN_ID.fullmatch(run_id):
-        raise VmafTrainError(f"version {version} of {REGISTERED_MODEL} names run {run_id!r}, which is no run id")
-    student = OnnxStudent(_download_onnx(f"models:/{REGISTERED_MODEL}/{version}"), f"version {version}")
+        raise VmafTrainError(
+            f"version {version} of {REGISTERED_MODEL} names run {run_id!r}, which is no run id"
+        )
+    student = OnnxStudent(
+        _download_onnx(f"models:/{REGISTERED_MODEL}/{version}"), f"version {version}"
+    )
     report = _report_of(run_id)
     for what, found in (("file", student.sha256), ("report", report.model.onnx_sha256)):
         if found != wanted:
@@ -205,7 +245,9 @@ def fetch(version: str) -> Promoted:
                 f"version {version} of {REGISTERED_MODEL}: the {what} has sha256 {found}, its tag says {wanted}; "
                 "nothing was written. Register the run again, or point the alias at another version"
             )
-    return Promoted(student, report, run_id, registered.tags.get("git_commit", "unknown"), str(version))
+    return Promoted(
+        student, report, run_id, registered.tags.get("git_commit", "unknown"), str(version)
+    )
 
 
 def _reproduces(candidate: Candidate) -> Gate:
@@ -228,7 +270,9 @@ def _not_worse(candidate: Candidate, place: ShippedModel, allow_worse: bool) -> 
     try:
         holder = fetch(version) if version else None
     except VmafTrainError as error:
-        return Gate(name, allow_worse, f"version {version} cannot be read: {error}{_allowed(allow_worse)}")
+        return Gate(
+            name, allow_worse, f"version {version} cannot be read: {error}{_allowed(allow_worse)}"
+        )
     if holder is None:
         return Gate(name, True, "nothing holds the alias yet")
     if holder.student.sha256 == candidate.student.sha256:
@@ -242,7 +286,9 @@ def _not_worse(candidate: Candidate, place: ShippedModel, allow_worse: bool) -> 
     ours = compare(score_table(candidate.student, candidate.held_out), candidate.held_out.y_N)
     fact = f"RMSE {ours.rmse:.4f} against {theirs.rmse:.4f}, PLCC {ours.plcc or 0:.6f} against {theirs.plcc or 0:.6f}"
     worse = ours.rmse > theirs.rmse or (ours.plcc or 0) < (theirs.plcc or 0)
-    return Gate(name, not worse or allow_worse, f"{fact} of version {holder.version}{_allowed(allow_worse)}")
+    return Gate(
+        name, not worse or allow_worse, f"{fact} of version {holder.version}{_allowed(allow_worse)}"
+    )
 
 
 def _allowed(allowed: bool) -> str:
@@ -262,10 +308,17 @@ def _register(candidate: Candidate) -> "ModelVersion":
         "teacher": report.teacher,
         "hold_out": report.hold_out,
         "git_commit": tags.get("git_commit"),
-        **{f"val_{key}": getattr(report, key) for key in ("n_samples", "plcc", "srocc", "krocc", "rmse")},
+        **{
+            f"val_{key}": getattr(report, key)
+            for key in ("n_samples", "plcc", "srocc", "krocc", "rmse")
+        },
     }
-    logging_tags = {key: value if isinstance(value, str) else json.dumps(value) for key, value in facts.items()}
-    return mlflow.register_model(f"models:/{candidate.model_id}", REGISTERED_MODEL, tags=logging_tags)
+    logging_tags = {
+        key: value if isinstance(value, str) else json.dumps(value) for key, value in facts.items()
+    }
+    return mlflow.register_model(
+        f"models:/{candidate.model_id}", REGISTERED_MODEL, tags=logging_tags
+    )
 
 
 def _versions(client: "MlflowClient") -> "Sequence[ModelVersion]":
@@ -282,7 +335,9 @@ def _report_of(run_id: str) -> EvalReport:
     try:
         return EvalReport.model_validate_json(_download(f"runs:/{run_id}/{REPORT}"))
     except ValidationError as error:
-        raise InputError(f"run {run_id}: {REPORT} is not a report of this version: {first_line(error)}") from error
+        raise InputError(
+            f"run {run_id}: {REPORT} is not a report of this version: {first_line(error)}"
+        ) from error
 
 
 @contextmanager
@@ -297,7 +352,9 @@ def _asking(what: str) -> "Iterator[MlflowClient]":
         yield mlflow.MlflowClient()
     except (mlflow.MlflowException, OSError) as error:
         raise InputError(
-            without_password(f"MLflow has no usable {what} in {mlflow.get_tracking_uri()}: {first_line(error)}; ")
+            without_password(
+                f"MLflow has no usable {what} in {mlflow.get_tracking_uri()}: {first_line(error)}; "
+            )
             + "check the id and MLFLOW_TRACKING_URI"
         ) from error
 
@@ -308,7 +365,9 @@ def _download(uri: str) -> bytes:
         import mlflow
 
         # With a folder of its own, or a local store would hand out its own files.
-        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder)).read_bytes()
+        return Path(
+            mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder)
+        ).read_bytes()
 
 
 def _download_onnx(model: str) -> bytes:
@@ -325,5 +384,7 @@ def _download_onnx(model: str) -> bytes:
         contents = {file.name: file.read_bytes() for file in sorted(Path(folder).rglob("*.onnx"))}
     if len(contents) != 1:
         found = ", ".join(contents) or "none"
-        raise InputError(f"{model} should hold one ONNX model and holds {found}; pass the path of one .onnx file")
+        raise InputError(
+            f"{model} should hold one ONNX model and holds {found}; pass the path of one .onnx file"
+        )
     return next(iter(contents.values()))

@@ -51,9 +51,13 @@ class Tree:
     def __init__(self, root: Path) -> None:
         self.models = root / "model" / "tiny"
         self.cards = root / "docs" / "ai" / "models"
-        self._staged, self._spare = (self.models.with_name(f".tiny.{name}") for name in ("staged", "spare"))
+        self._staged, self._spare = (
+            self.models.with_name(f".tiny.{name}") for name in ("staged", "spare")
+        )
         if not (root / "model").is_dir():
-            raise InputError(f"{root.absolute()} has no folder model; run in the project's checkout or pass tree=PATH")
+            raise InputError(
+                f"{root.absolute()} has no folder model; run in the project's checkout or pass tree=PATH"
+            )
         self.lock = FileLock(self.models.with_name(".tiny.lock"))
 
     def sync(self, promoted: Mapping[str, Promoted]) -> list[str]:
@@ -71,13 +75,17 @@ class Tree:
         """
         with self.lock:
             self._heal()
-            if damaged := [row.id for row in SHIPPED if row.alias not in promoted and self._damaged(row)]:
+            if damaged := [
+                row.id for row in SHIPPED if row.alias not in promoted and self._damaged(row)
+            ]:
                 raise VmafTrainError(
                     f"{', '.join(damaged)} in {self.models} is damaged and the registry has no alias for it; "
                     "restore it with: git checkout -- model/tiny"
                 )
             wanted = self._wanted(promoted)
-            verb = {name: "wrote" if name in wanted else "removed" for name in self._differing(wanted)}
+            verb = {
+                name: "wrote" if name in wanted else "removed" for name in self._differing(wanted)
+            }
             changed = [f"{verb[name]} model/tiny/{name}" for name in verb]
             if changed:
                 self._exchange(wanted)
@@ -94,9 +102,13 @@ class Tree:
             own, named = self._read_place(row), promoted.get(row.alias)
             sidecar = self._sidecar(row)
             if named is None and self._damaged(row):
-                problems.append(f"model/tiny/{row.id}: model, sidecar and report do not agree; see git diff model/tiny")
+                problems.append(
+                    f"model/tiny/{row.id}: model, sidecar and report do not agree; see git diff model/tiny"
+                )
             if named is None and sidecar:
-                problems.append(f"alias {row.alias} names nothing in the registry, the tree ships {row.id}")
+                problems.append(
+                    f"alias {row.alias} names nothing in the registry, the tree ships {row.id}"
+                )
             if named and own and sidecar and sidecar.sha256 != named.student.sha256:
                 del comparable[row.alias]
                 problems.append(
@@ -123,7 +135,11 @@ class Tree:
         files: dict[str, bytes] = {}
         sidecars = []
         for row in SHIPPED:
-            own = files_of(row, promoted[row.alias]) if row.alias in promoted else self._read_place(row)
+            own = (
+                files_of(row, promoted[row.alias])
+                if row.alias in promoted
+                else self._read_place(row)
+            )
             if own:
                 files |= own
                 sidecars.append((row, Sidecar.model_validate_json(own[f"{row.id}.json"])))
@@ -139,7 +155,9 @@ class Tree:
             if own := self._read_place(row):
                 sidecar = Sidecar.model_validate_json(own[f"{row.id}.json"])
                 report = EvalReport.model_validate_json(own[report_name(sidecar)])
-                cards[f"{row.id}.md"] = card_of(row, sidecar, report, OnnxStudent(own[sidecar.onnx], row.id))
+                cards[f"{row.id}.md"] = card_of(
+                    row, sidecar, report, OnnxStudent(own[sidecar.onnx], row.id)
+                )
         return cards
 
     def _read_place(self, row: ShippedModel) -> dict[str, bytes]:
@@ -148,13 +166,17 @@ class Tree:
         if sidecar is None:
             return {}
         names = (f"{row.id}.onnx", f"{row.id}.json", report_name(sidecar))
-        found = {name: content for name in names if (content := _read(self.models / name)) is not None}
+        found = {
+            name: content for name in names if (content := _read(self.models / name)) is not None
+        }
         if len(found) < len(names) or OnnxStudent.hash_of(found[sidecar.onnx]) != sidecar.sha256:
             return {}
         try:
             report = EvalReport.model_validate_json(found[report_name(sidecar)])
             student = OnnxStudent(found[sidecar.onnx], row.id)
-            origin = Promoted(student, report, sidecar.mlflow_run_id, sidecar.git_commit, version="")
+            origin = Promoted(
+                student, report, sidecar.mlflow_run_id, sidecar.git_commit, version=""
+            )
             return found if files_of(row, origin) == found else {}
         except (ValidationError, InputError):
             return {}
@@ -180,7 +202,11 @@ class Tree:
         """Return the index's entries that are not ours to change; an index that is no JSON holds none."""
         try:
             entries = json.loads(_read(self.models / INDEX) or b"{}").get("models", [])
-            return [IndexEntry.model_validate(e) for e in entries if e.get("id") not in {row.id for row in SHIPPED}]
+            return [
+                IndexEntry.model_validate(e)
+                for e in entries
+                if e.get("id") not in {row.id for row in SHIPPED}
+            ]
         except ValidationError as error:
             raise VmafTrainError(
                 f"{self.models / INDEX} has an entry that breaks its contract: {error.errors()[0]['msg']}; "
@@ -196,7 +222,11 @@ class Tree:
         return {name for name in names if (self.models / name).exists()}
 
     def _differing(self, wanted: Mapping[str, bytes]) -> list[str]:
-        return sorted(name for name in wanted.keys() | self._managed() if _read(self.models / name) != wanted.get(name))
+        return sorted(
+            name
+            for name in wanted.keys() | self._managed()
+            if _read(self.models / name) != wanted.get(name)
+        )
 
     def _fault(self, name: str) -> str:
         path = self.models / name
@@ -215,7 +245,9 @@ class Tree:
             shutil.copytree(
                 self.models,
                 self._staged,
-                ignore=lambda folder, names: [name for name in names if Path(folder, name) in managed],
+                ignore=lambda folder, names: [
+                    name for name in names if Path(folder, name) in managed
+                ],
             )
             for name, content in wanted.items():
                 (self._staged / name).parent.mkdir(parents=True, exist_ok=True)
@@ -264,7 +296,10 @@ def _exchanged(one: Path, other: Path) -> bool:
     if sys.platform != "linux":
         return False
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.renameat2(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE) == 0:
+    if (
+        libc.renameat2(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE)
+        == 0
+    ):
         return True
     if ctypes.get_errno() in (errno.EINVAL, errno.ENOSYS):
         return False

@@ -26,8 +26,14 @@ class Dense(nn.Module):
     def __init__(self, inputs: int, outputs: int, bias: bool = True) -> None:
         super().__init__()
         bound = inputs**-0.5
-        self.weight = nn.Parameter(torch.empty(outputs, inputs, dtype=torch.float64).uniform_(-bound, bound))
-        self.bias = nn.Parameter(torch.empty(1, outputs, dtype=torch.float64).uniform_(-bound, bound)) if bias else None
+        self.weight = nn.Parameter(
+            torch.empty(outputs, inputs, dtype=torch.float64).uniform_(-bound, bound)
+        )
+        self.bias = (
+            nn.Parameter(torch.empty(1, outputs, dtype=torch.float64).uniform_(-bound, bound))
+            if bias
+            else None
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         y = x @ self.weight.mT
@@ -59,19 +65,25 @@ class BatchNorm(nn.Module):
 class Mlp(nn.Module):
     """Dense layers with Tanh between them; a window of frames is read as one long row."""
 
-    def __init__(self, inputs: int, hidden: Sequence[int], window: int = 1, normalised: bool = False) -> None:
+    def __init__(
+        self, inputs: int, hidden: Sequence[int], window: int = 1, normalised: bool = False
+    ) -> None:
         super().__init__()
         widths = (inputs * window, *hidden, 1)
         self.window = window
         # A normalised layer's own bias would be taken away again.
         biased = [not normalised] * len(hidden) + [True]
-        self.dense = nn.ModuleList(Dense(i, o, bias) for (i, o), bias in zip(pairwise(widths), biased, strict=True))
+        self.dense = nn.ModuleList(
+            Dense(i, o, bias) for (i, o), bias in zip(pairwise(widths), biased, strict=True)
+        )
         self.norms = nn.ModuleList(BatchNorm(width) for width in hidden if normalised)
 
     @property
     def layers(self) -> list[tuple[Dense, BatchNorm | None]]:
         """Each dense layer and the normalisation after it."""
-        return list(zip_longest(cast(Iterable[Dense], self.dense), cast(Iterable[BatchNorm], self.norms)))
+        return list(
+            zip_longest(cast(Iterable[Dense], self.dense), cast(Iterable[BatchNorm], self.norms))
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         if self.window > 1:
@@ -123,7 +135,9 @@ class Transformer(nn.Module):
     def __init__(self, inputs: int, width: int = 8, window: int = WINDOW) -> None:
         super().__init__()
         self.embed = Dense(inputs, width)
-        self.position = nn.Parameter(torch.empty(window, width, dtype=torch.float64).normal_(0, 0.1))
+        self.position = nn.Parameter(
+            torch.empty(window, width, dtype=torch.float64).normal_(0, 0.1)
+        )
         self.query, self.key, self.value = (Dense(width, width) for _ in range(3))
         self.mix = Dense(width, width)
         self.widen, self.narrow = Dense(width, 2 * width), Dense(2 * width, width)
@@ -131,10 +145,14 @@ class Transformer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         window = x.shape[-2]
-        frames = self.embed(x.flatten(-3, -2)).unflatten(-2, x.shape[-3:-1]) + self.position.unsqueeze(-3)
+        frames = self.embed(x.flatten(-3, -2)).unflatten(
+            -2, x.shape[-3:-1]
+        ) + self.position.unsqueeze(-3)
         middle, flat = frames[..., window // 2, :], frames.flatten(-3, -2)
         key, value = (layer(flat).unflatten(-2, x.shape[-3:-1]) for layer in (self.key, self.value))
-        attention = torch.relu((self.query(middle).unsqueeze(-2) * key).sum(-1, keepdim=True)) / window
+        attention = (
+            torch.relu((self.query(middle).unsqueeze(-2) * key).sum(-1, keepdim=True)) / window
+        )
         hidden = middle + self.mix((attention * value).sum(-2))
         hidden = hidden + self.narrow(torch.tanh(self.widen(hidden)))
         return cast(Tensor, self.out(hidden).squeeze(-1))
@@ -180,8 +198,12 @@ ARCHITECTURES = {
         Architecture("quintic", 462, "least_squares", lambda inputs: Polynomial(inputs, 5)),
         Architecture("mlp_small", 257, "gauss_newton", lambda inputs: Mlp(inputs, (16, 8))),
         Architecture("mlp_medium", 2561, "gauss_newton", lambda inputs: Mlp(inputs, (64, 32))),
-        Architecture("mlp_bn", 1905, "adam", lambda inputs: Mlp(inputs, (32, 32, 16), normalised=True)),
-        Architecture("cnn1d", 641, "gauss_newton", lambda inputs: Mlp(inputs, (16, 8), WINDOW), WINDOW),
+        Architecture(
+            "mlp_bn", 1905, "adam", lambda inputs: Mlp(inputs, (32, 32, 16), normalised=True)
+        ),
+        Architecture(
+            "cnn1d", 641, "gauss_newton", lambda inputs: Mlp(inputs, (16, 8), WINDOW), WINDOW
+        ),
         Architecture("transformer", 673, "adam", Transformer, WINDOW),
         Architecture("teacher_svr", 0, "none", SupportVectors),
     )
@@ -237,13 +259,17 @@ class Student(nn.Module):
         z = (x_NF.double() - self.x_mean_F) / self.x_std_F
         if self.architecture.window > 1:
             z = windows(z, self.architecture.window)
-        return cast(Tensor, self.net(z) * self.y_std + self.y_mean).clamp(SCORE_MIN, SCORE_MAX).float()
+        return (
+            cast(Tensor, self.net(z) * self.y_std + self.y_mean).clamp(SCORE_MIN, SCORE_MAX).float()
+        )
 
 
 def monomials(inputs: int, degree: int) -> tuple[tuple[int, ...], ...]:
     """Return every product of features up to a degree as ascending feature numbers; the first, (), is 1."""
     return tuple(
-        product for total in range(degree + 1) for product in combinations_with_replacement(range(inputs), total)
+        product
+        for total in range(degree + 1)
+        for product in combinations_with_replacement(range(inputs), total)
     )
 
 

@@ -18,7 +18,15 @@ from vmaf_train.errors import VmafTrainError
 from vmaf_train.features import CANONICAL, SCORE_MAX, SCORE_MIN
 from vmaf_train.onnx_file.contract import INPUT, IR_VERSION, OPSET, OUTPUT
 from vmaf_train.onnx_file.inference import METADATA_PREFIX, OnnxStudent
-from vmaf_train.students.architectures import Dense, Mlp, Polynomial, Student, SupportVectors, Transformer, monomials
+from vmaf_train.students.architectures import (
+    Dense,
+    Mlp,
+    Polynomial,
+    Student,
+    SupportVectors,
+    Transformer,
+    monomials,
+)
 
 
 class _Graph:
@@ -80,7 +88,10 @@ def to_onnx(student: Student, facts: Mapping[str, object]) -> bytes:
         graph.tensors,
     )
     model = helper.make_model(
-        made, producer_name="vmaf-train", opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION
+        made,
+        producer_name="vmaf-train",
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
     )
     known = {
         "arch": student.architecture.name,
@@ -90,7 +101,9 @@ def to_onnx(student: Student, facts: Mapping[str, object]) -> bytes:
         "target_mean": float(student.y_mean),
         **facts,
     }
-    helper.set_model_props(model, {METADATA_PREFIX + key: json.dumps(value) for key, value in known.items()})
+    helper.set_model_props(
+        model, {METADATA_PREFIX + key: json.dumps(value) for key, value in known.items()}
+    )
     content: bytes = model.SerializeToString(deterministic=True)
     return content
 
@@ -111,7 +124,9 @@ def _temporal_mlp(graph: _Graph, student: Student, net: Mlp) -> str:
     (first, bias), *others = _folded_layers(student, net)
     reach = net.window // 2
     kernel = first.reshape(len(first), 1, net.window, -1)
-    given = graph.add("Conv", _standardised_picture(graph, student), kernel, bias, pads=[reach, 0, reach, 0])
+    given = graph.add(
+        "Conv", _standardised_picture(graph, student), kernel, bias, pads=[reach, 0, reach, 0]
+    )
     for matrix, bias in others:
         given = graph.add("Conv", graph.add("Tanh", given), matrix[:, :, None, None], bias)
     return graph.add("Squeeze", given, np.array([0, 1, 3]))
@@ -145,11 +160,14 @@ def _polynomial(graph: _Graph, student: Student, net: Polynomial) -> str:
     shift = np.concatenate([[1.0], -student.x_mean_F.numpy() / student.x_std_F.numpy()])
     # Every monomial as a product of exactly `degree` of these, 1 among them (number 0).
     whole = {
-        (0,) * (net.degree - len(m)) + tuple(i + 1 for i in m): w for m, w in zip(net.monomials, weights, strict=True)
+        (0,) * (net.degree - len(m)) + tuple(i + 1 for i in m): w
+        for m, w in zip(net.monomials, weights, strict=True)
     }
     singles = [(i,) for i in range(n + 1)]
     if net.degree == 1:
-        return graph.column(graph.dense(INPUT, weights[None, 1:] @ lift[1:], weights[1:] @ shift[1:] + weights[0:1]))
+        return graph.column(
+            graph.dense(INPUT, weights[None, 1:] @ lift[1:], weights[1:] @ shift[1:] + weights[0:1])
+        )
     if net.degree == 2:
         values, vectors = np.linalg.eigh(_halves(whole, singles, singles))
         squares = _square(graph, vectors.T @ lift, vectors.T @ shift)
@@ -178,7 +196,9 @@ def _polynomial(graph: _Graph, student: Student, net: Polynomial) -> str:
         pick = np.array([[float(pair == triple[:2]) for pair in pairs] for triple in triples])
         last = np.array([triple[2] for triple in triples])
         left = graph.add(
-            "Mul", graph.add("MatMul", squares, (pick @ back).T), graph.dense(INPUT, lift[last], shift[last])
+            "Mul",
+            graph.add("MatMul", squares, (pick @ back).T),
+            graph.dense(INPUT, lift[last], shift[last]),
         )
         right = graph.add("MatMul", squares, (_halves(whole, triples, pairs) @ back).T)
     return graph.add("ReduceSum", graph.add("Mul", left, right), np.array([1]), keepdims=0)
@@ -190,7 +210,9 @@ def _square(graph: _Graph, matrix: np.ndarray, bias: np.ndarray) -> str:
 
 
 def _halves(
-    whole: Mapping[tuple[int, ...], float], left: Sequence[tuple[int, ...]], right: Sequence[tuple[int, ...]]
+    whole: Mapping[tuple[int, ...], float],
+    left: Sequence[tuple[int, ...]],
+    right: Sequence[tuple[int, ...]],
 ) -> np.ndarray:
     """Return weights (left, right) of products of halves that sum to the whole; equal halves share its weight."""
     products = [[tuple(sorted(a + b)) for b in right] for a in left]
@@ -215,7 +237,11 @@ def _transformer(graph: _Graph, student: Student, net: Transformer) -> str:
         biases = (embed_bias + position) @ matrix.T + bias
         reach = window // 2
         flat = graph.add(
-            "Conv", frames, kernel.reshape(-1, *kernel.shape[2:]), biases.reshape(-1), pads=[reach, 0, reach, 0]
+            "Conv",
+            frames,
+            kernel.reshape(-1, *kernel.shape[2:]),
+            biases.reshape(-1),
+            pads=[reach, 0, reach, 0],
         )
         return graph.add("Reshape", flat, np.array([1, window, width, -1]))
 
@@ -224,14 +250,20 @@ def _transformer(graph: _Graph, student: Student, net: Transformer) -> str:
 
     middle = graph.add("Conv", frames, embed[:, None, None], embed_bias + position[window // 2])
     query = graph.add("Reshape", pointwise(middle, *layer["query"]), np.array([1, 1, width, -1]))
-    scores = graph.add("ReduceSum", graph.add("Mul", query, neighbours("key")), np.array([2]), keepdims=1)
+    scores = graph.add(
+        "ReduceSum", graph.add("Mul", query, neighbours("key")), np.array([2]), keepdims=1
+    )
     attention = graph.add("Mul", graph.add("Relu", scores), np.array(1 / window))
-    mixed = graph.add("ReduceSum", graph.add("Mul", attention, neighbours("value")), np.array([1]), keepdims=0)
+    mixed = graph.add(
+        "ReduceSum", graph.add("Mul", attention, neighbours("value")), np.array([1]), keepdims=0
+    )
     mixed = graph.add("Reshape", mixed, np.array([1, width, -1, 1]))
     hidden = graph.add("Add", middle, pointwise(mixed, *layer["mix"]))
     widened = graph.add("Tanh", pointwise(hidden, *layer["widen"]))
     hidden = graph.add("Add", hidden, pointwise(widened, *layer["narrow"]))
-    return graph.add("Squeeze", pointwise(hidden, *_rescaled(student, *layer["out"])), np.array([0, 1, 3]))
+    return graph.add(
+        "Squeeze", pointwise(hidden, *_rescaled(student, *layer["out"])), np.array([0, 1, 3])
+    )
 
 
 def _support_vectors(graph: _Graph, net: SupportVectors) -> str:
@@ -245,20 +277,26 @@ def _support_vectors(graph: _Graph, net: SupportVectors) -> str:
     # Half of gamma times the squared distance, as a product of (scaled - centre) with itself and with the vectors.
     centre_F = support_SF.mean(0)
     near_SF, scale = support_SF - centre_F, teacher.gamma / 2
-    scaled = graph.add("Add", graph.add("Mul", INPUT, slopes), teacher.intercepts[1:][order] - centre_F)
+    scaled = graph.add(
+        "Add", graph.add("Mul", INPUT, slopes), teacher.intercepts[1:][order] - centre_F
+    )
     norm = graph.add("ReduceSum", graph.add("Mul", scaled, scaled), np.array([1]), keepdims=1)
     cross = graph.dense(scaled, -2 * scale * near_SF, scale * (near_SF**2).sum(1))
     half = graph.add("Tanh", graph.add("Add", cross, graph.add("Mul", norm, np.array(scale))))
     kernel = graph.add("Div", half, graph.add("Add", half, np.array(1.0)))
     slope, intercept = teacher.slopes[0], teacher.intercepts[0]
     offset = (teacher.weights_S.sum() - teacher.rho - intercept) / slope
-    return graph.column(graph.dense(kernel, -2 * teacher.weights_S[None] / slope, np.array([offset])))
+    return graph.column(
+        graph.dense(kernel, -2 * teacher.weights_S[None] / slope, np.array([offset]))
+    )
 
 
 def _standardised_picture(graph: _Graph, student: Student) -> str:
     """Give the standardised features as a picture [1, 1, T, F]: what lies beyond its edge counts as their mean."""
     centred = graph.add("Sub", INPUT, student.x_mean_F.numpy())
-    return graph.add("Unsqueeze", graph.add("Div", centred, student.x_std_F.numpy()), np.array([0, 1]))
+    return graph.add(
+        "Unsqueeze", graph.add("Div", centred, student.x_std_F.numpy()), np.array([0, 1])
+    )
 
 
 def _arrays(layer: Dense) -> tuple[np.ndarray, np.ndarray]:
@@ -266,12 +304,16 @@ def _arrays(layer: Dense) -> tuple[np.ndarray, np.ndarray]:
     return matrix, np.zeros(len(matrix)) if layer.bias is None else layer.bias.detach().numpy()[0]
 
 
-def _rescaled(student: Student, matrix: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _rescaled(
+    student: Student, matrix: np.ndarray, bias: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Return a last layer that gives scores instead of standardised ones."""
     return matrix * float(student.y_std), bias * float(student.y_std) + float(student.y_mean)
 
 
-def check_same_scores(exported: OnnxStudent, student: Student, x_NF: np.ndarray, tolerance: float = 1e-3) -> float:
+def check_same_scores(
+    exported: OnnxStudent, student: Student, x_NF: np.ndarray, tolerance: float = 1e-3
+) -> float:
     """Return the largest difference between the ONNX file and the torch model on these rows, in score points.
 
     Both get the rows as float32. Rounding stays below 1e-4 on a real corpus and may reach it where features hardly
@@ -282,7 +324,11 @@ def check_same_scores(exported: OnnxStudent, student: Student, x_NF: np.ndarray,
     """
     rows_NF = x_NF.astype(np.float32)
     with torch.inference_mode():
-        difference = float(np.abs(exported.score(rows_NF) - student(torch.from_numpy(rows_NF)).numpy()).max())
+        difference = float(
+            np.abs(exported.score(rows_NF) - student(torch.from_numpy(rows_NF)).numpy()).max()
+        )
     if not difference <= tolerance:
-        raise VmafTrainError(f"the ONNX file is {difference:.2e} score points off the torch model; report this")
+        raise VmafTrainError(
+            f"the ONNX file is {difference:.2e} score points off the torch model; report this"
+        )
     return difference

@@ -36,7 +36,11 @@ def least_squares(net: Polynomial, parts: Iterable[tuple[float, Tensor, Tensor]]
         The weighted mean squared error.
     """
     n = len(net.monomials)
-    gram, moment, square = torch.zeros(n, n, dtype=torch.float64), torch.zeros(n, dtype=torch.float64), 0.0
+    gram, moment, square = (
+        torch.zeros(n, n, dtype=torch.float64),
+        torch.zeros(n, dtype=torch.float64),
+        0.0,
+    )
     for weight, z, t in parts:
         expanded = net.expand(z)
         gram += weight * expanded.mT @ expanded
@@ -93,9 +97,16 @@ class GaussNewton:
         factor, failed = torch.linalg.cholesky_ex(kernel)
         solved = torch.cholesky_solve((residual - sum(carried)).unsqueeze(-1), factor)
         pulls = [slope * solved for slope in slopes]
-        moved = [torch.baddbmm(old, pull.mT, given) for old, pull, given in zip(kept, pulls, inputs, strict=False)]
-        moved += [old + pull.sum(1, keepdim=True) for old, pull in zip(kept[depth:], pulls, strict=True)]
-        length = sum(((change**2).sum((1, 2)) for change in moved), torch.zeros(len(t), dtype=t.dtype)).sqrt()
+        moved = [
+            torch.baddbmm(old, pull.mT, given)
+            for old, pull, given in zip(kept, pulls, inputs, strict=False)
+        ]
+        moved += [
+            old + pull.sum(1, keepdim=True) for old, pull in zip(kept[depth:], pulls, strict=True)
+        ]
+        length = sum(
+            ((change**2).sum((1, 2)) for change in moved), torch.zeros(len(t), dtype=t.dtype)
+        ).sqrt()
         self._moved = [change * (self.lr / length).clamp(max=1)[:, None, None] for change in moved]
         share = next(self._share)
         for weights, change in zip((*self.weights, *self.biases), self._moved, strict=True):
@@ -124,12 +135,16 @@ class Adam:
     def __init__(self, students: Sequence[Student], lr: float, steps: int) -> None:
         self.net = deepcopy(students[0].net).train()
         states = [dict(student.net.named_parameters()) for student in students]
-        self.weights = {name: torch.stack([state[name].detach() for state in states]) for name in states[0]}
+        self.weights = {
+            name: torch.stack([state[name].detach() for state in states]) for name in states[0]
+        }
         for weights in self.weights.values():
             weights.requires_grad_()
         self.lr = lr or ADAM_RATE
         # torch.optim's classes import the compiler stack on first use, two seconds; its functional Adam does not.
-        self._first, self._second = ([torch.zeros_like(w) for w in self.weights.values()] for _ in range(2))
+        self._first, self._second = (
+            [torch.zeros_like(w) for w in self.weights.values()] for _ in range(2)
+        )
         self._steps = [torch.zeros(()) for _ in self.weights]
         self._rates = iter(one_cycle(self.lr, steps))
 
@@ -154,7 +169,9 @@ class Adam:
                     weights.copy_(self.weights[name][job])
 
 
-def one_cycle(highest: float, steps: int, warm_up: float = 0.25, lowest: float = 1e-3) -> np.ndarray:
+def one_cycle(
+    highest: float, steps: int, warm_up: float = 0.25, lowest: float = 1e-3
+) -> np.ndarray:
     """Return a learning rate for each step: up to `highest` along a cosine, then down; the ends are `lowest` of it.
 
     Source: Smith and Topin, Super-Convergence, 2018; with cosine ramps.

@@ -113,7 +113,10 @@ def fit(
     Raises:
         InputError: the loss is no longer a number.
     """
-    jobs = [Job((), settings.seed, points) for points in sorted({settings.teacher_points, 0}, reverse=True)]
+    jobs = [
+        Job((), settings.seed, points)
+        for points in sorted({settings.teacher_points, 0}, reverse=True)
+    ]
     inputs = val.select(find_feature_set(settings.features).features)
     clips = [torch.from_numpy(inputs.x_NF[val.rows_of(clip)]) for clip in range(len(val.clips))]
     history = []
@@ -183,20 +186,31 @@ class Course:
         cancelled: set it to have the plain loop end after the epoch that runs.
     """
 
-    def __init__(self, arch: str, table: FrameTable, jobs: Sequence[Job], settings: Settings) -> None:
+    def __init__(
+        self, arch: str, table: FrameTable, jobs: Sequence[Job], settings: Settings
+    ) -> None:
         self.settings, self.cancelled = settings, False
         inputs = table.select(find_feature_set(settings.features).features)
         self.students = [build(arch, inputs.features, job.seed).eval() for job in jobs]
         architecture = self.students[0].architecture
         # A last row of NaN stands for every frame beyond a clip's ends.
         x = np.concatenate([inputs.x_NF, np.full((1, len(inputs.features)), np.nan)])
-        rows = table.window_rows(architecture.window) if architecture.window > 1 else np.arange(len(table))
-        self._pools = [_pools(student, table, job, x, rows) for student, job in zip(self.students, jobs, strict=True)]
+        rows = (
+            table.window_rows(architecture.window)
+            if architecture.window > 1
+            else np.arange(len(table))
+        )
+        self._pools = [
+            _pools(student, table, job, x, rows)
+            for student, job in zip(self.students, jobs, strict=True)
+        ]
         self._weight = torch.stack([_root_weights(of, settings.batch_size) for of in self._pools])
         self._draws = [np.random.default_rng([job.seed, 1]) for job in jobs]
         # By the rows of all sources, whatever a job holds out: a fit must not depend on those beside it.
         self.steps = -(-len(table) // settings.batch_size)
-        self.epochs = {"none": 0, "least_squares": min(1, settings.epochs)}.get(architecture.solver, settings.epochs)
+        self.epochs = {"none": 0, "least_squares": min(1, settings.epochs)}.get(
+            architecture.solver, settings.epochs
+        )
         self._solver: GaussNewton | Adam | None = None
         if architecture.solver in ("gauss_newton", "adam"):
             solver = GaussNewton if architecture.solver == "gauss_newton" else Adam
@@ -205,7 +219,9 @@ class Course:
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the next epoch's batches, none where the weights are solved for; see `step`."""
         if self._solver:
-            yield from _batches(self.students, self._pools, self._draws, self.steps, self.settings.batch_size)
+            yield from _batches(
+                self.students, self._pools, self._draws, self.steps, self.settings.batch_size
+            )
 
     def step(self, z: Tensor, t: Tensor) -> Tensor:
         """Move the weights of all students by a batch.
@@ -227,17 +243,25 @@ class Course:
             InputError: it is no longer a number.
         """
         if self._solver is None:
-            return torch.tensor([_solve(*one) for one in zip(self.students, self._pools, strict=True)])
+            return torch.tensor(
+                [_solve(*one) for one in zip(self.students, self._pools, strict=True)]
+            )
         mean = torch.stack(list(losses)).mean(0)
         self._solver.write_back(self.students)
-        weights = [weights.detach() for student in self.students for weights in student.parameters()]
+        weights = [
+            weights.detach() for student in self.students for weights in student.parameters()
+        ]
         if not all(torch.isfinite(values).all() for values in (mean, *weights)):
-            raise InputError(f"training diverged in epoch {number}; pass a lower lr than {self._solver.lr:g}")
+            raise InputError(
+                f"training diverged in epoch {number}; pass a lower lr than {self._solver.lr:g}"
+            )
         for student, pools in zip(self.students, self._pools, strict=True):
             if isinstance(student.net, Mlp) and len(student.net.norms):
                 # In a batch's proportions, or the statistics would not be those it was trained with.
                 quotas = zip(pools, _quotas(len(pools), NORM_ROWS), strict=True)
-                rows = torch.cat([pool.take(student, torch.arange(k) % len(pool.y))[0] for pool, k in quotas])
+                rows = torch.cat(
+                    [pool.take(student, torch.arange(k) % len(pool.y))[0] for pool, k in quotas]
+                )
                 with torch.no_grad():
                     student.net.settle(rows)
         return mean
@@ -257,12 +281,19 @@ def training_rows(table: FrameTable, job: Job) -> tuple[np.ndarray, np.ndarray]:
     """Return all that a frame-wise student of this job learns from: features (rows, features) and targets (rows,)."""
     student = build("linear", CANONICAL.features, job.seed)
     pools = _pools(student, table, job, table.select(student.features).x_NF, np.arange(len(table)))
-    return np.concatenate([of.x[of.rows].numpy() for of in pools]), np.concatenate([of.y.numpy() for of in pools])
+    return np.concatenate([of.x[of.rows].numpy() for of in pools]), np.concatenate(
+        [of.y.numpy() for of in pools]
+    )
 
 
-def _pools(student: Student, table: FrameTable, job: Job, x: np.ndarray, rows: np.ndarray) -> list[_Pool]:
+def _pools(
+    student: Student, table: FrameTable, job: Job, x: np.ndarray, rows: np.ndarray
+) -> list[_Pool]:
     """Standardise by the job's own rows, and return what it learns from: the corpus, and the teacher's points."""
-    kept = np.isin(table.clip_N, [i for i, source in enumerate(table.clip_sources) if source not in job.hold_out])
+    kept = np.isin(
+        table.clip_N,
+        [i for i, source in enumerate(table.clip_sources) if source not in job.hold_out],
+    )
     x_NF, y_N, rows = x[: len(table)][kept], table.y_N[kept], rows[kept]
     student.standardise_by(torch.from_numpy(x_NF), torch.from_numpy(y_N))
     missing = missing_of(student.features)
@@ -277,7 +308,9 @@ def _pools(student: Student, table: FrameTable, job: Job, x: np.ndarray, rows: n
             (y_N <= SCORE_MIN, np.minimum, SCORE_MIN),
         ):
             y_N[clipped] = beyond(teacher.score(x_NF[clipped], clip=False), limit)
-    pools = [_Pool(torch.from_numpy(x), torch.from_numpy(rows), torch.from_numpy(y_N), LOSS_SHARES[0])]
+    pools = [
+        _Pool(torch.from_numpy(x), torch.from_numpy(rows), torch.from_numpy(y_N), LOSS_SHARES[0])
+    ]
     if not job.teacher_points:
         return pools
 
@@ -289,7 +322,9 @@ def _pools(student: Student, table: FrameTable, job: Job, x: np.ndarray, rows: n
         middle = points if points.ndim == 2 else points[:, points.shape[1] // 2]
         labels = torch.from_numpy(teacher.score(middle, clip=False))
         places = torch.arange(points[..., 0].size).reshape(points.shape[:-1])
-        pools.append(_Pool(torch.from_numpy(points.reshape(-1, points.shape[-1])), places, labels, share))
+        pools.append(
+            _Pool(torch.from_numpy(points.reshape(-1, points.shape[-1])), places, labels, share)
+        )
     return [pool for pool in pools if len(pool.y)]
 
 
@@ -308,7 +343,10 @@ def _batches(
     for start in range(0, steps, STEPS_A_DRAW):
         n, drawn = min(STEPS_A_DRAW, steps - start), []
         for student, pool, quota, draw in zip(students, pools, quotas, draws, strict=True):
-            picks = [torch.from_numpy(draw.integers(len(of.y), size=(n, k))) for of, k in zip(pool, quota, strict=True)]
+            picks = [
+                torch.from_numpy(draw.integers(len(of.y), size=(n, k)))
+                for of, k in zip(pool, quota, strict=True)
+            ]
             parts = [of.take(student, rows) for of, rows in zip(pool, picks, strict=True)]
             drawn.append([torch.cat(tensors, 1) for tensors in zip(*parts, strict=True)])
         z, t = (torch.stack(tensors, 1) for tensors in zip(*drawn, strict=True))
@@ -327,7 +365,9 @@ def _root_weights(pools: Sequence[_Pool], size: int) -> Tensor:
     quotas = _quotas(len(pools), size)
     total = sum(pool.share for pool, quota in zip(pools, quotas, strict=True) if quota)
     parts = [
-        torch.full((quota,), (pool.share / total * size / max(quota, 1)) ** 0.5, dtype=torch.float64)
+        torch.full(
+            (quota,), (pool.share / total * size / max(quota, 1)) ** 0.5, dtype=torch.float64
+        )
         for pool, quota in zip(pools, quotas, strict=True)
     ]
     return torch.cat(parts)
@@ -340,7 +380,10 @@ def _solve(student: Student, pools: Sequence[_Pool]) -> float:
     return least_squares(
         student.net,
         (
-            (pool.share / total / len(pool.y), *pool.take(student, slice(start, start + ROWS_A_PART)))
+            (
+                pool.share / total / len(pool.y),
+                *pool.take(student, slice(start, start + ROWS_A_PART)),
+            )
             for pool in pools
             for start in range(0, len(pool.y), ROWS_A_PART)
         ),

@@ -13,7 +13,9 @@ BEYOND = 0.1
 JITTER = 0.1
 
 
-def mixtures(x: np.ndarray, features: tuple[str, ...], n: int, draw: np.random.Generator) -> np.ndarray:
+def mixtures(
+    x: np.ndarray, features: tuple[str, ...], n: int, draw: np.random.Generator
+) -> np.ndarray:
     """Draw points on the lines through two training rows, up to a tenth beyond either, and jitter them.
 
     Args:
@@ -33,7 +35,9 @@ def mixtures(x: np.ndarray, features: tuple[str, ...], n: int, draw: np.random.G
     return inside
 
 
-def cover(shape: tuple[int, ...], features: tuple[str, ...], draw: np.random.Generator) -> np.ndarray:
+def cover(
+    shape: tuple[int, ...], features: tuple[str, ...], draw: np.random.Generator
+) -> np.ndarray:
     """Draw float64 points of shape (*shape, features) over the feasible box, densest at its faces."""
     share = (1 - np.cos(np.pi * draw.uniform(size=(*shape, len(features))))) / 2
     return share * [HIGHEST[name] for name in features]

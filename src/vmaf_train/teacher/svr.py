@@ -43,7 +43,9 @@ class Teacher:
     gamma: float
     clip: tuple[float, float]
 
-    def score(self, x_NF: np.ndarray, features: tuple[str, ...], chunk: int = 16384, clip: bool = True) -> np.ndarray:
+    def score(
+        self, x_NF: np.ndarray, features: tuple[str, ...], chunk: int = 16384, clip: bool = True
+    ) -> np.ndarray:
         """Score feature vectors.
 
         Args:
@@ -60,8 +62,14 @@ class Teacher:
         raw_N = np.empty(len(scaled_NF))
         for start in range(0, len(scaled_NF), chunk):
             part = scaled_NF[start : start + chunk]
-            distances = (part**2).sum(1)[:, None] + (self.support_SF**2).sum(1) - 2 * part @ self.support_SF.T
-            raw_N[start : start + chunk] = np.exp(-self.gamma * distances) @ self.weights_S - self.rho
+            distances = (
+                (part**2).sum(1)[:, None]
+                + (self.support_SF**2).sum(1)
+                - 2 * part @ self.support_SF.T
+            )
+            raw_N[start : start + chunk] = (
+                np.exp(-self.gamma * distances) @ self.weights_S - self.rho
+            )
         unclipped_N: np.ndarray = (raw_N - self.intercepts[0]) / self.slopes[0]
         return unclipped_N.clip(*self.clip) if clip else unclipped_N
 
@@ -122,7 +130,9 @@ def load_teacher(path: Path | None = None) -> Teacher:
                 row[int(index) - 1] = float(value)
         return Teacher(
             # "VMAF_integer_feature_vif_scale0_score" -> "vif_scale0"
-            features=tuple(name.split("_feature_")[1].removesuffix("_score") for name in model["feature_names"]),
+            features=tuple(
+                name.split("_feature_")[1].removesuffix("_score") for name in model["feature_names"]
+            ),
             slopes=np.array(model["slopes"]),
             intercepts=np.array(model["intercepts"]),
             support_SF=support_SF,
@@ -142,5 +152,7 @@ def _packaged_model() -> Path:
     # Found without importing the package: only its data is wanted.
     spec = importlib.util.find_spec("ffmpeg_quality_metrics")
     if spec is None or not spec.submodule_search_locations:
-        raise InputError(f"the model file of {TEACHER} is missing; run: pip install ffmpeg-quality-metrics")
+        raise InputError(
+            f"the model file of {TEACHER} is missing; run: pip install ffmpeg-quality-metrics"
+        )
     return Path(spec.submodule_search_locations[0]) / "vmaf_models" / f"{TEACHER}.json"
