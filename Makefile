@@ -1,9 +1,9 @@
-# `make demo` and `make test` need Python 3.11 and nothing else; both make .venv first.
+# Every target but clean makes .venv first. It needs Python 3.11 or newer and nothing else.
 PYTHON ?= python3
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint format clean
 
 demo: $(INSTALLED)
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" mlflow run . -e train -P arch=mlp_small --env-manager local
@@ -13,6 +13,10 @@ test: $(INSTALLED)
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy
+
+# --exit-zero: formats even if problems are left that ruff cannot fix. `make lint` fails on them.
+format: $(INSTALLED)
+	$(VENV)/bin/ruff check --fix --exit-zero . && $(VENV)/bin/ruff format .
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
