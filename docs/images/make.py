@@ -1,7 +1,8 @@
-"""Take the pictures of the MLflow UI in this folder: a sweep's charts, and its runs side by side.
+"""Take pictures of the MLflow UI for this folder: the charts of a sweep, its runs side by side.
 
 Usage: MLFLOW_TRACKING_URI=sqlite:///… python docs/images/make.py SWEEP_RUN_ID
-Needs selenium, and a Chromium with its driver on the PATH. Starts `mlflow ui` on the loopback and ends it again.
+SWEEP_RUN_ID is the run of the comparison. The script needs selenium, and Chromium with its driver
+on the PATH. It starts `mlflow ui` on the loopback interface and stops it at the end.
 """
 
 import json
@@ -31,8 +32,11 @@ QUIET = (
     "disable-background-networking",
     "disable-sync",
 )
-# A headless browser has no mouse, and plots without one keep their toolbar in view.
-MOUSE = "blink-settings=primaryHoverType=2,availableHoverTypes=2,primaryPointerType=4,availablePointerTypes=4"
+# Plots hide their toolbar only if the browser has a mouse, and a headless browser has none.
+MOUSE = (
+    "blink-settings=primaryHoverType=2,availableHoverTypes=2,"
+    "primaryPointerType=4,availablePointerTypes=4"
+)
 
 
 def free_port() -> int:
@@ -60,7 +64,7 @@ def browser(width: int, height: int) -> webdriver.Chrome:
 
 def shoot(driver: webdriver.Chrome, address: str, drawn: str, name: str) -> None:
     driver.get(address)
-    # Plots are drawn some time after the page says that it has loaded.
+    # The page says that it has loaded before its plots are drawn.
     WebDriverWait(driver, 60).until(
         lambda page: len(page.find_elements(By.CSS_SELECTOR, drawn)) > 0
     )
@@ -83,7 +87,10 @@ def main() -> None:
     server = subprocess.Popen(["mlflow", "ui", "--backend-store-uri", store, "--port", str(port)])
     try:
         wait_for(base)
-        charts = f"{base}/#/experiments/{experiment}/runs?compareRunsMode=CHART&workflowType=machine_learning"
+        charts = (
+            f"{base}/#/experiments/{experiment}/runs"
+            "?compareRunsMode=CHART&workflowType=machine_learning"
+        )
         driver = browser(1700, 1500)
         shoot(driver, f"{charts}&viewStateShareKey={tag}", ".js-plotly-plot", "sweep-charts.png")
         chosen = f"runs={quote(json.dumps(archs))}&experiments={quote(json.dumps([experiment]))}"

@@ -1,4 +1,7 @@
-"""Write the JSON Schemas of the in-tree contract beside this file. Usage: python docs/schemas/write.py"""
+"""Write the JSON Schemas of the sidecar and the index of model/tiny/ beside this file.
+
+Usage: python docs/schemas/write.py
+"""
 
 import json
 from pathlib import Path
