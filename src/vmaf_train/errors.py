@@ -1,7 +1,6 @@
-"""What can go wrong, in words for the person at the keyboard.
+"""Errors for the user: each says what was wrong, with which file or value, and what to do next.
 
-Every message names the fact (which file, which value) and the next step. Library code raises these;
-only the command line prints them and turns `exit_code` into the status of the process.
+Library code raises these. Only the command line prints them and exits with `exit_code`.
 """
 
 from collections.abc import Sequence
@@ -14,17 +13,17 @@ class VmafTrainError(Exception):
 
 
 class InputError(VmafTrainError):
-    """The input or the environment is not usable as it is: a file, a value, a missing tool, a full disk."""
+    """The input or the environment is not usable: a file, a value, a missing tool, a full disk."""
 
     exit_code = 2
 
 
 class ExtractionError(VmafTrainError):
-    """An external tool failed or its output does not add up; the message holds the command and its last words."""
+    """An external tool failed, or its output is not whole; names the command and its last words."""
 
 
 class GateRefusedError(VmafTrainError):
-    """A promotion gate said no; nothing was changed. `gates` holds them all, in order."""
+    """A gate refused a promotion; nothing was changed. `gates` holds all gates, in order."""
 
     exit_code = 3
 

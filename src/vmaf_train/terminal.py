@@ -1,4 +1,4 @@
-"""What people see on a terminal: progress on standard error, results as tables on standard output."""
+"""What people see on a terminal: progress on standard error, results on standard output."""
 
 import csv
 import json
@@ -21,15 +21,29 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from vmaf_train.reporting import Reporter
+from vmaf_train.reporting import Epoch, Reporter
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the command line starts without these
     from vmaf_train.commands.score import VideoScore
     from vmaf_train.judging.comparison import Comparison
-    from vmaf_train.judging.evaluation import EvalReport, Metrics
-    from vmaf_train.students.training import Epoch
+    from vmaf_train.judging.report import EvalReport, Metrics
+    from vmaf_train.tracking.links import Links
 
 PLAIN_LINE_SECONDS = 10.0
+# Of tables that are written to a file or a pipe.
+REPORT_WIDTH, COMPARISON_WIDTH, GATES_WIDTH = 110, 140, 160
+METRIC_COLUMNS = ("samples", "RMSE", "PLCC", "SROCC", "KROCC", "max error", "bias")
+COMPARISON_COLUMNS = (
+    "parameters",
+    "mean fold",
+    "worst fold",
+    "all frames",
+    "interval",
+    "no points",
+    "box max",
+    "p50, µs",
+    "CPU",
+)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -42,18 +56,21 @@ class TerminalReporter(Reporter):
     @contextmanager
     def extraction(self, pairs: int, frames: int) -> Iterator[Callable[[int], None]]:
         with _bar("libvmaf", pairs, "pairs", _FramesPerSecond()) as step:
-            done = [0, 0]
+            done_pairs = done_frames = 0
 
             def advance(frames_of_pair: int) -> None:
-                done[0] += 1
-                done[1] += frames_of_pair
-                step(f"{done[0]} of {pairs} pairs, {done[1]} of {frames} frames", frames=done[1])
+                nonlocal done_pairs, done_frames
+                done_pairs += 1
+                done_frames += frames_of_pair
+                line = f"{done_pairs} of {pairs} pairs, {done_frames} of {frames} frames"
+                step(line, frames=done_frames)
 
             try:
                 yield advance
             except KeyboardInterrupt:
                 self.say(
-                    f"{done[0]} of {pairs} pairs are in the cache; the same command goes on from there"
+                    f"{done_pairs} of {pairs} pairs are in the cache; "
+                    "the same command continues from there"
                 )
                 raise
 
@@ -67,10 +84,11 @@ class TerminalReporter(Reporter):
         with _bar("score", pairs, "pairs") as step:
             yield lambda dis: step(f"done with {dis}")
 
-    def epoch(self, epoch: "Epoch", of: int) -> None:
+    def epoch(self, epoch: Epoch, of: int) -> None:
         if epoch.number % max(1, of // 10) == 0 or epoch.number == of:
             self.say(
-                f"epoch {epoch.number:>3}: training loss {epoch.train_loss:.2e}, held-out RMSE {epoch.val_rmse:.3f}"
+                f"epoch {epoch.number:>3}: training loss {epoch.train_loss:.2e}, "
+                f"held-out RMSE {epoch.val_rmse:.3f}"
             )
 
 
@@ -84,17 +102,16 @@ class _FramesPerSecond(ProgressColumn):
 def _bar(
     title: str, total: int, unit: str, *columns: ProgressColumn
 ) -> Iterator[Callable[..., None]]:
-    """Show progress; yields a step taking the plain line (printed now and then) and fields for the bar's columns."""
+    """Show progress; yield a function to call after each step.
+
+    It takes the line that is printed now and then where there is no terminal, and fields for the
+    bar's columns.
+    """
     shown = 0.0
-    layout = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn(unit),
-        *columns,
-    )
+    layout = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit))
+    hidden = not err.is_terminal
     with Progress(
-        *layout, TimeRemainingColumn(), console=err, disable=not err.is_terminal, transient=True
+        *layout, *columns, TimeRemainingColumn(), console=err, disable=hidden, transient=True
     ) as bar:
         task = bar.add_task(title, total=total)
 
@@ -102,7 +119,8 @@ def _bar(
             nonlocal shown
             bar.update(task, advance=1, **fields)
             last = bar.tasks[0].completed == total
-            if not err.is_terminal and (last or time.monotonic() - shown > PLAIN_LINE_SECONDS):
+            due = time.monotonic() - shown > PLAIN_LINE_SECONDS
+            if hidden and (last or due):
                 shown = time.monotonic()
                 err.print(f"{title}: {line}", markup=False)
 
@@ -110,46 +128,42 @@ def _bar(
 
 
 def print_report(report: "EvalReport", title: str) -> None:
-    """Print a report's metrics, what they are held against, errors over the feature box, size and speed."""
+    """Print a report: metrics beside their references, errors over the feature box, size, speed."""
     rows: dict[str, Metrics] = {report.model.name: report, "pooled scores": report.pooled}
     if report.without_teacher_points:
         rows["without teacher's points"] = report.without_teacher_points
     rows |= {name.replace("_", " "): row for name, row in report.references.items()}
     _print_metrics(title, rows)
+
     if interval := report.intervals.get("rmse"):
         print(
-            f"RMSE {report.confidence:.0%} interval, by bootstrap over clips: {interval.low:.4f} to {interval.high:.4f}"
+            f"RMSE {report.confidence:.0%} interval, by bootstrap over clips: "
+            f"{interval.low:.4f} to {interval.high:.4f}"
         )
     if box := report.box:
         print(
-            f"Anywhere in the box of possible features: RMSE {box.rmse:.4f}, max error {box.max_abs_error:.3f} "
-            f"({box.n_samples} random vectors against the teacher)"
+            f"Anywhere in the box of possible features: RMSE {box.rmse:.4f}, "
+            f"max error {box.max_abs_error:.3f} ({box.n_samples} random vectors against the teacher)"
         )
     latency = report.latency
     print(
-        f"{report.model.parameters or 'unknown'} parameters, {report.model.onnx_bytes} bytes of ONNX, one row p50 "
-        f"{latency.row_p50_us:.1f} p95 {latency.row_p95_us:.1f} µs, "
+        f"{report.model.parameters or 'unknown'} parameters, {report.model.onnx_bytes} bytes of "
+        f"ONNX, one row p50 {latency.row_p50_us:.1f} p95 {latency.row_p95_us:.1f} µs, "
         f"{latency.clip_rows} rows p50 {latency.clip_p50_us:.1f} p95 {latency.clip_p95_us:.1f} µs"
     )
 
 
+def print_sources(report: "EvalReport") -> None:
+    """Print a report's metrics source by source."""
+    seen = {True: " (trained on)", False: " (held out)", None: ""}
+    rows = {source + seen[row.in_training]: row for source, row in report.per_source.items()}
+    _print_metrics(f"{report.model.name} by source", {**rows, "all frames": report})
+
+
 def print_comparison(comparison: "Comparison") -> None:
-    """Print a sweep's table and what it recommends."""
-    title = f"RMSE out of fold, {comparison.seeds} seeds a fold; CPU of its features, full VMAF's being 1"
-    table = Table(title=title, title_justify="left")
-    table.add_column("")
-    for name in (
-        "parameters",
-        "mean fold",
-        "worst fold",
-        "all frames",
-        "interval",
-        "no points",
-        "box max",
-        "p50, µs",
-        "CPU",
-    ):
-        table.add_column(name, justify="right")
+    """Print a sweep's table and its recommendation."""
+    title = f"RMSE out of fold, {comparison.seeds} seeds per fold; CPU of its features, full VMAF is 1"
+    table = _table(title, COMPARISON_COLUMNS)
     for row in comparison.rows:
         table.add_row(
             row.arch,
@@ -163,12 +177,15 @@ def print_comparison(comparison: "Comparison") -> None:
             f"{row.latency.row_p50_us:.1f}",
             f"{row.extraction_cost:.2f}" if row.extraction_cost else "-",
         )
-    Console(highlight=False, width=None if sys.stdout.isatty() else 140).print(table)
+    _print_table(table, COMPARISON_WIDTH)
     print(comparison.recommendation)
 
 
-def print_score(score: "VideoScore", format: str, per_frame: bool) -> None:
-    """Print a video's pooled scores as JSON or CSV; each frame's too, then as one list or as the CSV's rows."""
+def print_score(score: "VideoScore", format: str, *, per_frame: bool) -> None:
+    """Print a video's pooled scores as JSON or CSV, or with each frame's score.
+
+    JSON holds frame scores beside the pooled ones; CSV holds either.
+    """
     if format == "json":
         frames = {"scores": score.score_N.tolist()} if per_frame else {}
         print(json.dumps({**score.pooled, **frames}, indent=2))
@@ -180,33 +197,6 @@ def print_score(score: "VideoScore", format: str, per_frame: bool) -> None:
         writer.writerows([score.pooled.keys(), score.pooled.values()])
 
 
-def print_sources(report: "EvalReport") -> None:
-    """Print a report's metrics source by source."""
-    seen = {True: " (trained on)", False: " (held out)", None: ""}
-    rows = {source + seen[row.in_training]: row for source, row in report.per_source.items()}
-    _print_metrics(f"{report.model.name} by source", {**rows, "all frames": report})
-
-
-def _print_metrics(title: str, rows: "Mapping[str, Metrics]") -> None:
-    table = Table(title=title, title_justify="left")
-    table.add_column("")
-    for name in ("samples", "RMSE", "PLCC", "SROCC", "KROCC", "max error", "bias"):
-        table.add_column(name, justify="right")
-    for name, row in rows.items():
-        correlations = (
-            "-" if value is None else f"{value:.5f}" for value in (row.plcc, row.srocc, row.krocc)
-        )
-        table.add_row(
-            name,
-            str(row.n_samples),
-            f"{row.rmse:.4f}",
-            *correlations,
-            f"{row.max_abs_error:.3f}",
-            f"{row.bias:+.3f}",
-        )
-    Console(highlight=False, width=None if sys.stdout.isatty() else 110).print(table)
-
-
 def print_gates(gates: Sequence[Any]) -> None:
     """Print the gates of a promotion, if any."""
     table = Table()
@@ -215,4 +205,44 @@ def print_gates(gates: Sequence[Any]) -> None:
     for gate in gates:
         table.add_row(gate.name, "passed" if gate.passed else "REFUSED", gate.fact)
     if gates:
-        Console(highlight=False, width=None if sys.stdout.isatty() else 160).print(table)
+        _print_table(table, GATES_WIDTH)
+
+
+def print_links(links: "Links") -> None:
+    """Print what leads to a run."""
+    print(f"run {links.run_id}")
+    if links.start_ui:
+        print(f"start the UI: {links.start_ui}")
+    print(f"this run:     {links.run}")
+    print(f"all, charted: {links.charts}")
+
+
+def _print_metrics(title: str, rows: "Mapping[str, Metrics]") -> None:
+    table = _table(title, METRIC_COLUMNS)
+    for name, row in rows.items():
+        correlations = [
+            "-" if value is None else f"{value:.5f}" for value in (row.plcc, row.srocc, row.krocc)
+        ]
+        table.add_row(
+            name,
+            str(row.n_samples),
+            f"{row.rmse:.4f}",
+            *correlations,
+            f"{row.max_abs_error:.3f}",
+            f"{row.bias:+.3f}",
+        )
+    _print_table(table, REPORT_WIDTH)
+
+
+def _table(title: str, columns: Sequence[str]) -> Table:
+    """Return a table whose first column names the rows and whose others are numbers."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    for name in columns:
+        table.add_column(name, justify="right")
+    return table
+
+
+def _print_table(table: Table, width: int) -> None:
+    """Print a table as wide as the terminal, or of this width elsewhere."""
+    Console(highlight=False, width=None if sys.stdout.isatty() else width).print(table)

@@ -1,5 +1,7 @@
-"""Videos and pairs of videos on disk: the Netflix layout, and the demo corpus.
+"""Videos and pairs of videos on disk: the layouts of a corpus, and the demo corpus.
 
-In: a corpus folder. Out: `Pair`, a distorted clip and its reference, checked by file size but not yet read.
-Start with layout.py; demo.py makes the embedded corpus.
+In: the path of a corpus. Out: `Pair`, a distorted clip and its reference, checked by file size, not
+yet read.
+Start with pairs.py and video.py. layouts.py is the table of layouts, netflix.py the one of the
+Netflix corpus, demo.py makes the embedded corpus.
 """

@@ -1,7 +1,8 @@
-"""The embedded demo corpus: nine procedural sources, eight rungs each, made with ffmpeg in a few seconds.
+"""The embedded demo corpus: nine procedural sources, eight rungs each, made with ffmpeg.
 
-The sources are ffmpeg's own generators, moved, blurred and grained until libvmaf's features spread over them as they
-do over film. Names follow the corpus grammar; the same ffmpeg makes the same bytes.
+The sources are ffmpeg's own generators, moved, blurred and grained until libvmaf's features spread
+as widely as they do over film. Names follow the Netflix layout. The same ffmpeg makes the same
+bytes.
 """
 
 import hashlib
@@ -13,16 +14,23 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from vmaf_train.clips.video import YuvFormat, raw_arguments
 from vmaf_train.errors import InputError
 from vmaf_train.processes import Processes
 
 WIDTH, HEIGHT, FRAMES, FPS = 320, 180, 48, 25
-MEGABYTES = 81 * FRAMES * WIDTH * HEIGHT * 3 // 2 // 10**6
+FORMAT = YuvFormat(WIDTH, HEIGHT)
 
 
 @dataclass(frozen=True)
 class DemoSource:
-    """A source: its name, the ffmpeg filter graph that draws it, and the bitrate of its highest rung in kbit/s."""
+    """A source.
+
+    Attributes:
+        name: in the file names.
+        graph: the ffmpeg filter graph that draws it.
+        kbps: bitrate of its highest rung, in kbit/s.
+    """
 
     name: str
     graph: str
@@ -31,73 +39,139 @@ class DemoSource:
 
 @dataclass(frozen=True)
 class Rung:
-    """One encode of the ladder: its label, the encoded height in pixels, and its share of the source's bitrate."""
+    """One encode of the ladder.
+
+    Attributes:
+        label: in the file names, where the Netflix layout has a quality.
+        height: of the encoded picture, in pixels.
+        share: its bitrate as a share of the source's.
+    """
 
     label: int
     height: int
     share: float
 
 
+def _chain(*filters: str) -> str:
+    """Return a filter graph that applies filters one after the other."""
+    return ",".join(filters)
+
+
 def _pan(x: str, y: str) -> str:
-    """Cut a moving window out of a larger picture; x and y are ffmpeg expressions of the frame number n."""
+    """Cut a moving window out of a larger picture.
+
+    Args:
+        x, y: its corner, as ffmpeg expressions of the frame number n.
+    """
     return f"crop={WIDTH}:{HEIGHT}:x='{x}':y='{y}'"
 
 
 SOURCES = (
     DemoSource(
-        "Colony",
-        "life=size=80x46:rate=25:mold=6:ratio=0.25:random_seed=7:life_color=#e8d8a0:death_color=#305060:mold_color=#506050,"
-        f"tmix=frames=5,scale=480:276:flags=bicubic,gblur=sigma=2,noise=c0s=5:c0f=t:c0_seed=8,{_pan('40+n', '30')}",
-        520,
+        name="Colony",
+        graph=_chain(
+            "life=size=80x46:rate=25:mold=6:ratio=0.25:random_seed=7:life_color=#e8d8a0:"
+            "death_color=#305060:mold_color=#506050",
+            "tmix=frames=5",
+            "scale=480:276:flags=bicubic",
+            "gblur=sigma=2",
+            "noise=c0s=5:c0f=t:c0_seed=8",
+            _pan("40+n", "30"),
+        ),
+        kbps=520,
     ),
     DemoSource(
-        "Dunes",
-        "gradients=size=480x270:rate=25:nb_colors=6:seed=4:speed=0.01:type=linear:x0=0:y0=0:x1=480:y1=200:"
-        "c0=#303030:c1=#d0d0d0:c2=#505050:c3=#b0b0b0:c4=#404040:c5=#e0e0e0,"
-        f"format=yuv420p,eq=contrast=1.5,noise=c0s=70:c0_seed=5,gblur=sigma=0.9,{_pan('2*n', '40+n/2')}",
-        700,
+        name="Dunes",
+        graph=_chain(
+            "gradients=size=480x270:rate=25:nb_colors=6:seed=4:speed=0.01:type=linear:x0=0:"
+            "y0=0:x1=480:y1=200:c0=#303030:c1=#d0d0d0:c2=#505050:c3=#b0b0b0:c4=#404040:"
+            "c5=#e0e0e0",
+            "format=yuv420p",
+            "eq=contrast=1.5",
+            "noise=c0s=70:c0_seed=5",
+            "gblur=sigma=0.9",
+            _pan("2*n", "40+n/2"),
+        ),
+        kbps=700,
     ),
     DemoSource(
-        "Fractal",
-        "mandelbrot=size=400x226:rate=25:maxiter=400:start_scale=0.5:end_scale=0.02:end_pts=120:"
-        f"start_x=-0.7436:start_y=-0.1318,gblur=sigma=0.8,{_pan('40', '20')},noise=c0s=4:c0f=t:c0_seed=6",
-        700,
+        name="Fractal",
+        graph=_chain(
+            "mandelbrot=size=400x226:rate=25:maxiter=400:start_scale=0.5:end_scale=0.02:"
+            "end_pts=120:start_x=-0.7436:start_y=-0.1318",
+            "gblur=sigma=0.8",
+            _pan("40", "20"),
+            "noise=c0s=4:c0f=t:c0_seed=6",
+        ),
+        kbps=700,
     ),
     DemoSource(
-        "Gasket",
-        "sierpinski=size=640x384:rate=25:seed=3:jump=12:type=carpet,gblur=sigma=1.5,eq=contrast=0.5:brightness=0.05,"
-        f"{_pan('160+8*sin(n/8)', '60+6*cos(n/9)')},noise=c0s=4:c0f=t:c0_seed=9",
-        520,
+        name="Gasket",
+        graph=_chain(
+            "sierpinski=size=640x384:rate=25:seed=3:jump=12:type=carpet",
+            "gblur=sigma=1.5",
+            "eq=contrast=0.5:brightness=0.05",
+            _pan("160+8*sin(n/8)", "60+6*cos(n/9)"),
+            "noise=c0s=4:c0f=t:c0_seed=9",
+        ),
+        kbps=520,
     ),
     DemoSource(
-        "Mosaic",
-        "testsrc2=size=640x360:rate=25,scale=400:226:flags=area,rotate=angle=0.4+n/400:ow=iw:oh=ih,gblur=sigma=0.7,"
-        f"noise=c0s=8:c0_seed=12,{_pan('10+n', '20')}",
-        420,
+        name="Mosaic",
+        graph=_chain(
+            "testsrc2=size=640x360:rate=25",
+            "scale=400:226:flags=area",
+            "rotate=angle=0.4+n/400:ow=iw:oh=ih",
+            "gblur=sigma=0.7",
+            "noise=c0s=8:c0_seed=12",
+            _pan("10+n", "20"),
+        ),
+        kbps=420,
     ),
     DemoSource(
-        "Ripples",
-        f"zoneplate=size={WIDTH}x{HEIGHT}:rate=25:kx2=20:ky2=14:kt=1:kxt=0,gblur=sigma=0.8,eq=contrast=0.5,"
-        "noise=c0s=12:c0_seed=3",
-        320,
+        name="Ripples",
+        graph=_chain(
+            f"zoneplate=size={WIDTH}x{HEIGHT}:rate=25:kx2=20:ky2=14:kt=1:kxt=0",
+            "gblur=sigma=0.8",
+            "eq=contrast=0.5",
+            "noise=c0s=12:c0_seed=3",
+        ),
+        kbps=320,
     ),
     DemoSource(
-        "Sand",
-        "color=gray:size=160x90:rate=25,noise=c0s=50:c0_seed=2,scale=480:270:flags=bicubic,noise=c0s=40:c0_seed=3,"
-        f"gblur=sigma=1.0,{_pan('80+30*sin(n/12)', '40')},noise=c0s=6:c0f=t:c0_seed=4",
-        800,
+        name="Sand",
+        graph=_chain(
+            "color=gray:size=160x90:rate=25",
+            "noise=c0s=50:c0_seed=2",
+            "scale=480:270:flags=bicubic",
+            "noise=c0s=40:c0_seed=3",
+            "gblur=sigma=1.0",
+            _pan("80+30*sin(n/12)", "40"),
+            "noise=c0s=6:c0f=t:c0_seed=4",
+        ),
+        kbps=800,
     ),
     DemoSource(
-        "Strata",
-        "cellauto=size=120x68:rate=25:rule=30:random_seed=5:scroll=1:start_full=1,"
-        f"scale=480:272:flags=bicubic,gblur=sigma=2.5,eq=contrast=0.5,noise=c0s=14:c0_seed=14,{_pan('80', '40')}",
-        600,
+        name="Strata",
+        graph=_chain(
+            "cellauto=size=120x68:rate=25:rule=30:random_seed=5:scroll=1:start_full=1",
+            "scale=480:272:flags=bicubic",
+            "gblur=sigma=2.5",
+            "eq=contrast=0.5",
+            "noise=c0s=14:c0_seed=14",
+            _pan("80", "40"),
+        ),
+        kbps=600,
     ),
     DemoSource(
-        "Weather",
-        "perlin=size=368x202:rate=25:octaves=5:persistence=0.7:xscale=4:yscale=4:tscale=0.6:random_mode=seed:"
-        f"random_seed=21,eq=contrast=1.6,{_pan('n', '10')}",
-        800,
+        name="Weather",
+        graph=_chain(
+            "perlin=size=368x202:rate=25:octaves=5:persistence=0.7:xscale=4:yscale=4:"
+            "tscale=0.6:random_mode=seed:random_seed=21",
+            "eq=contrast=1.6",
+            _pan("n", "10"),
+        ),
+        kbps=800,
     ),
 )
 
@@ -113,6 +187,9 @@ RUNGS = (
 )
 
 
+MEGABYTES = len(SOURCES) * (1 + len(RUNGS)) * FRAMES * FORMAT.frame_bytes // 10**6
+
+
 def clip_names() -> list[tuple[str, str]]:
     """Return the file names of all pairs, (ref, dis), in order, without making anything."""
     return [(_ref_name(source), _dis_name(source, rung)) for source in SOURCES for rung in RUNGS]
@@ -121,16 +198,17 @@ def clip_names() -> list[tuple[str, str]]:
 def make_demo_corpus(
     folder: Path, ffmpeg: Path, jobs: int, on_clip: Callable[[str], None] = lambda clip: None
 ) -> Path:
-    """Make the demo corpus below `folder`, once, and return the folder that holds `ref/` and `dis/`.
+    """Make the demo corpus below `folder`, once, and return the folder of `ref/` and `dis/`.
 
-    Several processes at once make it once; one that is killed leaves nothing that looks finished. A corpus of another
-    recipe or ffmpeg stays beside it: somebody may be reading it.
+    Several processes at once make it once. A killed process leaves nothing that looks finished. A
+    corpus of another recipe or ffmpeg stays: another process may be reading it.
 
     Args:
-        folder: kept for demo corpora alone.
-        ffmpeg: the executable; with the recipe it decides the bytes, so both name the corpus.
-        jobs: sources made at once.
-        on_clip: called with the name of each clip made.
+        folder: holds demo corpora and nothing else.
+        ffmpeg: the executable. It and the recipe decide the bytes, so a digest of both names the
+            corpus.
+        jobs: how many ffmpeg processes run at once.
+        on_clip: called with the name of each clip, once it is made.
 
     Raises:
         InputError: the folder cannot be written, or the disk is full.
@@ -154,19 +232,19 @@ def make_demo_corpus(
         return made
     except OSError as error:
         raise InputError(
-            f"cannot make the demo corpus in {folder}: {error.strerror}; free {MEGABYTES} MB there, "
-            "or set VMAF_TINY_AI_CACHE to a folder that can be written, then run again"
+            f"cannot make the demo corpus in {folder}: {error.strerror}; "
+            f"free {MEGABYTES} MB there, or set VMAF_TINY_AI_CACHE to a folder that can be written, then run again"
         ) from error
 
 
 def _is_whole(made: Path) -> bool:
-    """Tell whether every file is there at its full size; somebody may have cleared space by hand."""
+    """Tell whether every file is there at its full size; a user may have deleted some."""
     names = {
         Path(kind, name)
         for pair in clip_names()
         for kind, name in zip(("ref", "dis"), pair, strict=True)
     }
-    size = FRAMES * WIDTH * HEIGHT * 3 // 2
+    size = FRAMES * FORMAT.frame_bytes
     return all((made / name).is_file() and (made / name).stat().st_size == size for name in names)
 
 
@@ -217,36 +295,24 @@ def _make_all(part: Path, ffmpeg: Path, jobs: int, on_clip: Callable[[str], None
             raise
 
 
-_RAW = ["-f", "rawvideo", "-pix_fmt", "yuv420p"]
-
-
 def _ref_command(graph: str) -> list[str]:
-    return ["-f", "lavfi", "-i", f"{graph},format=yuv420p", "-frames:v", str(FRAMES), *_RAW]
+    drawn = ["-f", "lavfi", "-i", f"{graph},format={FORMAT.pix_fmt}"]
+    return [*drawn, "-frames:v", str(FRAMES), *raw_arguments(FORMAT.pix_fmt)]
 
 
 def _encode_command(ref: str, height: int, kbps: int) -> list[str]:
+    read = [*raw_arguments(FORMAT.pix_fmt, str(FORMAT), FPS), "-i", f"file:{ref}"]
     width = round(WIDTH * height / HEIGHT / 2) * 2
-    size = ["-s", f"{WIDTH}x{HEIGHT}", "-r", str(FPS)]
-    scale = f"scale={width}:{height}:flags=bicubic+accurate_rnd+bitexact"
     rate = ["-b:v", f"{kbps}k", "-maxrate", f"{2 * kbps}k", "-bufsize", f"{4 * kbps}k"]
     coder = ["-c:v", "libx264", "-preset", "superfast", "-threads", "1", "-g", str(FRAMES), *rate]
-    return [
-        *_RAW,
-        *size,
-        "-i",
-        f"file:{ref}",
-        "-vf",
-        scale,
-        *coder,
-        "-flags",
-        "bitexact",
-        "-f",
-        "h264",
-        "-",
-    ]
+    return [*read, "-vf", _scale(width, height), *coder, "-flags", "bitexact", "-f", "h264", "-"]
 
 
 def _decode_command() -> list[str]:
-    scale = f"scale={WIDTH}:{HEIGHT}:flags=bicubic+accurate_rnd+bitexact"
     read = ["-threads", "1", "-f", "h264", "-i", "pipe:0"]
-    return [*read, "-vf", scale, "-fps_mode", "passthrough", "-frames:v", str(FRAMES), *_RAW]
+    scaled = [*read, "-vf", _scale(WIDTH, HEIGHT), "-fps_mode", "passthrough"]
+    return [*scaled, "-frames:v", str(FRAMES), *raw_arguments(FORMAT.pix_fmt)]
+
+
+def _scale(width: int, height: int) -> str:
+    return f"scale={width}:{height}:flags=bicubic+accurate_rnd+bitexact"

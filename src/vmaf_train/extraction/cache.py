@@ -1,32 +1,33 @@
-"""The per-clip store: one JSON envelope a clip, holding one libvmaf pass and the identity of all that made it.
+"""The cache: one JSON envelope per clip, with one pass's results and the identity of its inputs.
 
-`$VMAF_TINY_AI_CACHE/<source>/<clip>.json`, default `~/.cache/vmaf-tiny-ai`; a range of frames has its own,
-`<clip>.<first>-<end>.json`. Another identity is a miss; so is a file that does not parse. Written beside its place
-and renamed, so a reader sees the old or the new one, whole. Removing the folder is always safe.
+`$VMAF_TINY_AI_CACHE/<source>/<clip>.json`, default `~/.cache/vmaf-tiny-ai`; a range of frames has a
+file of its own, `<clip>.<first>-<end>.json`. An envelope with another identity is a miss; so is a
+file that does not parse. Files are written beside their place and renamed, so a reader sees the old
+or the new one, whole. Removing the folder is always safe.
 """
 
 import logging
 import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import ValidationError, model_validator
 
-from vmaf_train.clips.layout import FileStamp, Pair
+from vmaf_train.clips.video import FileStamp, Pair
+from vmaf_train.contracts import Contract
 from vmaf_train.errors import InputError
-from vmaf_train.extraction.libvmaf import FEATURE_OPTIONS, FrameScores
-from vmaf_train.features import ADM_DETAILS, CANONICAL, TEACHER
+from vmaf_train.extraction.libvmaf import Ffmpeg
+from vmaf_train.extraction.logs import FrameScores
+from vmaf_train.files import write_whole
+from vmaf_train.teacher.teachers import DEFAULT_TEACHER, Teacher, find_teacher
 
 SCHEMA_VERSION = 2
+# Options of the pass beside the teacher.
+FEATURE_OPTIONS = "default"
 log = logging.getLogger(__name__)
 
 
-class _Contract(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Identity(_Contract):
+class Identity(Contract):
     """Everything that a clip's features and scores depend on."""
 
     schema_version: int = SCHEMA_VERSION
@@ -37,12 +38,12 @@ class Identity(_Contract):
     pix_fmt: str
     frames: tuple[int, int] | None = None
     libvmaf_version: str
-    teacher: str = TEACHER
+    teacher: str = DEFAULT_TEACHER.name
     feature_options: str = FEATURE_OPTIONS
 
 
-class Envelope(_Contract):
-    """The JSON file: identity, one column per feature, the teacher's scores; all columns equally long."""
+class Envelope(Contract):
+    """The JSON file: identity, one column per feature, teacher scores; all of equal length."""
 
     identity: Identity
     features: dict[str, list[float]]
@@ -51,11 +52,14 @@ class Envelope(_Contract):
     @model_validator(mode="after")
     def _columns_agree(self) -> "Envelope":
         names = set(self.features)
-        if not names >= set(CANONICAL.features) or not names <= {*CANONICAL.features, *ADM_DETAILS}:
+        try:
+            teacher = find_teacher(self.identity.teacher)
+        except InputError as error:
+            raise ValueError(str(error)) from error
+        if not set(teacher.features) <= names <= set(teacher.logged):
             raise ValueError(f"features {sorted(names)} are not those of a pass")
-        if lengths := {len(column) for column in self.features.values()} - {
-            len(self.teacher_scores)
-        }:
+        lengths = {len(column) for column in self.features.values()}
+        if lengths != {len(self.teacher_scores)}:
             raise ValueError(
                 f"columns of {lengths} frames beside {len(self.teacher_scores)} teacher scores"
             )
@@ -63,35 +67,28 @@ class Envelope(_Contract):
 
 
 def cache_root() -> Path:
-    """Return the cache folder: $VMAF_TINY_AI_CACHE, else ~/.cache/vmaf-tiny-ai. It need not exist yet."""
-    return (
-        Path(os.environ.get("VMAF_TINY_AI_CACHE") or "~/.cache/vmaf-tiny-ai")
-        .expanduser()
-        .absolute()
-    )
+    """Return the cache folder, which need not exist yet."""
+    root = os.environ.get("VMAF_TINY_AI_CACHE") or "~/.cache/vmaf-tiny-ai"
+    return Path(root).expanduser().absolute()
 
 
-def identity_of(pair: Pair, libvmaf_version: str) -> Identity:
+def identity_of(pair: Pair, ffmpeg: Ffmpeg) -> Identity:
     """Return the identity of a pair as its files were when the folder was scanned."""
-    assert pair.stamps, f"{pair.clip} is only a name"
-    ref, dis = pair.stamps
+    assert pair.ref.stamp and pair.dis.stamp, f"{pair.clip} is only a name"
     return Identity(
-        ref=ref,
-        dis=dis,
+        ref=pair.ref.stamp,
+        dis=pair.dis.stamp,
         width=pair.format.width,
         height=pair.format.height,
         pix_fmt=pair.format.pix_fmt,
         frames=pair.frames,
-        libvmaf_version=libvmaf_version,
+        libvmaf_version=ffmpeg.libvmaf_version,
+        teacher=ffmpeg.teacher.name,
     )
 
 
 class ClipCache:
-    """The store under one root folder.
-
-    Raises:
-        InputError: from `check_writable` and `store`, when the folder cannot be written.
-    """
+    """The cache under one root folder."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -101,7 +98,7 @@ class ClipCache:
         part = ".{}-{}".format(*pair.frames) if pair.frames else ""
         return self.root / pair.source / f"{pair.clip}{part}.json"
 
-    def load(self, pair: Pair, identity: Identity) -> FrameScores | None:
+    def load(self, pair: Pair, identity: Identity, teacher: Teacher) -> FrameScores | None:
         """Return what is stored for the pair under this identity; None is a miss."""
         path = self.path_of(pair)
         try:
@@ -109,21 +106,24 @@ class ClipCache:
         except FileNotFoundError:
             return None
         except ValidationError as error:
-            first = error.errors()[0]
+            reason = error.errors()[0]["msg"]
             log.warning(
-                "%s is not a valid cache file (%s); extracting the clip again", path, first["msg"]
+                "%s is not a valid cache file (%s); extracting the clip again", path, reason
             )
             return None
         if envelope.identity != identity or len(envelope.teacher_scores) != pair.n_frames:
             return None
-        features = tuple(
-            name for name in (*CANONICAL.features, *ADM_DETAILS) if name in envelope.features
-        )
+
+        features = tuple(name for name in teacher.logged if name in envelope.features)
         columns = np.array([envelope.features[name] for name in features])
         return FrameScores(features, columns.T.copy(), np.array(envelope.teacher_scores))
 
     def store(self, pair: Pair, identity: Identity, scores: FrameScores) -> None:
-        """Write the pair's envelope: to a temporary file beside its place, then renamed."""
+        """Write the pair's envelope.
+
+        Raises:
+            InputError: the folder cannot be written.
+        """
         envelope = Envelope(
             identity=identity,
             features=dict(zip(scores.features, scores.x_NF.T.tolist(), strict=True)),
@@ -132,7 +132,11 @@ class ClipCache:
         self._write(self.path_of(pair), envelope.model_dump_json().encode())
 
     def check_writable(self) -> None:
-        """Find out now, not after an hour of extraction, whether the folder can be written."""
+        """Find out now, not after an hour of extraction, whether the folder can be written.
+
+        Raises:
+            InputError: it cannot.
+        """
         probe = self.root / f".writable-{os.getpid()}"
         self._write(probe, b"")
         probe.unlink(missing_ok=True)
@@ -140,16 +144,9 @@ class ClipCache:
     def _write(self, path: Path, content: bytes) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-            try:
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(content)
-                Path(temporary).replace(path)
-            except BaseException:
-                Path(temporary).unlink(missing_ok=True)
-                raise
+            write_whole(path, content)
         except OSError as error:
             raise InputError(
-                f"cannot write the cache {path}: {error.strerror}; "
-                "free some space or set VMAF_TINY_AI_CACHE to a folder that can be written, then run again"
+                f"cannot write the cache {path}: {error.strerror}; free some space or set "
+                "VMAF_TINY_AI_CACHE to a folder that can be written, then run again"
             ) from error

@@ -1,6 +1,6 @@
-"""Frame scores of many pairs: from the cache, or by libvmaf passes on this machine's cores or on a cluster's.
+"""Frame scores of many pairs: from the cache, or by libvmaf passes on local or remote workers.
 
-Where the passes run is a `Passes`; everything else here is the same for one machine and for many.
+`Workers` says where passes run; everything else here is the same for one machine and for many.
 """
 
 import os
@@ -8,75 +8,82 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from vmaf_train.clips.layout import Pair
+from vmaf_train.clips.video import Pair
 from vmaf_train.errors import ExtractionError
 from vmaf_train.extraction.cache import ClipCache, cache_root, identity_of
-from vmaf_train.extraction.libvmaf import Ffmpeg, FrameScores
+from vmaf_train.extraction.libvmaf import Ffmpeg
+from vmaf_train.extraction.logs import FrameScores
 from vmaf_train.extraction.schedule import Pass, passes_at_once, plan
 from vmaf_train.reporting import Reporter
 
-TOLD = 3
+# How many failed pairs an error names.
+NAMED_FAILURES = 3
 
 
 @dataclass(frozen=True)
-class Passes:
+class Workers:
     """Where libvmaf passes run.
 
     Attributes:
-        submit: start a pass, or queue it.
-        workers: passes at once.
-        cores: what to share among fewer passes than workers; 1 leaves each of them on one core.
-        losses: what the place itself raises where a pass was lost.
+        submit: starts a pass, or queues it.
+        count: how many passes run at once.
+        cores: how many all workers share when few passes are left; 1 keeps one core per pass.
+        losses: what is raised where a pass was lost together with its worker.
     """
 
     submit: Callable[[Pass], Future[list[FrameScores]]]
-    workers: int
+    count: int
     cores: int
     losses: tuple[type[Exception], ...] = (CancelledError,)
 
 
-Place = Callable[[Sequence[Pair]], AbstractContextManager[Passes]]
+OpenWorkers = Callable[[Sequence[Pair]], AbstractContextManager[Workers]]
 
 
-class Scored(NamedTuple):
-    """A pair's scores, its place among the pairs asked for, and whether they were extracted now."""
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """A pair's scores, its index among the pairs asked for, and whether they were extracted now."""
 
-    place: int
+    index: int
     scores: FrameScores
     extracted: bool
 
 
-def on_this_machine(ffmpeg: Ffmpeg, cores: int) -> Place:
-    """Return the place that runs passes on `cores` cores of this machine, as many as its memory bears."""
+def local_workers(ffmpeg: Ffmpeg, cores: int) -> OpenWorkers:
+    """Return what opens workers on this machine: one per core, or fewer where memory is short."""
 
     @contextmanager
-    def place(pairs: Sequence[Pair]) -> Iterator[Passes]:
-        workers = passes_at_once(
-            pairs, cores, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        )
-        with ThreadPoolExecutor(workers) as pool:
+    def open_workers(pairs: Sequence[Pair]) -> Iterator[Workers]:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        count = passes_at_once(pairs, cores, memory)
+        with ThreadPoolExecutor(count) as pool:
             try:
-                yield Passes(lambda job: pool.submit(ffmpeg.extract, job), workers, cores)
+                yield Workers(lambda job: pool.submit(ffmpeg.extract, job), count, cores)
             except ExtractionError:
-                # Told at the end, when no pass runs any more.
+                # Raised after the last pass, so nothing is left to stop.
                 raise
             except BaseException:
-                # An interrupt, or a full disk: end the passes now instead of waiting for them.
+                # An interrupt, or a full disk: end the passes now.
                 pool.shutdown(wait=False, cancel_futures=True)
                 ffmpeg.stop()
                 raise
 
-    return place
+    return open_workers
 
 
 def frame_scores(
-    pairs: Sequence[Pair], libvmaf_version: str, place: Place, reporter: Reporter
+    pairs: Sequence[Pair], ffmpeg: Ffmpeg, open_workers: OpenWorkers, reporter: Reporter
 ) -> Generator[Scored]:
-    """Yield the frame scores of each pair: first what the cache holds, then the others as they are extracted.
+    """Yield the frame scores of each pair: first the cached ones, then the others once extracted.
 
     Nothing that was yielded is kept, so memory does not grow with the corpus.
+
+    Args:
+        pairs: to be scored.
+        ffmpeg: names the libvmaf and the teacher that a cached result must be from.
+        open_workers: where passes run.
+        reporter: follows the extraction.
 
     Raises:
         ExtractionError: at the end, if some pairs failed; the others are in the cache.
@@ -84,55 +91,62 @@ def frame_scores(
     cache = ClipCache(cache_root())
     missing: dict[Pair, int] = {}
     for index, pair in enumerate(pairs):
-        scores = cache.load(pair, identity_of(pair, libvmaf_version))
+        scores = cache.load(pair, identity_of(pair, ffmpeg), ffmpeg.teacher)
         if scores is None:
             missing[pair] = index
         else:
             yield Scored(index, scores, extracted=False)
-    if missing:
-        with (
-            reporter.extraction(len(missing), sum(pair.n_frames for pair in missing)) as advance,
-            place(tuple(missing)) as passes,
-            closing(_extract(tuple(missing), passes)) as extracted,
-        ):
-            for pair, scores in extracted:
-                cache.store(pair, identity_of(pair, libvmaf_version), scores)
-                advance(pair.n_frames)
-                yield Scored(missing[pair], scores, extracted=True)
+    if not missing:
+        return
+
+    n_frames = sum(pair.n_frames for pair in missing)
+    with (
+        reporter.extraction(len(missing), n_frames) as advance,
+        open_workers(tuple(missing)) as workers,
+        closing(_extract(tuple(missing), workers)) as extracted,
+    ):
+        for pair, scores in extracted:
+            cache.store(pair, identity_of(pair, ffmpeg), scores)
+            advance(pair.n_frames)
+            yield Scored(missing[pair], scores, extracted=True)
 
 
-def _extract(pairs: Sequence[Pair], passes: Passes) -> Generator[tuple[Pair, FrameScores]]:
-    """Run the passes and yield each pair's scores as they end; a pair that fails does not stop the others.
+def _extract(pairs: Sequence[Pair], workers: Workers) -> Generator[tuple[Pair, FrameScores]]:
+    """Run the passes; yield each pair's scores when its pass ends. A failed pair stops no other.
 
     Raises:
         ExtractionError: at the end, if any failed.
     """
     failed: list[str] = []
-    losses: tuple[type[Exception], ...] = (ExtractionError, *passes.losses)
-    todo = plan(pairs, passes.workers, passes.cores)
+    losses: tuple[type[Exception], ...] = (ExtractionError, *workers.losses)
+    todo = plan(pairs, workers.count, workers.cores)
     while todo:
-        running = {passes.submit(job): job for job in todo}
+        running = {workers.submit(job): job for job in todo}
         todo = []
         for done in as_completed(running):
-            # Taken out, so that what was yielded is not kept.
+            # Taken out, so that its scores are not kept.
             job = running.pop(done)
             try:
                 scored = done.result()
             except losses as error:
                 if len(job.pairs) > 1:
-                    # One of them spoils the pass for all: each alone tells which.
+                    # One bad pair spoils its whole pass; run alone, each shows whether it is bad.
                     todo += [Pass((pair,), job.threads) for pair in job.pairs]
-                elif isinstance(error, ExtractionError):
-                    failed.append(str(error))
                 else:
-                    failed.append(
-                        f"{job.pairs[0].clip}: lost with its worker ({str(error) or type(error).__name__})"
-                    )
+                    failed.append(_reason(job.pairs[0], error))
             else:
                 yield from zip(job.pairs, scored, strict=True)
             del done
     if failed:
-        more = f"; and {len(failed) - TOLD} more" if len(failed) > TOLD else ""
+        unnamed = len(failed) - NAMED_FAILURES
+        more = f"; and {unnamed} more" if unnamed > 0 else ""
         raise ExtractionError(
-            f"{len(failed)} of {len(pairs)} pairs failed, the others are in the cache: {'; '.join(failed[:TOLD])}{more}"
+            f"{len(failed)} of {len(pairs)} pairs failed, the others are in the cache: "
+            f"{'; '.join(failed[:NAMED_FAILURES])}{more}"
         )
+
+
+def _reason(pair: Pair, error: Exception) -> str:
+    if isinstance(error, ExtractionError):
+        return str(error)
+    return f"{pair.clip}: lost with its worker ({str(error) or type(error).__name__})"

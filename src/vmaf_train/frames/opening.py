@@ -1,4 +1,4 @@
-"""From the choice of a corpus to its frames: a folder of pairs, the embedded demo, or a file of frame scores."""
+"""From the choice of a corpus to its frames: pairs in a folder, the demo, or a Parquet file."""
 
 from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
@@ -8,23 +8,19 @@ from pathlib import Path
 import numpy as np
 
 from vmaf_train.clips import demo
-from vmaf_train.clips.layout import (
-    Pair,
-    Scan,
-    YuvFormat,
-    dis_source,
-    first_in_turn,
-    parse_frames,
-    scan,
-)
+from vmaf_train.clips.layouts import find_layout
+from vmaf_train.clips.netflix import dis_source
+from vmaf_train.clips.pairs import Pair, Scan, first_in_turn, parse_frames
+from vmaf_train.clips.video import Video, YuvFormat
 from vmaf_train.errors import InputError
 from vmaf_train.extraction.cache import ClipCache, cache_root
-from vmaf_train.extraction.libvmaf import Ffmpeg, FrameScores, find_ffmpeg
-from vmaf_train.extraction.passes import frame_scores, on_this_machine
-from vmaf_train.features import CANONICAL, KNOWN, columns_for
-from vmaf_train.frames.choice import ALL, AUTO, DEMO, CorpusChoice
-from vmaf_train.frames.table import FrameTable, read_parquet
+from vmaf_train.extraction.libvmaf import Ffmpeg, find_ffmpeg
+from vmaf_train.extraction.logs import FrameScores
+from vmaf_train.extraction.passes import frame_scores, local_workers
+from vmaf_train.frames.choice import ALL, AUTO, CorpusChoice
+from vmaf_train.frames.table import FrameTable
 from vmaf_train.reporting import Reporter
+from vmaf_train.teacher.teachers import Teacher
 
 
 @dataclass(frozen=True)
@@ -33,11 +29,14 @@ class Corpus:
 
     Attributes:
         clip_sources: the source of each clip.
+        teacher: whose scores label the frames.
         libvmaf_version: of the features; None for a smoke, which has none.
-        table: gives the frames of some sources (all, for an empty choice); may take hours of libvmaf.
+        table: gives the frames of some sources, of all for an empty choice. It may take hours of
+            libvmaf.
     """
 
     clip_sources: tuple[str, ...]
+    teacher: Teacher
     libvmaf_version: str | None
     table: Callable[[Collection[str]], FrameTable]
 
@@ -50,35 +49,53 @@ class Corpus:
 def open_corpus(
     choice: CorpusChoice,
     reporter: Reporter,
-    features: Sequence[str] = CANONICAL.features,
+    features: Sequence[str] = (),
+    *,
     smoke: bool = False,
 ) -> Corpus:
     """Find the clips of the chosen corpus; no frame of them is read yet.
 
     Args:
         choice: the corpus.
-        reporter: is told what is left out, and later about the libvmaf passes.
-        features: of a student; the tables hold them beside those of the teacher.
+        reporter: gets one line for each file that is left out, and follows the libvmaf passes.
+        features: of a student. The tables hold them beside those of the teacher.
         smoke: give zeros for every feature and score, without any libvmaf.
 
     Raises:
         InputError: no usable corpus or ffmpeg, or a cache that cannot be written.
     """
-    columns = columns_for(features)
+    columns = choice.teacher.columns_for(features)
     if choice.is_table:
-        return _corpus_of_table(choice, columns, smoke)
-    ffmpeg = None if smoke else find_ffmpeg()
+        return _open_table(choice, columns, smoke)
+    if smoke:
+        return _open_smoke(choice, columns, reporter)
+
+    ffmpeg = find_ffmpeg(choice.teacher)
     pairs = open_pairs(choice, ffmpeg, reporter).pairs
 
     def table(sources: Collection[str]) -> FrameTable:
-        wanted = [pair for pair in pairs if not sources or pair.source in sources]
-        if ffmpeg is None:
-            return FrameTable.from_clips([(pair, zero_scores(pair)) for pair in wanted], columns)
-        return table_of_pairs(wanted, ffmpeg, choice.cores, reporter, columns)
+        return table_of_pairs(_of(pairs, sources), ffmpeg, choice.cores, reporter, columns)
 
-    return Corpus(
-        tuple(pair.source for pair in pairs), ffmpeg.libvmaf_version if ffmpeg else None, table
-    )
+    clip_sources = tuple(pair.source for pair in pairs)
+    return Corpus(clip_sources, choice.teacher, ffmpeg.libvmaf_version, table)
+
+
+def open_pairs(choice: CorpusChoice, ffmpeg: Ffmpeg, reporter: Reporter) -> Scan:
+    """Find the pairs of the chosen corpus; the demo corpus is made first.
+
+    Raises:
+        InputError: no usable corpus of pairs, or a cache that cannot be written.
+    """
+    _check_is_pairs(choice)
+    ClipCache(cache_root()).check_writable()
+    if choice.is_demo:
+        format = _demo_format(choice)
+        with reporter.making_demo(len(demo.clip_names())) as on_clip:
+            root = cache_root() / "_demo"
+            folder = demo.make_demo_corpus(root, ffmpeg.path, choice.cores, on_clip)
+    else:
+        folder, format = choice.path, choice.format_or(YuvFormat())
+    return _scan(choice, folder, format, reporter)
 
 
 def table_of_pairs(
@@ -88,94 +105,124 @@ def table_of_pairs(
     reporter: Reporter,
     columns: Sequence[str] | None = None,
 ) -> FrameTable:
-    """Return the frames of some pairs, with these columns or with every one that libvmaf gives.
+    """Return the frames of some pairs.
+
+    Args:
+        pairs: in the order that the table's clips shall have.
+        ffmpeg: scores what the cache does not hold.
+        cores: how many passes may use.
+        reporter: follows the passes.
+        columns: features to keep; None keeps every one that libvmaf gives.
 
     Raises:
         ExtractionError: some pairs failed; the others are in the cache.
     """
     scores: dict[int, FrameScores] = {}
-    with closing(
-        frame_scores(pairs, ffmpeg.libvmaf_version, on_this_machine(ffmpeg, cores), reporter)
-    ) as scored:
+    workers = local_workers(ffmpeg, cores)
+    with closing(frame_scores(pairs, ffmpeg, workers, reporter)) as scored:
         for each in scored:
-            scores[each.place] = each.scores
-    ordered = [(pair, scores[place]) for place, pair in enumerate(pairs)]
-    return FrameTable.from_clips(ordered, columns or scores[0].features)
+            scores[each.index] = each.scores
+    ordered = [(pair, scores[index]) for index, pair in enumerate(pairs)]
+    return FrameTable.from_clips(ordered, columns or scores[0].features, ffmpeg.teacher)
 
 
-def open_pairs(choice: CorpusChoice, ffmpeg: Ffmpeg | None, reporter: Reporter) -> Scan:
-    """Find the pairs of the chosen corpus; the demo corpus is made first, or only named where there is no ffmpeg.
-
-    Raises:
-        InputError: no usable corpus of pairs, or a cache that cannot be written.
-    """
-    frames = None if choice.frames == ALL else parse_frames(choice.frames)
-    if choice.is_table:
-        raise InputError(
-            f"{choice.corpus} holds frame scores and no clips; name the folder of the clips as corpus"
-        )
-    if ffmpeg:
-        ClipCache(cache_root()).check_writable()
-    if choice.corpus != DEMO:
-        folder = choice.path
-        format = choice.format_or(YuvFormat())
-    elif ffmpeg is None:
-        return _demo_by_name(choice, frames)
-    else:
-        format = YuvFormat(demo.WIDTH, demo.HEIGHT)
-        if choice.format_or(format) != format:
-            raise InputError(
-                f"the demo corpus is {format}; leave assume_dims out, or pass a corpus folder"
-            )
-        with reporter.making_demo(len(demo.clip_names())) as on_clip:
-            folder = demo.make_demo_corpus(
-                cache_root() / "_demo", ffmpeg.path, choice.cores, on_clip
-            )
-    found = scan(folder, format, choice.sources, choice.max_pairs, choice.strict, frames)
-    for line in found.left_out:
-        reporter.say(f"left out: {line}")
-    return found
-
-
-def _demo_by_name(choice: CorpusChoice, frames: tuple[int, int] | None) -> Scan:
-    """Name the demo's pairs without making them, for a smoke."""
-    first, end = frames or (0, demo.FRAMES)
-    if end > demo.FRAMES:
-        raise InputError(
-            f"the demo's clips hold {demo.FRAMES} frames, so frames {first}:{end} are not all there"
-        )
-    format = choice.format_or(YuvFormat(demo.WIDTH, demo.HEIGHT))
-    pairs = [
-        Pair(dis_source(dis), Path("ref", ref), Path("dis", dis), demo.FPS, end - first, format)
-        for ref, dis in demo.clip_names()
-    ]
-    return Scan(
-        tuple(
-            pairs[index]
-            for index in first_in_turn([pair.source for pair in pairs], choice.max_pairs)
-        )
-    )
-
-
-def _corpus_of_table(choice: CorpusChoice, columns: Sequence[str], smoke: bool) -> Corpus:
+def _open_table(choice: CorpusChoice, columns: Sequence[str], smoke: bool) -> Corpus:
     """Open a file of frame scores."""
+    from vmaf_train.frames.parquet import read_parquet  # pyarrow takes long to import
+
     if choice.frames != ALL or choice.assume_dims != AUTO:
         raise InputError(
             f"{choice.corpus} is the frames as they were exported; leave frames and assume_dims out"
         )
-    read = read_parquet(choice.path)
-    table = read.table.select(columns)
+    exported = read_parquet(choice.path)
+    table = exported.table.select(columns)
     if choice.max_pairs:
         table = table.take(first_in_turn(table.clip_sources, choice.max_pairs))
     if smoke:
         table = replace(table, x_NF=np.zeros_like(table.x_NF), y_N=np.zeros_like(table.y_N))
     return Corpus(
         table.clip_sources,
-        None if smoke else read.libvmaf_version,
+        table.teacher,
+        None if smoke else exported.libvmaf_version,
         lambda sources: table.only(sources) if sources else table,
     )
 
 
-def zero_scores(pair: Pair) -> FrameScores:
-    """Return what a smoke learns from: a pair's frames with nothing but zeros."""
-    return FrameScores(KNOWN, np.zeros((pair.n_frames, len(KNOWN))), np.zeros(pair.n_frames))
+def _open_smoke(choice: CorpusChoice, columns: Sequence[str], reporter: Reporter) -> Corpus:
+    """Open a corpus whose features and scores are all zero; the demo's pairs are only named."""
+    _check_is_pairs(choice)
+    if choice.is_demo:
+        pairs = _name_demo(choice)
+    else:
+        pairs = _scan(choice, choice.path, choice.format_or(YuvFormat()), reporter).pairs
+
+    def table(sources: Collection[str]) -> FrameTable:
+        zeros = [(pair, _zero_scores(pair, choice.teacher)) for pair in _of(pairs, sources)]
+        return FrameTable.from_clips(zeros, columns, choice.teacher)
+
+    return Corpus(tuple(pair.source for pair in pairs), choice.teacher, None, table)
+
+
+def _check_is_pairs(choice: CorpusChoice) -> None:
+    if choice.is_table:
+        raise InputError(
+            f"{choice.corpus} holds frame scores and no clips; "
+            "name the folder of the clips as corpus"
+        )
+
+
+def _scan(choice: CorpusChoice, folder: Path, format: YuvFormat, reporter: Reporter) -> Scan:
+    found = find_layout(folder).scan(
+        folder,
+        format,
+        sources=choice.sources,
+        max_pairs=choice.max_pairs,
+        strict=choice.strict,
+        frames=_range(choice),
+    )
+    for line in found.left_out:
+        reporter.say(f"left out: {line}")
+    return found
+
+
+def _name_demo(choice: CorpusChoice) -> tuple[Pair, ...]:
+    """Name the demo's pairs without making them."""
+    first, end = _range(choice) or (0, demo.FRAMES)
+    if end > demo.FRAMES:
+        raise InputError(
+            f"the demo's clips hold {demo.FRAMES} frames, so frames {first}:{end} are not all there"
+        )
+    format = choice.format_or(demo.FORMAT)
+    pairs = [
+        Pair(
+            source=dis_source(dis),
+            ref=Video(Path("ref", ref), format, demo.FPS),
+            dis=Video(Path("dis", dis), format, demo.FPS),
+            n_frames=end - first,
+            format=format,
+        )
+        for ref, dis in demo.clip_names()
+    ]
+    kept = first_in_turn([pair.source for pair in pairs], choice.max_pairs)
+    return tuple(pairs[index] for index in kept)
+
+
+def _demo_format(choice: CorpusChoice) -> YuvFormat:
+    if choice.format_or(demo.FORMAT) != demo.FORMAT:
+        raise InputError(
+            f"the demo corpus is {demo.FORMAT}; leave assume_dims out, or pass a corpus folder"
+        )
+    return demo.FORMAT
+
+
+def _range(choice: CorpusChoice) -> tuple[int, int] | None:
+    return None if choice.frames == ALL else parse_frames(choice.frames)
+
+
+def _of(pairs: Sequence[Pair], sources: Collection[str]) -> list[Pair]:
+    return [pair for pair in pairs if not sources or pair.source in sources]
+
+
+def _zero_scores(pair: Pair, teacher: Teacher) -> FrameScores:
+    shape = (pair.n_frames, len(teacher.logged))
+    return FrameScores(teacher.logged, np.zeros(shape), np.zeros(pair.n_frames))

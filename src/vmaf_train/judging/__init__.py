@@ -1,5 +1,6 @@
 """How good a student is: metrics, intervals, cross-validation, comparison, figures.
 
 In: `OnnxStudent` and `FrameTable`. Out: `EvalReport` of one student, `Comparison` of several.
-Start with evaluation.py; crossval.py and comparison.py are for sweeps.
+Start with evaluation.py. report.py is the contract of eval_report.json, agreement.py the metrics,
+holdout.py one training, crossval.py and comparison.py a sweep, figures.py the pictures.
 """

@@ -1,96 +1,31 @@
-"""Architectures held against each other: out-of-fold errors, intervals of their differences, and what follows.
+"""A sweep's students compared: out-of-fold errors, and intervals of their differences.
 
-Every frame is scored by students that never saw its source. Intervals come from resampling whole clips; a difference
-is taken within each resample, so what makes a clip hard for all cancels.
+Every frame is scored by students that never saw its source. Intervals come from resampling whole
+clips. A difference is taken within each resample, so what makes a clip hard for all cancels.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from pydantic import BaseModel, ConfigDict
 
+from vmaf_train.contracts import Contract
 from vmaf_train.features import set_of
 from vmaf_train.frames.table import FrameTable
-from vmaf_train.judging.evaluation import (
-    LEVEL,
-    RESAMPLES,
-    BoxErrors,
-    EvalReport,
-    Interval,
-    LatencyFacts,
-    Metrics,
-    compare,
-)
+from vmaf_train.judging.agreement import LEVEL, RESAMPLES, compare
+from vmaf_train.judging.evaluation import pool
+from vmaf_train.judging.recommendation import recommend
+from vmaf_train.judging.report import EvalReport, Metrics
+from vmaf_train.judging.rows import ArchRow, Difference, Interval, Spread
+from vmaf_train.metrics import rmse
 from vmaf_train.onnx_file.inference import OnnxStudent
+from vmaf_train.templates import template
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+class Comparison(Contract):
+    """comparison.json: a sweep's rows, best first; the difference of every two; a recommendation.
 
-
-class Spread(_Part):
-    """Mean and standard deviation over seeds."""
-
-    mean: float
-    deviation: float
-
-
-class ArchRow(_Part):
-    """What a sweep found out about an architecture.
-
-    Attributes:
-        folds: RMSE on each held-out source.
-        mean_fold, worst_fold: of the folds' RMSE.
-        frames, clips: metrics over all out-of-fold frames, and over their clip means; averaged over the seeds.
-        rmse_interval: of the frames' RMSE, by resampling clips.
-        without_points: the frames' metrics without the teacher's points, one seed; None where there were none.
-        box, latency, parameters, onnx_bytes: of the student fitted on all the sources that are no lone fold.
-        trained: False where nothing was fitted: a reference, never recommended.
-        extraction_cost: CPU of the libvmaf pass that gives its features, full VMAF's being 1.
-    """
-
-    arch: str
-    extraction_cost: float | None = None
-    parameters: int
-    onnx_bytes: int
-    trained: bool
-    folds: dict[str, Spread]
-    mean_fold: Spread
-    worst_fold: Spread
-    frames: Metrics
-    clips: Metrics
-    rmse_interval: Interval
-    without_points: Metrics | None
-    box: BoxErrors | None
-    latency: LatencyFacts
-
-
-class Difference(_Part):
-    """RMSE of `arch` minus that of `against`, with its interval; better or worse when that leaves zero out."""
-
-    arch: str
-    against: str
-    rmse: float
-    interval: Interval
-
-    @property
-    def verdict(self) -> str:
-        """Say "better", "worse" or "no different"."""
-        return (
-            "better"
-            if self.interval.high < 0
-            else "worse"
-            if self.interval.low > 0
-            else "no different"
-        )
-
-
-class Comparison(_Part):
-    """comparison.json: a sweep's rows, best first, the differences of every two, and the recommendation.
-
-    The recommendation is a line, or a list with a line for each cost of extraction where there are several.
+    The recommendation is one line, or a list with one line per cost of extraction.
     """
 
     schema_version: int = 1
@@ -109,12 +44,8 @@ class Comparison(_Part):
 
     def to_markdown(self) -> str:
         """Return comparison.md."""
-        environment = Environment(
-            loader=PackageLoader("vmaf_train.judging", ""),
-            undefined=StrictUndefined,
-            keep_trailing_newline=True,
-        )
-        return environment.get_template("comparison.md.j2").render(comparison=self, rows=self.rows)
+        page = template("vmaf_train.judging", "comparison.md.j2")
+        return page.render(comparison=self, rows=self.rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,9 +54,9 @@ class CrossValidated:
 
     Attributes:
         score_SN: float64 of shape (seeds, frames).
-        without_N: float64 of shape (frames,), without the teacher's points; None where there were none.
-        student: fitted on all sources, or on all but a lone choice of folds.
-        report: on that student, on frames that it may have been trained on.
+        without_N: float64 of shape (frames,), without the teacher's points; None without any.
+        student: fitted on all sources; if only some are folds, on all but these.
+        report: of that student, on frames that it may have been trained on.
         trained: whether there was anything to fit.
     """
 
@@ -135,10 +66,16 @@ class CrossValidated:
     report: EvalReport
     trained: bool
 
+    @property
+    def seeds(self) -> int:
+        """How many seeds each fold was fitted with."""
+        return len(self.score_SN)
+
 
 def compare_archs(
     table: FrameTable,
     results: Mapping[str, CrossValidated],
+    *,
     sweep: str,
     corpus: str,
     teacher_points: int,
@@ -147,105 +84,51 @@ def compare_archs(
 
     Args:
         table: those frames; its sources are the folds.
-        results: by name of the architecture.
-        sweep: what tags the runs.
+        results: by name of the architecture, all with the same number of seeds.
+        sweep: the tag of the sweep's runs.
         corpus: its name.
-        teacher_points: how many a fit had.
+        teacher_points: how many each fit had.
     """
-    names = list(results)
-    squares = [(one.score_SN - table.y_N) ** 2 for one in results.values()]
-    rmse_AR = np.stack([_resampled_rmse(squares_SN, table.clip_N) for squares_SN in squares])
-    rmse_A = [float(np.sqrt(squares_SN.mean(1)).mean()) for squares_SN in squares]
-    rows = [
-        _row(name, results[name], table, _interval(rmse_R))
-        for name, rmse_R in zip(names, rmse_AR, strict=True)
-    ]
+    errors = {name: _resampled_rmse(result, table) for name, result in results.items()}
+    rows = {name: _row(name, result, table, errors[name]) for name, result in results.items()}
     differences = [
         Difference(
-            arch=a,
-            against=b,
-            rmse=rmse_A[i] - rmse_A[j],
-            interval=_interval(rmse_AR[i] - rmse_AR[j]),
+            arch=arch,
+            against=against,
+            rmse=_mean_rmse(results[arch], table) - _mean_rmse(results[against], table),
+            interval=_interval(errors[arch] - errors[against]),
         )
-        for i, a in enumerate(names)
-        for j, b in enumerate(names)
-        if i != j
+        for arch in results
+        for against in results
+        if arch != against
     ]
     return Comparison(
         sweep=sweep,
         corpus=corpus,
         dataset_digest=table.digest,
         folds=table.sources,
-        seeds=len(next(iter(results.values())).score_SN),
+        seeds=next(iter(results.values())).seeds,
         teacher_points=teacher_points,
         n_frames=len(table),
         n_clips=len(table.clips),
         confidence=LEVEL,
-        rows=tuple(sorted(rows, key=lambda row: row.frames.rmse)),
+        rows=tuple(sorted(rows.values(), key=lambda row: row.frames.rmse)),
         differences=tuple(differences),
-        recommendation=recommend(rows, differences),
+        recommendation=recommend(list(rows.values()), differences),
     )
 
 
-def recommend(rows: Sequence[ArchRow], differences: Sequence[Difference]) -> str:
-    """Return a line for each cost of extraction: the fastest of the students no worse than its most accurate one."""
-    costs = sorted(
-        {row.extraction_cost for row in rows if row.trained}, key=lambda cost: -(cost or 0)
-    )
-    if not costs:
-        return "nothing was fitted, so there is nothing to recommend"
-    groups = {
-        cost: {row.arch: row for row in rows if row.trained and row.extraction_cost == cost}
-        for cost in costs
-    }
-    if len(groups) == 1:
-        return _recommend_among(groups[costs[0]], differences)
-    names = ["an unknown share" if cost is None else f"{cost:.2f}" for cost in costs]
-    lines = [_recommend_among(groups[cost], differences) for cost in costs]
-    return "\n".join(
-        f"- at {name} of full VMAF's CPU: {line}" for name, line in zip(names, lines, strict=True)
-    )
-
-
-def _recommend_among(trained: Mapping[str, ArchRow], differences: Sequence[Difference]) -> str:
-    best = min(trained.values(), key=lambda row: row.frames.rmse)
-    level = {
-        d.arch
-        for d in differences
-        if d.against == best.arch and d.arch in trained and d.verdict != "worse"
-    }
-    chosen = min(
-        (trained[name] for name in {best.arch, *level}),
-        key=lambda row: (row.latency.row_p50_us, row.arch),
-    )
-    fact = (
-        f"{chosen.arch}: out-of-fold RMSE {chosen.frames.rmse:.4f} "
-        f"({LEVEL:.0%} {chosen.rmse_interval.low:.4f} to {chosen.rmse_interval.high:.4f}), "
-        f"{chosen.latency.row_p50_us:.1f} µs a row"
-    )
-    if chosen is not best:
-        return f"{fact}; {best.arch} has {best.frames.rmse:.4f}, a difference that the clips do not settle"
-    if len(trained) == 1:
-        return fact
-    return f"{fact}; " + (
-        f"{', '.join(sorted(level))}: no worse, but slower"
-        if level
-        else "all other students are worse"
-    )
-
-
-def _row(name: str, result: CrossValidated, table: FrameTable, interval: Interval) -> ArchRow:
-    source_N = np.array(table.clip_sources)[table.clip_N]
+def _row(name: str, result: CrossValidated, table: FrameTable, rmse_R: np.ndarray) -> ArchRow:
+    """Summarise one architecture; `rmse_R` is its RMSE over all frames, per resample."""
+    # RMSE of each fold with each seed: (folds, seeds).
     fold_FS = np.array(
         [
-            [_rmse(score_N[rows], table.y_N[rows]) for score_N in result.score_SN]
-            for rows in (source_N == source for source in table.sources)
+            [rmse(score_N[rows], table.y_N[rows]) for score_N in result.score_SN]
+            for rows in map(table.is_of, table.sources)
         ]
     )
-    clips = [table.rows_of(clip) for clip in range(len(table.clips))]
-    truth_C = np.array([table.y_N[rows].mean() for rows in clips])
-    pooled_SC = np.array([[score_N[rows].mean() for rows in clips] for score_N in result.score_SN])
-    report = result.report
+    truth_C = pool(table.y_N, table)
+    report, without = result.report, result.without_N
     features = set_of(report.model.features)
     return ArchRow(
         arch=name,
@@ -259,20 +142,23 @@ def _row(name: str, result: CrossValidated, table: FrameTable, interval: Interva
         mean_fold=_spread(fold_FS.mean(0)),
         worst_fold=_spread(fold_FS.max(0)),
         frames=_mean_metrics([compare(score_N, table.y_N) for score_N in result.score_SN]),
-        clips=_mean_metrics([compare(pooled_C, truth_C) for pooled_C in pooled_SC]),
-        rmse_interval=interval,
-        without_points=None if result.without_N is None else compare(result.without_N, table.y_N),
+        clips=_mean_metrics(
+            [compare(pool(score_N, table), truth_C) for score_N in result.score_SN]
+        ),
+        rmse_interval=_interval(rmse_R),
+        without_points=None if without is None else compare(without, table.y_N),
         box=report.box,
         latency=report.latency,
     )
 
 
-def _rmse(score_N: np.ndarray, truth_N: np.ndarray) -> float:
-    return float(np.sqrt(np.mean((score_N - truth_N) ** 2)))
+def _mean_rmse(result: CrossValidated, table: FrameTable) -> float:
+    """Return the RMSE over all frames, averaged over seeds."""
+    return float(np.mean([rmse(score_N, table.y_N) for score_N in result.score_SN]))
 
 
 def _mean_metrics(metrics: Sequence[Metrics]) -> Metrics:
-    """Average each figure over the seeds; a correlation that one of them lacks is None."""
+    """Average each figure over seeds; a correlation that one seed lacks is None."""
     columns = {key: [getattr(one, key) for one in metrics] for key in Metrics.model_fields}
     means = {
         key: None if None in values else float(np.mean(values)) for key, values in columns.items()
@@ -289,13 +175,22 @@ def _interval(resampled: np.ndarray) -> Interval:
     return Interval(low=low, high=high)
 
 
-def _resampled_rmse(squares_SN: np.ndarray, clip_N: np.ndarray) -> np.ndarray:
-    """Return RMSE of shape (resamples,), averaged over the seeds; every call draws the same clips."""
-    frames_C = np.bincount(clip_N)
-    sums_SC = np.add.reduceat(squares_SN, np.concatenate([[0], np.cumsum(frames_C)[:-1]]), axis=1)
+def _resampled_rmse(result: CrossValidated, table: FrameTable) -> np.ndarray:
+    """Return the RMSE over the frames of resampled clips, averaged over seeds.
+
+    Every call draws the same clips, so that differences of two results are paired.
+
+    Returns:
+        float64 of shape (resamples,).
+    """
+    squares_SN = (result.score_SN - table.y_N) ** 2
+    frames_C = np.bincount(table.clip_N)
+    starts_C = np.concatenate([[0], np.cumsum(frames_C)[:-1]])
+    sums_SC = np.add.reduceat(squares_SN, starts_C, axis=1)
+
     # How often each clip is drawn in each resample.
-    times_RC = np.random.default_rng(0).multinomial(
-        len(frames_C), np.full(len(frames_C), 1 / len(frames_C)), size=RESAMPLES
-    )
+    n_clips = len(frames_C)
+    draw = np.random.default_rng(0)
+    times_RC = draw.multinomial(n_clips, np.full(n_clips, 1 / n_clips), size=RESAMPLES)
     resampled: np.ndarray = np.sqrt(sums_SC @ times_RC.T / (times_RC @ frames_C)).mean(0)
     return resampled

@@ -1,17 +1,16 @@
 """The pictures of an evaluation and of a fit, as matplotlib Figures (no pyplot, no display)."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vmaf_train.judging.comparison import ArchRow, Comparison
-from vmaf_train.judging.evaluation import EvalReport
-
-if TYPE_CHECKING:
-    from vmaf_train.students.training import Epoch
+from vmaf_train.judging.comparison import Comparison
+from vmaf_train.judging.report import EvalReport
+from vmaf_train.judging.rows import ArchRow
+from vmaf_train.reporting import Epoch
 
 SIZE, DPI = (6.4, 4.8), 90
 
@@ -28,38 +27,40 @@ def evaluation_figures(
     Returns:
         Figures by file name.
     """
-    title = (
-        f"{report.model.name} on {report.hold_out or report.dataset.corpus}: RMSE {report.rmse:.3f}"
-    )
-    predicted, axes = _new(title, f"{report.teacher} frame score", "student frame score")
+    judged_on = report.hold_out or report.dataset.corpus
+    title = f"{report.model.name} on {judged_on}: RMSE {report.rmse:.3f}"
+    x_label = f"{report.teacher} frame score"
+    predicted, axes = _new(title, x_label, "student frame score")
     _density(axes, truth_N, score_N)
     axes.plot([0, 100], [0, 100], color="tab:red", linewidth=0.8)
 
-    residual, axes = _new(
-        title, f"{report.teacher} frame score", "student minus teacher, score points"
-    )
+    residual, axes = _new(title, x_label, "student minus teacher, score points")
     _density(axes, truth_N, score_N - truth_N)
     axes.axhline(0, color="tab:red", linewidth=0.8)
-
-    by_rmse = sorted(report.per_clip.items(), key=lambda item: (item[1].source, item[0]))
-    clips, axes = _new(title, "RMSE, score points", "")
-    clips.set_figheight(max(SIZE[1], 0.16 * len(by_rmse)))
-    sources = list(report.per_source)
-    axes.barh(
-        [clip for clip, _ in by_rmse],
-        [metrics.rmse for _, metrics in by_rmse],
-        color=[f"C{sources.index(metrics.source) % 10}" for _, metrics in by_rmse],
-    )
-    axes.tick_params(axis="y", labelsize=6)
-    axes.invert_yaxis()
     return {
         "predicted_vs_teacher.png": predicted,
         "residual_by_score.png": residual,
-        "rmse_by_clip.png": clips,
+        "rmse_by_clip.png": _clip_figure(report, title),
     }
 
 
-def training_figure(history: Sequence["Epoch"], hold_out: str) -> dict[str, Figure]:
+def _clip_figure(report: EvalReport, title: str) -> Figure:
+    """Draw the RMSE of each clip as a bar, with one colour per source."""
+    by_source = sorted(report.per_clip.items(), key=lambda item: (item[1].source, item[0]))
+    sources = list(report.per_source)
+    figure, axes = _new(title, "RMSE, score points", "")
+    figure.set_figheight(max(SIZE[1], 0.16 * len(by_source)))
+    axes.barh(
+        [clip for clip, _ in by_source],
+        [metrics.rmse for _, metrics in by_source],
+        color=[f"C{sources.index(metrics.source) % 10}" for _, metrics in by_source],
+    )
+    axes.tick_params(axis="y", labelsize=6)
+    axes.invert_yaxis()
+    return figure
+
+
+def training_figure(history: Sequence[Epoch], hold_out: str) -> dict[str, Figure]:
     """Draw training loss and held-out RMSE over the epochs; nothing for a fit without epochs."""
     if not history:
         return {}
@@ -74,9 +75,15 @@ def training_figure(history: Sequence["Epoch"], hold_out: str) -> dict[str, Figu
 
 
 def sweep_figures(comparison: Comparison) -> dict[str, Figure]:
-    """Draw a sweep: a box per arch over folds, RMSE against what it costs, arch by source as a heat map."""
-    title = f"{comparison.corpus}, {len(comparison.folds)} folds, {comparison.seeds} seeds"
-    title += f", {comparison.teacher_points} teacher's points"
+    """Draw a sweep: folds of each arch as boxes, RMSE against costs, arch by source as a heat map.
+
+    Returns:
+        Figures by file name.
+    """
+    title = (
+        f"{comparison.corpus}, {len(comparison.folds)} folds, {comparison.seeds} seeds, "
+        f"{comparison.teacher_points} teacher's points"
+    )
     archs = [row.arch for row in comparison.rows]
     rmse_AF = np.array(
         [[row.folds[source].mean for source in comparison.folds] for row in comparison.rows]
@@ -92,52 +99,75 @@ def sweep_figures(comparison: Comparison) -> dict[str, Figure]:
     }
 
 
-def _cost_figure(rows: Sequence[ArchRow], title: str) -> Figure:
-    """Draw the rows' RMSE against parameters, latency and the cost of their features, with a colour for each such cost.
+@dataclass(frozen=True)
+class _Cost:
+    """Something that a student costs: the label of its axis, its scale, its value for a row."""
 
-    Where there are several, only those are named that no other student of the same features beats in both.
+    label: str
+    scale: str
+    of: Callable[[ArchRow], float]
+
+    def limits(self, values: Sequence[float]) -> tuple[float, float]:
+        # One value alone would give matplotlib a log axis of no width.
+        return (0, 1.2) if self.scale == "linear" else (min(values) / 1.3, max(values) * 2.5)
+
+
+_COSTS = (
+    _Cost("fitted parameters", "log", lambda row: float(max(row.parameters, 1))),
+    _Cost("one row, one thread: p50, µs", "log", lambda row: row.latency.row_p50_us),
+    _Cost(
+        "CPU to extract its features, of full VMAF's",
+        "linear",
+        lambda row: row.extraction_cost or np.nan,
+    ),
+)
+
+
+def _cost_figure(rows: Sequence[ArchRow], title: str) -> Figure:
+    """Draw RMSE against parameters, latency and extraction; one colour per cost of extraction.
+
+    With one such cost every row is named. With several, only those are named that no other student
+    of the same features beats in both RMSE and cost.
     """
     figure = Figure(figsize=(3 * SIZE[0], SIZE[1]), dpi=DPI, layout="constrained")
     figure.suptitle(title)
-    costs = (
-        ("log", "fitted parameters", [float(max(row.parameters, 1)) for row in rows]),
-        ("log", "one row, one thread: p50, µs", [row.latency.row_p50_us for row in rows]),
-        (
-            "linear",
-            "CPU to extract its features, of full VMAF's",
-            [row.extraction_cost or np.nan for row in rows],
-        ),
-    )
-    colours = list(dict.fromkeys(row.extraction_cost for row in rows))
-    for axes, (scale, label, values) in zip(figure.subplots(1, 3, sharey=True), costs, strict=True):
-        # Of one value matplotlib makes a log axis of no width.
-        limits = (0, 1.2) if scale == "linear" else (min(values) / 1.3, max(values) * 2.5)
-        axes.set(xscale=scale, yscale="log", xlabel=label, xlim=limits)
-        for row, value in zip(rows, values, strict=True):
-            rmse, interval = row.frames.rmse, row.rmse_interval
-            colour = colours.index(row.extraction_cost)
-            axes.errorbar(
-                value,
-                rmse,
-                yerr=[[max(0, rmse - interval.low)], [max(0, interval.high - rmse)]],
-                marker="o" if row.trained else "x",
-                capsize=3,
-                color=f"C{colour}" if row.trained else "tab:gray",
-            )
-            beaten = any(
-                other.extraction_cost == row.extraction_cost
-                and its <= value
-                and other.frames.rmse < rmse
-                for other, its in zip(rows, values, strict=True)
-                if other.trained
-            )
-            if not beaten or (len(colours) == 1 and scale == "log"):
-                axes.annotate(
-                    row.arch, (value, rmse), xytext=(5, 4), textcoords="offset points", fontsize=8
-                )
+    extraction_costs = list(dict.fromkeys(row.extraction_cost for row in rows))
+    for axes, cost in zip(figure.subplots(1, len(_COSTS), sharey=True), _COSTS, strict=True):
+        limits = cost.limits([cost.of(row) for row in rows])
+        axes.set(xscale=cost.scale, yscale="log", xlabel=cost.label, xlim=limits)
+        name_all = len(extraction_costs) == 1 and cost.scale == "log"
+        for row in rows:
+            colour = f"C{extraction_costs.index(row.extraction_cost)}"
+            _draw_row(axes, row, cost.of(row), colour)
+            if name_all or not _is_beaten(row, rows, cost):
+                at = (cost.of(row), row.frames.rmse)
+                axes.annotate(row.arch, at, xytext=(5, 4), textcoords="offset points", fontsize=8)
         axes.grid(alpha=0.3)
     figure.axes[0].set_ylabel("out-of-fold RMSE, score points")
     return figure
+
+
+def _draw_row(axes: Axes, row: ArchRow, value: float, colour: str) -> None:
+    rmse, interval = row.frames.rmse, row.rmse_interval
+    axes.errorbar(
+        value,
+        rmse,
+        yerr=[[max(0, rmse - interval.low)], [max(0, interval.high - rmse)]],
+        marker="o" if row.trained else "x",
+        capsize=3,
+        color=colour if row.trained else "tab:gray",
+    )
+
+
+def _is_beaten(row: ArchRow, rows: Sequence[ArchRow], cost: _Cost) -> bool:
+    """Tell whether a trained student of the same features costs no more and has less error."""
+    return any(
+        other.trained
+        and other.extraction_cost == row.extraction_cost
+        and cost.of(other) <= cost.of(row)
+        and other.frames.rmse < row.frames.rmse
+        for other in rows
+    )
 
 
 def _heat_map(

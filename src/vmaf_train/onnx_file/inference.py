@@ -1,4 +1,4 @@
-"""A student as users run it: an ONNX file in onnxruntime, its own facts, its scores and its latency. No torch."""
+"""A student as users run it: an ONNX file in onnxruntime, its facts, scores and latency."""
 
 import hashlib
 import json
@@ -14,14 +14,16 @@ from vmaf_train.errors import InputError
 from vmaf_train.features import CANONICAL, KNOWN
 
 METADATA_PREFIX = "vmaf_train."
-ROWS_A_CALL = 65536
+ROWS_PER_CALL = 65536
+# Latency is measured on one row and on a clip of this many rows, in rounds.
 CLIP_ROWS = 240
-ROUNDS = 5
+LATENCY_ROUNDS = 5
+LATENCY_CALLS = 2000
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Time of one onnxruntime call on one thread, in microseconds: one row, and a clip of 240 rows."""
+    """Microseconds per onnxruntime call on one thread: of one row, and of a clip of 240 rows."""
 
     row_p50_us: float
     row_p95_us: float
@@ -35,60 +37,25 @@ class OnnxStudent:
 
     Attributes:
         content: the bytes of the file.
-        facts: what the file says of itself (arch, parameters, training sources, ...); empty for a foreign file.
+        facts: what the file says of itself (arch, parameters, training sources, ...); empty for a
+            file that we did not write.
         features: names of the input's columns, in order.
-        window: frames that a score is made from; above 1 the rows of a call must be one clip's frames, in order.
+        window: frames that one score is made from; above 1, the rows of a call must be the frames
+            of one clip, in order.
 
     Raises:
-        InputError: not an ONNX model, or not one from six features (or from those it names) to one score a row.
+        InputError: not an ONNX model, or not one that maps the features that it names (without
+            names: the canonical set) to one score per row.
     """
 
     def __init__(self, content: bytes, name: str) -> None:
         self.content = content
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        try:
-            self._session = onnxruntime.InferenceSession(
-                content, options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # onnxruntime's errors share no public base class
-            raise InputError(
-                f"{name} is not an ONNX model that onnxruntime can load: {error}"
-            ) from error
-        metadata = self._session.get_modelmeta().custom_metadata_map
-        try:
-            self.facts: Mapping[str, object] = {
-                key.removeprefix(METADATA_PREFIX): json.loads(value)
-                for key, value in metadata.items()
-                if key.startswith(METADATA_PREFIX)
-            }
-        except ValueError as error:
-            raise InputError(
-                f"{name} has metadata of ours that is no JSON: {error}; export it again"
-            ) from error
-        named = self.facts.get("features", CANONICAL.features)
-        self.features: tuple[str, ...] = tuple(named) if isinstance(named, list | tuple) else ()
-        if unknown := [str(feature) for feature in self.features if feature not in KNOWN]:
-            raise InputError(f"{name} reads {', '.join(unknown)}; known are {', '.join(KNOWN)}")
+        self._session = _load(content, name)
+        self.facts = _facts_of(self._session, name)
+        self.features = _features_of(self.facts, name)
         stated = self.facts.get("window", 1)
         self.window: int = stated if isinstance(stated, int) else 1
-        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        fits = len(inputs) == 1 and inputs[0].type == "tensor(float)" and len(inputs[0].shape) == 2
-        if (
-            not fits
-            or isinstance(inputs[0].shape[0], int)
-            or inputs[0].shape[1] != len(self.features)
-        ):
-            raise InputError(
-                f"{name} takes {[(i.name, i.type, i.shape) for i in inputs]}; "
-                f"a student takes one float32 matrix of shape [N, {len(self.features)}]: {', '.join(self.features)}"
-            )
-        if len(outputs) != 1 or outputs[0].shape[1:] not in ([], [1]):
-            raise InputError(
-                f"{name} gives {[(o.name, o.shape) for o in outputs]}; a student gives one score a row"
-            )
-        self._input, self._output = inputs[0].name, outputs[0].name
+        self._input, self._output = _check_shapes(self._session, self.features, name)
 
     @staticmethod
     def hash_of(content: bytes) -> str:
@@ -107,35 +74,90 @@ class OnnxStudent:
             InputError: a score is not finite.
         """
         rows_NF = np.ascontiguousarray(x_NF, dtype=np.float32)
-        # A window must not be cut.
-        size = ROWS_A_CALL if self.window == 1 else len(rows_NF)
-        parts = [
-            self._session.run([self._output], {self._input: rows_NF[start : start + size]})[
-                0
-            ].reshape(-1)
-            for start in range(0, len(rows_NF), size)
-        ]
+        # A clip must not be cut where scores are made from windows.
+        size = ROWS_PER_CALL if self.window == 1 else len(rows_NF)
+        parts = []
+        for start in range(0, len(rows_NF), size):
+            feed = {self._input: rows_NF[start : start + size]}
+            parts.append(self._session.run([self._output], feed)[0].reshape(-1))
         score_N = np.concatenate(parts).astype(np.float64)
         if not np.isfinite(score_N).all():
-            raise InputError(
-                f"the model gives scores that are no numbers, first for frame {int(np.argmin(np.isfinite(score_N)))}"
-            )
+            frame = int(np.argmin(np.isfinite(score_N)))
+            raise InputError(f"the model gives scores that are no numbers, first for frame {frame}")
         return score_N
 
-    def measure_latency(self, calls: int = 2000) -> Latency:
-        """Time `calls` calls of one row, and a tenth as many of a 240-row clip, after a warm-up.
+    def measure_latency(self, calls: int = LATENCY_CALLS) -> Latency:
+        """Measure the latency of one row, and of a clip with a tenth as many calls.
 
-        In rounds, the fastest of which counts: what a shared machine does meanwhile only ever adds.
+        Of several rounds, the fastest counts: other work on the machine only adds time.
         """
-        times = []
-        for rows, repeats in ((1, calls), (CLIP_ROWS, calls // 10)):
-            feed = {self._input: np.full((rows, len(self.features)), 0.5, dtype=np.float32)}
-            rounds = []
-            for _ in range(ROUNDS):
-                ticks = np.empty(repeats // ROUNDS + 1, dtype=np.int64)
-                for call in range(-(len(ticks) // 10), len(ticks)):
-                    ticks[call] = time.perf_counter_ns()
-                    self._session.run(None, feed)
-                rounds.append(np.percentile(np.diff(ticks) / 1000, (50, 95)).tolist())
-            times += min(rounds)
-        return Latency(*times)
+        row = self._fastest_round(rows=1, calls=calls)
+        clip = self._fastest_round(rows=CLIP_ROWS, calls=calls // 10)
+        return Latency(*row, *clip)
+
+    def _fastest_round(self, rows: int, calls: int) -> tuple[float, float]:
+        """Return the 50th and 95th percentile of the time per call, in microseconds."""
+        feed = {self._input: np.full((rows, len(self.features)), 0.5, dtype=np.float32)}
+        rounds = []
+        for _ in range(LATENCY_ROUNDS):
+            ticks = np.empty(calls // LATENCY_ROUNDS + 1, dtype=np.int64)
+            # Negative calls warm up; later calls overwrite their ticks.
+            for call in range(-(len(ticks) // 10), len(ticks)):
+                ticks[call] = time.perf_counter_ns()
+                self._session.run(None, feed)
+            p50, p95 = np.percentile(np.diff(ticks) / 1000, (50, 95)).tolist()
+            rounds.append((p50, p95))
+        return min(rounds)
+
+
+def _load(content: bytes, name: str) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors share no public base class
+        raise InputError(
+            f"{name} is not an ONNX model that onnxruntime can load: {error}"
+        ) from error
+
+
+def _facts_of(session: onnxruntime.InferenceSession, name: str) -> Mapping[str, object]:
+    metadata = session.get_modelmeta().custom_metadata_map
+    try:
+        return {
+            key.removeprefix(METADATA_PREFIX): json.loads(value)
+            for key, value in metadata.items()
+            if key.startswith(METADATA_PREFIX)
+        }
+    except ValueError as error:
+        raise InputError(
+            f"{name} has metadata of vmaf-train that is no JSON: {error}; export it again"
+        ) from error
+
+
+def _features_of(facts: Mapping[str, object], name: str) -> tuple[str, ...]:
+    named = facts.get("features", CANONICAL.features)
+    features = tuple(named) if isinstance(named, list | tuple) else ()
+    if unknown := [str(feature) for feature in features if feature not in KNOWN]:
+        raise InputError(f"{name} reads {', '.join(unknown)}; known are {', '.join(KNOWN)}")
+    return features
+
+
+def _check_shapes(
+    session: onnxruntime.InferenceSession, features: tuple[str, ...], name: str
+) -> tuple[str, str]:
+    """Return the names of input and output, after checking that a student has such shapes."""
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    fits = len(inputs) == 1 and inputs[0].type == "tensor(float)" and len(inputs[0].shape) == 2
+    if not fits or isinstance(inputs[0].shape[0], int) or inputs[0].shape[1] != len(features):
+        raise InputError(
+            f"{name} takes {[(i.name, i.type, i.shape) for i in inputs]}; a student takes one "
+            f"float32 matrix of shape [N, {len(features)}]: {', '.join(features)}"
+        )
+    if len(outputs) != 1 or outputs[0].shape[1:] not in ([], [1]):
+        raise InputError(
+            f"{name} gives {[(o.name, o.shape) for o in outputs]}; "
+            "a student gives one score per row"
+        )
+    return inputs[0].name, outputs[0].name

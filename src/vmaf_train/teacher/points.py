@@ -1,48 +1,45 @@
-"""Teacher-labelled points: feature vectors that join the training rows, scored by the teacher without any pixel.
+"""Teacher's points: feature vectors that the teacher labels without any pixel, as training rows.
 
-Mixtures lie between and around the training rows, where content is likely. The cover spans the whole box of values
-that features can take, densest at its faces (an arcsine law, as of Chebyshev nodes), since that is where a smooth
-fit goes wrong first.
+Mixtures lie between and around the training rows, where content is likely. The cover fills the
+whole box of values that features can take, and is densest at its faces, as Chebyshev nodes are:
+a smooth fit goes wrong there first.
 """
 
 import numpy as np
 
-from vmaf_train.features import HIGHEST
-
+# How far a mixture may lie beyond either row, as a share of their distance.
 BEYOND = 0.1
+# Noise of a mixture, as a share of each feature's standard deviation.
 JITTER = 0.1
 
 
-def mixtures(
-    x: np.ndarray, features: tuple[str, ...], n: int, draw: np.random.Generator
-) -> np.ndarray:
-    """Draw points on the lines through two training rows, up to a tenth beyond either, and jitter them.
+def mixtures(x: np.ndarray, highest_F: np.ndarray, n: int, draw: np.random.Generator) -> np.ndarray:
+    """Draw points on the lines through two training rows, with a little noise.
 
     Args:
-        x: float64 of shape (rows, features) or (rows, frames, features); only training rows may be among them.
-        features: names of the last axis.
-        n: how many.
+        x: float64 of shape (rows, features) or (rows, frames, features); training rows only.
+        highest_F: float64 of shape (features,), the upper corner of the feature box.
+        n: how many points.
         draw: source of randomness.
 
     Returns:
-        float64 of the shape of `x` with `n` in place of rows, inside the feasible box.
+        float64 of shape (n, features) or (n, frames, features), inside the feature box.
     """
     pairs = draw.integers(len(x), size=(2, n))
     weight = draw.uniform(-BEYOND, 1 + BEYOND, (n, *[1] * (x.ndim - 1)))
     mixed = weight * x[pairs[0]] + (1 - weight) * x[pairs[1]]
     mixed += draw.normal(size=mixed.shape) * JITTER * x.std(tuple(range(x.ndim - 1)))
-    inside: np.ndarray = np.clip(mixed, 0, [HIGHEST[name] for name in features])
+    inside: np.ndarray = np.clip(mixed, 0, highest_F)
     return inside
 
 
-def cover(
-    shape: tuple[int, ...], features: tuple[str, ...], draw: np.random.Generator
-) -> np.ndarray:
-    """Draw float64 points of shape (*shape, features) over the feasible box, densest at its faces."""
-    share = (1 - np.cos(np.pi * draw.uniform(size=(*shape, len(features))))) / 2
-    return share * [HIGHEST[name] for name in features]
+def cover(shape: tuple[int, ...], highest_F: np.ndarray, draw: np.random.Generator) -> np.ndarray:
+    """Draw float64 points of shape (*shape, features) over the feature box, more at its faces."""
+    # (1 - cos(pi u)) / 2 with uniform u has the arcsine law.
+    share = (1 - np.cos(np.pi * draw.uniform(size=(*shape, len(highest_F))))) / 2
+    return share * highest_F
 
 
-def uniform(n: int, features: tuple[str, ...], draw: np.random.Generator) -> np.ndarray:
-    """Draw float64 points of shape (n, features), each place of the feasible box as likely as any other."""
-    return draw.uniform(size=(n, len(features))) * [HIGHEST[name] for name in features]
+def uniform(n: int, highest_F: np.ndarray, draw: np.random.Generator) -> np.ndarray:
+    """Draw float64 points of shape (n, features), uniform over the feature box."""
+    return draw.uniform(size=(n, len(highest_F))) * highest_F

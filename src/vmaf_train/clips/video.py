@@ -1,0 +1,168 @@
+"""A video that ffmpeg opens.
+
+A raw file (.yuv) says neither its size nor its pixel format. Whoever names it states both, and its
+length in bytes is checked against them.
+"""
+
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from vmaf_train.errors import InputError
+
+RAW_SUFFIX = ".yuv"
+# Raw pixel formats by ffmpeg's names: luma samples per chroma sample, across and down, and bytes
+# per sample.
+PIX_FMTS = {
+    f"{planes}{depth}": (*luma, sample)
+    for planes, luma in (("yuv420p", (2, 2)), ("yuv422p", (2, 1)), ("yuv444p", (1, 1)))
+    for depth, sample in (("", 1), ("10le", 2), ("12le", 2), ("16le", 2))
+}
+
+
+def raw_arguments(pix_fmt: str, size: str = "", fps: float | None = None) -> list[str]:
+    """Return ffmpeg's arguments for raw video, of an input or of an output.
+
+    Args:
+        pix_fmt: pixel format, as ffmpeg names it.
+        size: `WxH` in pixels; an input needs it.
+        fps: frames per second of an input; None leaves ffmpeg's default.
+    """
+    arguments = ["-f", "rawvideo", "-pix_fmt", pix_fmt]
+    if size:
+        arguments += ["-s", size]
+    if fps is not None:
+        arguments += ["-r", f"{fps:g}"]
+    return arguments
+
+
+@dataclass(frozen=True)
+class YuvFormat:
+    """Geometry of a raw file: width and height in pixels, and a pixel format of `PIX_FMTS`."""
+
+    width: int = 1920
+    height: int = 1080
+    pix_fmt: str = "yuv420p"
+
+    @property
+    def pixels(self) -> int:
+        """Pixels per frame."""
+        return self.width * self.height
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes per frame: a luma plane and two chroma planes, whose sides are rounded up."""
+        across, down, sample = PIX_FMTS[self.pix_fmt]
+        chroma = math.ceil(self.width / across) * math.ceil(self.height / down)
+        return sample * (self.pixels + 2 * chroma)
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}"
+
+
+@dataclass(frozen=True)
+class FileStamp:
+    """Tells one version of a file from another: name, size in bytes, modification time in ns."""
+
+    name: str
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class Video:
+    """A video file that ffmpeg opens.
+
+    Attributes:
+        path: of the file.
+        format: geometry of a raw file; None where the file states it.
+        fps: frames per second of a raw file; None where the file states it or it does not matter.
+        stamp: of the file when its folder was scanned; None where it is only named.
+    """
+
+    path: Path
+    format: YuvFormat | None = None
+    fps: float | None = None
+    stamp: FileStamp | None = None
+
+    def arguments(self, frames: tuple[int, int] | None = None) -> list[str]:
+        """Return ffmpeg's arguments that open the video, `-i` and the address last.
+
+        Args:
+            frames: of a raw file, the first frame to read and the one to stop before; None is all.
+        """
+        options = []
+        if self.format:
+            options = raw_arguments(self.format.pix_fmt, str(self.format), self.fps)
+
+        address = f"file:{self.path.absolute()}"
+        if frames:
+            assert self.format, f"{self.path} is not raw, so its frames have no known place"
+            start, end = (frame * self.format.frame_bytes for frame in frames)
+            address = f"subfile,,start,{start},end,{end},,:{address}"
+        return [*options, "-i", address]
+
+
+def parse_dims(text: str) -> YuvFormat:
+    """Read `WxH` (pixels) into a YuvFormat.
+
+    Raises:
+        InputError: the text is not two positive whole numbers with an x between them.
+    """
+    match = re.fullmatch(r"([0-9]+)x([0-9]+)", text)
+    if not match or not all(map(int, match.groups())):
+        raise InputError(f"size {text!r} is not WIDTHxHEIGHT in pixels; write it like 1920x1080")
+    return YuvFormat(int(match[1]), int(match[2]))
+
+
+def open_video(path: Path, size: str, pix_fmt: str) -> Video:
+    """Return the video at a path; a raw one with the size and pixel format that the user stated.
+
+    Args:
+        path: of the file.
+        size: `WxH` of a raw file; not read for others.
+        pix_fmt: of a raw file, as ffmpeg names it; not read for others.
+
+    Raises:
+        InputError: no such file, or a raw file that does not hold a whole number of such frames.
+    """
+    if not path.is_file():
+        raise InputError(f"no file {path}; pass the paths of two videos, reference first")
+    if path.suffix != RAW_SUFFIX:
+        return Video(path)
+    if not size:
+        raise InputError(
+            f"{path} is raw and does not state its size; pass --size WxH (and --pix-fmt)"
+        )
+    if pix_fmt not in PIX_FMTS:
+        raise InputError(
+            f"pixel format {pix_fmt!r} of {path} is none of {', '.join(PIX_FMTS)}; "
+            "convert the file to one of them"
+        )
+    dims = parse_dims(size)
+    format = YuvFormat(dims.width, dims.height, pix_fmt)
+    count_frames(path, path.stat().st_size, format, "--size and --pix-fmt")
+    return Video(path, format)
+
+
+def count_frames(path: Path, size: int, format: YuvFormat, option: str) -> int:
+    """Return how many frames a raw file of `size` bytes holds.
+
+    Args:
+        path: named in the error.
+        size: of the file, in bytes.
+        format: of its frames.
+        option: what the user would pass to state another format.
+
+    Raises:
+        InputError: it is no whole number, or none.
+    """
+    frames, rest = divmod(size, format.frame_bytes)
+    if rest or not frames:
+        raise InputError(
+            f"{path}: {size} bytes is not a whole number of {format} {format.pix_fmt} frames "
+            f"({format.frame_bytes} bytes each); pass the true size with {option}, "
+            "or replace the file"
+        )
+    return frames

@@ -1,0 +1,39 @@
+"""`export-features`: write a corpus's features and scores to one Parquet file."""
+
+from pathlib import Path
+
+from vmaf_train.errors import InputError
+from vmaf_train.extraction.cache import identity_of
+from vmaf_train.extraction.libvmaf import find_ffmpeg
+from vmaf_train.frames.choice import TABLE_SUFFIX, CorpusChoice
+from vmaf_train.frames.opening import open_pairs, table_of_pairs
+from vmaf_train.frames.parquet import write_parquet
+from vmaf_train.frames.table import FrameTable
+from vmaf_train.reporting import Reporter
+
+
+def export_features(choice: CorpusChoice, path: Path, reporter: Reporter) -> FrameTable:
+    """Write all features and scores of a corpus to a file, to train from without any pixel.
+
+    Args:
+        choice: the corpus.
+        path: of the .parquet file.
+        reporter: follows the passes over pairs that the cache does not hold.
+
+    Raises:
+        InputError: the corpus, the ffmpeg, the cache folder or the file is not usable.
+        ExtractionError: some pairs failed; the others are in the cache.
+    """
+    if path.suffix != TABLE_SUFFIX:
+        raise InputError(f"{path} does not end in {TABLE_SUFFIX}; name the file so")
+    if not path.absolute().parent.is_dir():
+        raise InputError(
+            f"cannot write {path}: no folder {path.parent}; "
+            "name a file in a folder that can be written"
+        )
+    ffmpeg = find_ffmpeg(choice.teacher)
+    pairs = open_pairs(choice, ffmpeg, reporter).pairs
+    table = table_of_pairs(pairs, ffmpeg, choice.cores, reporter)
+    identities = (identity_of(pair, ffmpeg).model_dump(mode="json") for pair in pairs)
+    write_parquet(table, path, ffmpeg.libvmaf_version, identities)
+    return table

@@ -1,0 +1,34 @@
+"""`main`: prewarm, train, and evaluate the student on every source, in one run."""
+
+from dataclasses import dataclass
+
+from vmaf_train.commands.evaluate import Evaluated, evaluate_in
+from vmaf_train.commands.prewarm import fill_cache
+from vmaf_train.commands.train import Trained, train_in
+from vmaf_train.frames.choice import CorpusChoice
+from vmaf_train.reporting import Reporter
+from vmaf_train.students.settings import Settings
+from vmaf_train.tracking.run import tracked
+
+FOLDER = "all_sources"
+
+
+@dataclass(frozen=True, eq=False)
+class Ran:
+    """What `main` did: the training, and the evaluation of its student on every source."""
+
+    trained: Trained
+    evaluated: Evaluated
+
+
+def run_all(choice: CorpusChoice, arch: str, settings: Settings, reporter: Reporter) -> Ran:
+    """Prewarm, train, and evaluate the student on every source, in one run.
+
+    Raises:
+        InputError: as the three steps do.
+    """
+    with tracked(arch) as run:
+        run.log_metrics(fill_cache(choice, reporter).metrics)
+        trained = train_in(run, choice, arch, settings, reporter)
+        evaluated = evaluate_in(run, choice, trained.student, arch, reporter, folder=FOLDER)
+        return Ran(trained, evaluated)

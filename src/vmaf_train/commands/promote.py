@@ -1,0 +1,91 @@
+"""`register` and `sync`: from a training run to the registry's alias and to model/tiny/."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vmaf_train.errors import GateRefusedError
+from vmaf_train.shipping import registry
+from vmaf_train.shipping.candidate import find_candidate
+from vmaf_train.shipping.gates import Gate, judge
+from vmaf_train.shipping.in_tree import ShippedModel
+from vmaf_train.shipping.sync import locked, write_tree
+from vmaf_train.shipping.tree import Tree, check
+from vmaf_train.tracking.run import tracked
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A promotion: the gates it passed, the version that its alias names, one line per changed file."""
+
+    gates: Sequence[Gate]
+    version: str
+    alias: str
+    changed: Sequence[str]
+
+
+def register(
+    run_id: str, root: Path, *, allow_worse: bool = False, allow_dirty: bool = False
+) -> Registered:
+    """Promote a run's student: gates, one version per file, its alias, and the files in the tree.
+
+    Args:
+        run_id: of a training run.
+        root: the checkout whose model/tiny/ is written.
+        allow_worse, allow_dirty: let those two gates pass.
+
+    Raises:
+        GateRefusedError: a gate refused; nothing was changed.
+        InputError: no such run, or no such checkout.
+    """
+    with tracked("register"):
+        tree = Tree(root)
+        # Locked from the judgement to the files: the student that was compared is the one replaced.
+        with locked(tree):
+            candidate = find_candidate(run_id)
+            gates = judge(candidate, allow_worse=allow_worse, allow_dirty=allow_dirty)
+            if refused := [gate.name for gate in gates if not gate.passed]:
+                raise GateRefusedError(
+                    f"run {run_id} is not registered: {', '.join(refused)}", gates
+                )
+            assert candidate.place, "the gates refuse every other arch"
+            version = registry.promote(candidate, candidate.place)
+            return _write(tree, candidate.place, version, gates)
+
+
+def point_back(version: str, root: Path) -> Registered:
+    """Point an alias back at a registered version, and write its files.
+
+    Args:
+        version: of the registered model; its arch decides the alias.
+        root: the checkout whose model/tiny/ is written.
+
+    Raises:
+        InputError: no such version, or no such checkout.
+    """
+    with tracked("register"):
+        tree = Tree(root)
+        with locked(tree):
+            return _write(tree, registry.point_back(version), version, [])
+
+
+def sync_tree(root: Path) -> list[str]:
+    """Write what the registry's aliases name into model/tiny/; return one line per changed file.
+
+    Raises:
+        InputError: no such checkout, or it cannot be written.
+        VmafTrainError: a registered version is not what its tags say; nothing was written.
+    """
+    tree = Tree(root)
+    with locked(tree):
+        return write_tree(tree, registry.promoted_students())
+
+
+def check_tree(root: Path) -> list[str]:
+    """Return one line per difference between the checkout's model/tiny/ and the registry."""
+    return check(Tree(root), registry.promoted_students())
+
+
+def _write(tree: Tree, place: ShippedModel, version: str, gates: Sequence[Gate]) -> Registered:
+    changed = write_tree(tree, {place.alias: registry.fetch(version)})
+    return Registered(gates, version, place.alias, changed)

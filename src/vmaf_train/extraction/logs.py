@@ -1,0 +1,142 @@
+"""Readers of what a libvmaf pass writes: its JSON log, and ffmpeg's report beside it.
+
+Pure functions. A log with gaps, nulls or missing frames is refused: a table made of it would look
+whole.
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vmaf_train.errors import ExtractionError
+from vmaf_train.features import log_keys
+from vmaf_train.teacher.teachers import Teacher
+
+AGAIN = "run the command again; if it stays, check the clip and the ffmpeg in VMAF_FFMPEG"
+# ffmpeg's summary of an input at the end of its report.
+DECODED = re.compile(
+    r"Input stream #([01]):[0-9]+ \(video\):.* ([0-9]+) frames decoded"
+    r"(?:; ([0-9]+) decode errors)?"
+)
+# The inputs of a score, in ffmpeg's order.
+INPUTS = ("the distorted video", "the reference")
+
+
+@dataclass(frozen=True, eq=False)
+class FrameScores:
+    """Features and teacher scores of one clip, frame by frame.
+
+    Attributes:
+        features: names of the columns of `x_NF`: the teacher's, then its byproducts.
+        x_NF: float64 of shape (frames, features), raw libvmaf values as logged.
+        y_N: float64 of shape (frames,), the teacher's frame scores, 0 to 100.
+    """
+
+    features: tuple[str, ...]
+    x_NF: np.ndarray
+    y_N: np.ndarray
+
+
+def parse_log(text: str, clip: str, n_frames: int, teacher: Teacher) -> FrameScores:
+    """Read the log of a teacher's pass; the decimals in it are kept exactly.
+
+    A byproduct that an older build does not log is no column.
+
+    Args:
+        text: the log, as written with `log_fmt=json`.
+        clip: named in every error.
+        n_frames: how many frames the files hold. The log must hold frames 0 to n_frames - 1, each
+            once, in order.
+        teacher: whose pass it was.
+
+    Raises:
+        ExtractionError: not JSON, a frame missing or out of order, a value missing, null or not
+            finite.
+    """
+    metrics = _metrics_of(text, clip)
+    if len(metrics) != n_frames:
+        raise ExtractionError(
+            f"{clip}: libvmaf's log holds {len(metrics)} frames, the files hold {n_frames}; {AGAIN}"
+        )
+    byproducts = [name for name in teacher.byproducts if set(log_keys(name)) & metrics[0].keys()]
+    features = (*teacher.features, *byproducts)
+    table = _table_of(metrics, clip, [*map(log_keys, features), (teacher.score_key,)])
+    return FrameScores(features, table[:, :-1], table[:, -1])
+
+
+def parse_features(text: str, clip: str, features: Sequence[str]) -> np.ndarray:
+    """Read some features from a libvmaf JSON log that holds at least one frame.
+
+    Returns:
+        float64 of shape (frames, features).
+
+    Raises:
+        ExtractionError: not JSON, a frame missing or out of order, a value missing, null or not
+            finite.
+    """
+    return _table_of(_metrics_of(text, clip), clip, [log_keys(name) for name in features])
+
+
+def remarks_of(report: str, frames: int) -> list[str]:
+    """Read from ffmpeg's report what makes a score of `frames` frames doubtful.
+
+    A report without these numbers, as older builds write it, gives no remark.
+    """
+    remarks = []
+    for number, decoded, errors in DECODED.findall(report):
+        name = INPUTS[int(number)]
+        if int(decoded) > frames:
+            remarks.append(
+                f"{name} goes on after the {frames} frames that both have; only these are scored"
+            )
+        if int(errors or 0):
+            remarks.append(
+                f"{name} has {errors} frames that ffmpeg could not decode; "
+                "frames after the first of them may be compared with the wrong ones"
+            )
+    return remarks
+
+
+def _metrics_of(text: str, clip: str) -> list[dict[str, object]]:
+    """Return the logged values of each frame, after checking that frames are numbered from 0."""
+    try:
+        frames = json.loads(text)["frames"]
+        metrics = [dict(frame["metrics"]) for frame in frames]
+        numbers = [frame["frameNum"] for frame in frames]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ExtractionError(
+            f"{clip}: libvmaf's log cannot be read ({error!r}); {AGAIN}"
+        ) from error
+
+    for position, number in enumerate(numbers):
+        if number != position:
+            raise ExtractionError(
+                f"{clip}: libvmaf's log has frame {number} where frame {position} belongs; {AGAIN}"
+            )
+    if not metrics:
+        raise ExtractionError(f"{clip}: libvmaf's log holds no frame; {AGAIN}")
+    return metrics
+
+
+def _table_of(
+    metrics: Sequence[Mapping[str, object]], clip: str, columns: Sequence[Sequence[str]]
+) -> np.ndarray:
+    """Return each column's first key that is there: float64 of shape (frames, columns).
+
+    Args:
+        metrics: logged values of each frame, by key.
+        clip: named in every error.
+        columns: the possible keys of each column.
+    """
+    table = np.empty((len(metrics), len(columns)))
+    for frame, logged in enumerate(metrics):
+        for column, keys in enumerate(columns):
+            value = next((logged[key] for key in keys if key in logged), None)
+            if not isinstance(value, int | float) or not math.isfinite(value):
+                raise ExtractionError(f"{clip}: frame {frame} has {value!r} for {keys[0]}; {AGAIN}")
+            table[frame, column] = value
+    return table

@@ -1,0 +1,48 @@
+"""`held_out.npz`: the frames that a student was judged on, and its scores of them."""
+
+import io
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from vmaf_train.errors import InputError
+from vmaf_train.frames.table import FrameTable
+from vmaf_train.teacher.teachers import Teacher
+
+_NAMES = ("features", "clips", "clip_sources")
+_ARRAYS = ("x_NF", "y_N", "clip_N")
+
+
+def pack(table: FrameTable, score_N: np.ndarray) -> bytes:
+    """Pack a table and a student's scores of it into a compressed NumPy archive.
+
+    Args:
+        table: the frames.
+        score_N: float64 of shape (frames,).
+    """
+    columns: dict[str, Any] = {
+        name: np.asarray(getattr(table, name)) for name in (*_NAMES, *_ARRAYS)
+    }
+    packed = io.BytesIO()
+    np.savez_compressed(packed, score_N=score_N, **columns)
+    return packed.getvalue()
+
+
+def unpack(content: bytes, teacher: Teacher) -> tuple[FrameTable, np.ndarray]:
+    """Read what `pack` wrote; `teacher` is the one whose scores the table holds.
+
+    Raises:
+        InputError: it is no such archive.
+    """
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            columns: dict[str, Any] = {name: arrays[name] for name in arrays.files}
+        for name in _NAMES:
+            columns[name] = tuple(columns[name].tolist())
+        score_N = columns.pop("score_N")
+        return FrameTable(**columns, teacher=teacher), score_N
+    except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
+        raise InputError(
+            f"not an archive of held-out frames: {error!r}; train again to have one logged"
+        ) from error

@@ -1,0 +1,146 @@
+"""A FrameTable as one Parquet file: a corpus that needs neither pixels nor ffmpeg.
+
+One row per frame: source, clip, frame, every feature, and the teacher's score. What made the rows
+stands in the file's metadata, as JSON under the key `vmaf_train`.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import parquet
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from vmaf_train.errors import InputError
+from vmaf_train.frames.table import FrameTable
+from vmaf_train.teacher.teachers import find_teacher
+
+METADATA_KEY = b"vmaf_train"
+
+
+class _Facts(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ExportedClip(_Facts):
+    """One clip: its name, how many frames it has, and the identity of what made them."""
+
+    source: str
+    clip: str
+    n_frames: int
+    identity: dict[str, Any]
+
+
+class ExportedFacts(_Facts):
+    """What a file says of itself."""
+
+    schema_version: Literal[1] = 1
+    features: tuple[str, ...]
+    teacher: str
+    libvmaf_version: str
+    digest: str
+    clips: tuple[ExportedClip, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Exported:
+    """The frames of an exported file, and the libvmaf that computed them."""
+
+    table: FrameTable
+    libvmaf_version: str
+
+
+def write_parquet(
+    table: FrameTable, path: Path, libvmaf_version: str, identities: Iterable[dict[str, Any]]
+) -> None:
+    """Write a table as Parquet.
+
+    Args:
+        table: the frames.
+        path: of the file; it is written beside its place and renamed.
+        libvmaf_version: that computed the features.
+        identities: of the clips, in the table's order.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    counts = np.bincount(table.clip_N, minlength=len(table.clips)).tolist()
+    clips = [
+        ExportedClip(source=source, clip=clip, n_frames=n_frames, identity=identity)
+        for source, clip, n_frames, identity in zip(
+            table.clip_sources, table.clips, counts, identities, strict=True
+        )
+    ]
+    facts = ExportedFacts(
+        features=table.features,
+        teacher=table.teacher.name,
+        libvmaf_version=libvmaf_version,
+        digest=table.digest,
+        clips=tuple(clips),
+    )
+    rows = _rows_of(table, counts).replace_schema_metadata({METADATA_KEY: facts.model_dump_json()})
+    part = path.with_name(f".{path.name}.part")
+    try:
+        try:
+            # Not by way of bytes in memory: the file may be large.
+            parquet.write_table(rows, part, compression="zstd")
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot write {path}: {error}; name a file in a folder that can be written"
+        ) from error
+
+
+def read_parquet(path: Path) -> Exported:
+    """Read what `write_parquet` wrote, and check the rows against their digest.
+
+    Raises:
+        InputError: no such file, or its rows are not those that were exported.
+    """
+    again = "write it with: vmaf-train export-features OUT.parquet --corpus FOLDER"
+    try:
+        metadata = parquet.read_schema(path).metadata or {}
+        facts = ExportedFacts.model_validate_json(metadata[METADATA_KEY])
+        table = _table_of(path, facts)
+    except FileNotFoundError as error:
+        raise InputError(f"no file {path}; {again}") from error
+    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+        invalid = isinstance(error, ValidationError)
+        reason = error.errors()[0]["msg"] if invalid else repr(error)
+        raise InputError(f"{path} is no file of exported features ({reason}); {again}") from error
+    if len(table.y_N) != len(table.clip_N) or table.digest != facts.digest:
+        raise InputError(
+            f"{path}: its rows are not those that were exported (their digest differs); {again}"
+        )
+    return Exported(table, facts.libvmaf_version)
+
+
+def _rows_of(table: FrameTable, counts: list[int]) -> pa.Table:
+    columns: dict[str, Any] = {
+        name: pa.DictionaryArray.from_arrays(table.clip_N, pa.array(values))
+        for name, values in (("source", table.clip_sources), ("clip", table.clips))
+    }
+    columns["frame"] = np.concatenate([np.arange(n_frames, dtype=np.int32) for n_frames in counts])
+    columns |= dict(zip(table.features, table.x_NF.T, strict=True))
+    columns[table.teacher.score_key] = table.y_N
+    return pa.table(columns)
+
+
+def _table_of(path: Path, facts: ExportedFacts) -> FrameTable:
+    teacher = find_teacher(facts.teacher)
+    rows = parquet.read_table(path, columns=[*facts.features, teacher.score_key])
+    counts = [clip.n_frames for clip in facts.clips]
+    return FrameTable(
+        features=facts.features,
+        x_NF=np.stack([rows[name].to_numpy() for name in facts.features], axis=1),
+        y_N=rows[teacher.score_key].to_numpy(),
+        clip_N=np.repeat(np.arange(len(counts), dtype=np.int32), counts),
+        clips=tuple(clip.clip for clip in facts.clips),
+        clip_sources=tuple(clip.source for clip in facts.clips),
+        teacher=teacher,
+    )

@@ -1,0 +1,103 @@
+"""Fit one student with one source held out, export it, and judge the file on that source."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from vmaf_train.frames.splits import split
+from vmaf_train.frames.table import FrameTable
+from vmaf_train.judging.evaluation import evaluate
+from vmaf_train.judging.report import EvalReport
+from vmaf_train.onnx_file.inference import OnnxStudent
+from vmaf_train.reporting import Epoch
+from vmaf_train.students.export import export_student
+from vmaf_train.students.settings import Settings
+from vmaf_train.students.training import Loop, fit
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """A student that was fitted with one source held out.
+
+    Attributes:
+        arch: its architecture.
+        student: the ONNX file, loaded.
+        report: on the held-out source.
+        score_N: its scores there, float64 of shape (frames,).
+        train, validation: the rows that it was fitted to, and those that it was judged on.
+        history: the state of the fit after each epoch.
+        smoke: whether nothing was trained; the report then says nothing about quality.
+    """
+
+    arch: str
+    student: OnnxStudent
+    report: EvalReport
+    score_N: np.ndarray
+    train: FrameTable
+    validation: FrameTable
+    history: tuple[Epoch, ...]
+    smoke: bool
+
+
+def fit_and_judge(
+    arch: str,
+    table: FrameTable,
+    settings: Settings,
+    *,
+    hold_out: str,
+    corpus: str,
+    libvmaf_version: str | None,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    loop: Loop | None = None,
+) -> HeldOut:
+    """Fit a student on every source but one, and judge its ONNX file on that one.
+
+    Args:
+        arch: name of the architecture.
+        table: every source.
+        settings: of the fit; without epochs this is a smoke.
+        hold_out: the source that takes no part in the fit.
+        corpus: its name, for the report and the file.
+        libvmaf_version: that extracted the features; None for a smoke.
+        on_epoch: called after each epoch.
+        loop: runs the steps of the fit; None is the plain loop.
+
+    Raises:
+        InputError: the fit diverged.
+        VmafTrainError: the file breaks the contract, or does not give its torch model's scores.
+    """
+    train, validation = split(table, hold_out)
+    fitted = fit(arch, train, validation, settings, on_epoch=on_epoch, loop=loop)
+    facts = {
+        "teacher": table.teacher.name,
+        "hold_out": hold_out,
+        "train_sources": train.sources,
+        "corpus": corpus,
+        "train_frames": len(train),
+        "teacher_points": settings.teacher_points,
+        "train_digest": train.digest,
+        "libvmaf_version": libvmaf_version,
+        "smoke": not settings.epochs,
+    }
+    student = export_student(fitted.student, facts, table)
+    plain = fitted.without_points
+    report, score_N = evaluate(
+        student,
+        validation,
+        name=arch,
+        corpus=corpus,
+        libvmaf_version=libvmaf_version,
+        hold_out=hold_out,
+        without_points=export_student(plain, {}, table) if plain else None,
+    )
+    return HeldOut(
+        arch=arch,
+        student=student,
+        report=report,
+        score_N=score_N,
+        train=train,
+        validation=validation,
+        history=fitted.history,
+        smoke=not settings.epochs,
+    )

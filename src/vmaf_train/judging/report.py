@@ -1,0 +1,151 @@
+"""eval_report.json: its contract, and the names under which its figures go to MLflow.
+
+PLCC, SROCC and KROCC are Pearson's, Spearman's and Kendall's (tau-b) correlation. RMSE, bias
+(student minus teacher) and errors are in score points.
+"""
+
+from collections.abc import Mapping
+
+from vmaf_train.contracts import Contract
+from vmaf_train.features import set_of
+
+FIGURES = ("plcc", "srocc", "krocc", "rmse", "max_abs_error", "bias")
+
+
+class Metrics(Contract):
+    """Agreement of two score vectors; a correlation is None where one side is constant."""
+
+    n_samples: int
+    plcc: float | None
+    srocc: float | None
+    krocc: float | None
+    rmse: float
+    max_abs_error: float
+    bias: float
+
+    def named(self, prefix: str) -> dict[str, float]:
+        """Return the figures by their MLflow name, `<prefix><figure>`, without those that are None."""
+        figures = {f"{prefix}{name}": getattr(self, name) for name in FIGURES}
+        return {name: value for name, value in figures.items() if value is not None}
+
+
+class SourceMetrics(Metrics):
+    """A source's frames; `in_training` is None where the file does not name its training sources."""
+
+    in_training: bool | None
+
+
+class ClipMetrics(Metrics):
+    """A clip's frames, and its pooled scores."""
+
+    source: str
+    pooled_student: float
+    pooled_teacher: float
+
+
+class Interval(Contract):
+    """A percentile interval by bootstrap over clips."""
+
+    low: float
+    high: float
+
+
+class ModelFacts(Contract):
+    """The evaluated file."""
+
+    name: str
+    arch: str | None
+    parameters: int | None
+    features: tuple[str, ...]
+    onnx_bytes: int
+    onnx_sha256: str
+
+
+class DatasetFacts(Contract):
+    """The frames it was evaluated on."""
+
+    corpus: str
+    digest: str
+    n_frames: int
+    n_clips: int
+    frames_by_source: dict[str, int]
+
+
+class LatencyFacts(Contract):
+    """Microseconds per onnxruntime call on one thread: of a single row, and of a clip."""
+
+    row_p50_us: float
+    row_p95_us: float
+    clip_p50_us: float
+    clip_p95_us: float
+    clip_rows: int
+
+
+class BoxErrors(Contract):
+    """Errors over the whole feature box, against the teacher's SVR: the cost of extrapolation."""
+
+    n_samples: int
+    rmse: float
+    max_abs_error: float
+
+
+class EvalReport(Metrics):
+    """The frame metrics on top; below, everything that they rest on."""
+
+    schema_version: int = 1
+    teacher: str
+    libvmaf_version: str | None
+    hold_out: str | None
+    model: ModelFacts
+    dataset: DatasetFacts
+    confidence: float
+    intervals: dict[str, Interval]
+    pooled: Metrics
+    per_source: dict[str, SourceMetrics]
+    per_clip: dict[str, ClipMetrics]
+    references: dict[str, Metrics]
+    box: BoxErrors | None = None
+    without_teacher_points: Metrics | None = None
+    latency: LatencyFacts
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What a run's tags say of the model that it judged."""
+        return {
+            "teacher": self.teacher,
+            "libvmaf_version": self.libvmaf_version or "none",
+            "onnx_sha256": self.model.onnx_sha256,
+        }
+
+    @property
+    def model_metrics(self) -> dict[str, float]:
+        """What is known of the model whatever the frames, by MLflow name: size, cost, box errors."""
+        latency = self.latency.model_dump()
+        metrics: dict[str, float] = {
+            f"latency/{name}": value for name, value in latency.items() if name.endswith("_us")
+        }
+        metrics["model/parameters"] = self.model.parameters or 0
+        metrics["model/onnx_bytes"] = self.model.onnx_bytes
+        if features := set_of(self.model.features):
+            metrics["model/extraction_cost"] = features.cost
+        if self.box:
+            metrics |= {"box/rmse": self.box.rmse, "box/max_abs_error": self.box.max_abs_error}
+        return metrics
+
+    def metrics(self, prefix: str) -> Mapping[str, float]:
+        """Return everything that a run logs of this report, by MLflow name.
+
+        Args:
+            prefix: "val" for the held-out source, "eval" for an evaluation, "smoke" for a smoke.
+        """
+        metrics = self.named(f"{prefix}/") | self.pooled.named(f"{prefix}/pooled_")
+        metrics |= {f"{prefix}/{name}_rmse": row.rmse for name, row in self.references.items()}
+        if self.without_teacher_points:
+            metrics |= self.without_teacher_points.named(f"{prefix}_without_points/")
+        for name, interval in self.intervals.items():
+            metrics[f"{prefix}/{name}_low"] = interval.low
+            metrics[f"{prefix}/{name}_high"] = interval.high
+        if len(self.per_source) > 1:
+            for source, row in self.per_source.items():
+                metrics[f"{prefix}/source/{source}/rmse"] = row.rmse
+        return metrics | self.model_metrics

@@ -1,0 +1,82 @@
+"""What a sweep finds out about one architecture, and about the difference of two."""
+
+from typing import Literal
+
+from vmaf_train.contracts import Contract
+from vmaf_train.judging.report import BoxErrors, Interval, LatencyFacts, Metrics
+
+
+class Spread(Contract):
+    """Mean and standard deviation over seeds."""
+
+    mean: float
+    deviation: float
+
+
+class ArchRow(Contract):
+    """What a sweep finds out about an architecture.
+
+    Attributes:
+        extraction_cost: CPU of the libvmaf pass for its features; full VMAF is 1.
+        trained: False where nothing was fitted: a reference, never recommended.
+        folds: RMSE on each held-out source.
+        mean_fold, worst_fold: of the folds' RMSE.
+        frames, clips: metrics over all out-of-fold frames, and over their pooled scores; averaged
+            over seeds.
+        rmse_interval: of the frames' RMSE, by resampling clips.
+        without_points: the frames' metrics without the teacher's points, one seed; None where there
+            were no points.
+        box, latency, parameters, onnx_bytes: of the student that is kept.
+    """
+
+    arch: str
+    extraction_cost: float | None = None
+    parameters: int
+    onnx_bytes: int
+    trained: bool
+    folds: dict[str, Spread]
+    mean_fold: Spread
+    worst_fold: Spread
+    frames: Metrics
+    clips: Metrics
+    rmse_interval: Interval
+    without_points: Metrics | None
+    box: BoxErrors | None
+    latency: LatencyFacts
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """What a run logs of this row, by MLflow name."""
+        metrics = {
+            "loso/mean_rmse": self.mean_fold.mean,
+            "loso/mean_rmse_deviation": self.mean_fold.deviation,
+            "loso/worst_rmse": self.worst_fold.mean,
+            "loso/worst_rmse_deviation": self.worst_fold.deviation,
+            "oof/rmse_low": self.rmse_interval.low,
+            "oof/rmse_high": self.rmse_interval.high,
+        }
+        for source, spread in self.folds.items():
+            metrics[f"loso/{source}/rmse"] = spread.mean
+            metrics[f"loso/{source}/rmse_deviation"] = spread.deviation
+        metrics |= self.frames.named("oof/") | self.clips.named("oof_pooled/")
+        if self.without_points:
+            metrics |= self.without_points.named("oof_no_points/")
+        return metrics
+
+
+class Difference(Contract):
+    """RMSE of `arch` minus that of `against`, with its interval."""
+
+    arch: str
+    against: str
+    rmse: float
+    interval: Interval
+
+    @property
+    def verdict(self) -> Literal["better", "worse", "no different"]:
+        """What the interval settles about `arch`."""
+        if self.interval.high < 0:
+            return "better"
+        if self.interval.low > 0:
+            return "worse"
+        return "no different"

@@ -1,0 +1,8 @@
+"""The measure of error that training and judging share."""
+
+import numpy as np
+
+
+def rmse(score_N: np.ndarray, truth_N: np.ndarray) -> float:
+    """Return the root mean squared difference of two vectors of shape (n,)."""
+    return float(np.sqrt(np.mean((score_N - truth_N) ** 2)))

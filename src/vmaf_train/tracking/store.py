@@ -1,0 +1,90 @@
+"""The tracking store: opened once per process, under a lock where it is local."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlparse
+from urllib.request import url2pathname
+
+import mlflow
+from filelock import FileLock
+
+from vmaf_train.errors import InputError
+
+SQLITE = "sqlite:///"
+RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+# Tracking stores that this process has reached.
+_opened: set[str] = set()
+
+
+def open_store() -> None:
+    """Reach the tracking store and make a local one if need be; call it before asking MLflow.
+
+    Raises:
+        InputError: it cannot be used.
+    """
+    uri = mlflow.get_tracking_uri()
+    if uri in _opened:
+        return
+    try:
+        with _few_retries(), store_lock(uri):
+            mlflow.MlflowClient().search_experiments(max_results=1)
+        _opened.add(uri)
+    except Exception as error:  # errors of MLflow, SQLAlchemy, alembic and requests: no common base
+        raise InputError(
+            f"the MLflow store {without_password(uri)} cannot be used: "
+            f"{without_password(first_line(error))}; set MLFLOW_TRACKING_URI to a running server "
+            "or to sqlite:////path/of/mlflow.db "
+            "(a file store also needs MLFLOW_ALLOW_FILE_STORE=true)"
+        ) from error
+
+
+@contextmanager
+def store_lock(uri: str) -> Iterator[None]:
+    """Hold a lock beside a local store; a server needs none.
+
+    An SQLite store that several processes open cold breaks for good. A file store loses version
+    numbers when two processes register at once.
+    """
+    place = _local_path(uri)
+    if place is None:
+        yield
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    # A singleton per path, so that the holder may ask again.
+    with FileLock(f"{place}.lock", is_singleton=True):
+        yield
+
+
+def without_password(text: str) -> str:
+    """Return a text without the user names and passwords in its addresses."""
+    return re.sub(r"//[^/@\s]*@", "//***@", text)
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text, or its type if it has no text."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def _local_path(uri: str) -> Path | None:
+    """Return where a local store lies; None for a server."""
+    if uri.startswith(SQLITE):
+        return Path(uri.removeprefix(SQLITE)).absolute()
+    if "://" not in uri or uri.startswith("file:"):
+        return Path(url2pathname(urlparse(uri).path)).absolute()
+    return None
+
+
+@contextmanager
+def _few_retries() -> Iterator[None]:
+    """Let MLflow retry twice; its own seven retries wait minutes for a server that is not there."""
+    before = os.environ.get(RETRIES)
+    os.environ[RETRIES] = before or "2"
+    try:
+        yield
+    finally:
+        os.environ.pop(RETRIES)
+        if before:
+            os.environ[RETRIES] = before
