@@ -321,9 +321,12 @@ def register(
 
         if (run_id == NONE) == (version == NONE):
             raise InputError("register wants either run_id or version; pass one of them")
-        back = "" if version == NONE else version
         done = pipeline.register(
-            run_id, back, Path(tree), allow_worse == YesNo.yes, allow_dirty == YesNo.yes
+            None if run_id == NONE else run_id,
+            None if version == NONE else version,
+            Path(tree),
+            allow_worse=allow_worse == YesNo.yes,
+            allow_dirty=allow_dirty == YesNo.yes,
         )
         print_gates(done.gates)
         print(f"alias {done.alias} names version {done.version}")

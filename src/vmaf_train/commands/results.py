@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from vmaf_train.judging.comparison import Comparison
     from vmaf_train.judging.evaluation import EvalReport
     from vmaf_train.onnx_file.inference import OnnxStudent
-    from vmaf_train.shipping.registry import Gate
+    from vmaf_train.shipping.gates import Gate
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from vmaf_train.extraction.schedule import cores
 from vmaf_train.features import SCORE_MAX, SCORE_MIN, set_of
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.reporting import Reporter
+from vmaf_train.shipping.finding import FOR_SCORE, find_student
 
 DEFAULT_MODEL = "vmaf_tiny_exact"
 RAW = ".yuv"
@@ -152,27 +153,8 @@ def load_scorer(model: str) -> Scorer:
     Raises:
         InputError: there is none, or it reads no known feature set.
     """
-    if model.startswith("models:/"):
-        from vmaf_train.shipping.registry import find_student
-
-        return scorer_of(find_student(model)[0])
-    path = Path(model)
-    if path.suffix != ".onnx":
-        shipped = [
-            folder / "model" / "tiny" / f"{model}.onnx"
-            for folder in (Path.cwd(), Path(__file__).parents[3])
-        ]
-        found = next((place for place in shipped if place.is_file()), None)
-        if found is None:
-            raise InputError(
-                f"no model {model}: neither {' nor '.join(map(str, shipped))}; pass the path of an .onnx"
-            )
-        path = found
-    if not path.is_file():
-        raise InputError(
-            f"no file {path}; pass the path of an .onnx file or the id of a shipped model"
-        )
-    return scorer_of(OnnxStudent(path.read_bytes(), str(path)), path.with_suffix(".json"))
+    found = find_student(model, FOR_SCORE)
+    return scorer_of(found.student, found.path.with_suffix(".json") if found.path else None)
 
 
 def scorer_of(student: OnnxStudent, sidecar: Path | None = None) -> Scorer:

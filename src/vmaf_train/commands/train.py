@@ -207,10 +207,11 @@ def evaluate_model(
     Raises:
         InputError: the model or the corpus is not usable, or the model reads other features than "auto" or asked for.
     """
-    from vmaf_train.shipping import registry
+    from vmaf_train.shipping.finding import FOR_EVALUATE, find_student
 
     with tracking.job("evaluate") as run:
-        student, name = registry.find_student(model)
+        found = find_student(model, FOR_EVALUATE)
+        student, name = found.student, found.name
         if features != AUTO and find_feature_set(features).features != student.features:
             raise InputError(
                 f"{name} reads {', '.join(student.features)}, which is not {features}; pass features=auto"
@@ -235,61 +236,75 @@ def run_all(
 
 
 def register(
-    run_id: str, version: str, root: Path, allow_worse: bool, allow_dirty: bool
+    run_id: str | None,
+    version: str | None,
+    root: Path,
+    *,
+    allow_worse: bool,
+    allow_dirty: bool,
 ) -> Registered:
-    """Promote a run's student: gates, a version once for each file, its alias, and the files in the tree.
+    """Promote a run's student: gates, version, alias, files in the tree.
 
     Args:
-        run_id: of a training run; ignored when `version` is given.
-        version: of the registered model, to point its alias back at it; empty for a promotion.
+        run_id: of a training run, to promote its student.
+        version: of the registered model, to point its alias back at it; None for a promotion.
         root: the checkout whose model/tiny/ is written.
         allow_worse, allow_dirty: let those two gates pass.
 
     Raises:
-        GateRefusedError: a gate said no; nothing was changed.
+        GateRefusedError: a gate refused; nothing was changed.
         InputError: no such run or version, or no such checkout.
     """
-    from vmaf_train.shipping import registry, sync
+    from vmaf_train.shipping import registry
+    from vmaf_train.shipping.candidate import find_candidate
+    from vmaf_train.shipping.gates import judge
+    from vmaf_train.shipping.sync import locked, write_tree
+    from vmaf_train.shipping.tree import Tree
 
     with tracking.job("register"):
-        tree, gates = sync.Tree(root), []
-        # From the judgement to the files in one piece: what was judged against is what is replaced.
-        with tree.lock:
-            if version:
+        tree, gates = Tree(root), []
+        # The lock covers all of it, so that the judged holder is the one that is replaced.
+        with locked(tree):
+            if version is not None:
                 place = registry.point_back(version)
-            else:
-                candidate = registry.find_candidate(run_id)
-                gates = registry.judge(candidate, allow_worse, allow_dirty)
+            elif run_id is not None:
+                candidate = find_candidate(run_id)
+                gates = judge(candidate, allow_worse=allow_worse, allow_dirty=allow_dirty)
                 if refused := [gate.name for gate in gates if not gate.passed]:
                     raise GateRefusedError(
                         f"run {run_id} is not registered: {', '.join(refused)}", gates
                     )
-                assert candidate.place, "the gates let no other arch through"
+                assert candidate.place, "the gates refuse an arch without a place"
                 place = candidate.place
                 version = registry.promote(candidate, place)
-            changed = tree.sync({place.alias: registry.fetch(version)})
+            else:
+                raise InputError("register wants either run_id or version; pass one of them")
+            changed = write_tree(tree, {place.alias: registry.fetch(version)})
             return Registered(gates, version, place.alias, changed)
 
 
 def sync_tree(root: Path) -> list[str]:
-    """Write what the registry's aliases name into the checkout's model/tiny/; return the names of what changed.
+    """Write what the registry's aliases name into model/tiny/; return one line per changed file.
 
     Raises:
         InputError: no such checkout, or it cannot be written.
-        VmafTrainError: a registered version is not what its tags say; nothing was written.
+        VmafTrainError: a registered version does not match its tags; nothing was written.
     """
-    from vmaf_train.shipping import registry, sync
+    from vmaf_train.shipping.registry import promoted_students
+    from vmaf_train.shipping.sync import locked, write_tree
+    from vmaf_train.shipping.tree import Tree
 
-    tree = sync.Tree(root)
-    with tree.lock:
-        return tree.sync(registry.promoted_students())
+    tree = Tree(root)
+    with locked(tree):
+        return write_tree(tree, promoted_students())
 
 
 def check_tree(root: Path) -> list[str]:
     """Return one line for each difference between the checkout's model/tiny/ and the registry."""
-    from vmaf_train.shipping import registry, sync
+    from vmaf_train.shipping.registry import promoted_students
+    from vmaf_train.shipping.tree import Tree, check
 
-    return sync.Tree(root).check(registry.promoted_students())
+    return check(Tree(root), promoted_students())
 
 
 def _prewarm(
