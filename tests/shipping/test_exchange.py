@@ -4,6 +4,7 @@ import shutil
 import sys
 
 import pytest
+from kills import run_killed_at
 
 from vmaf_train.shipping import exchange
 from vmaf_train.shipping.exchange import exchange_folders, heal, replace_files
@@ -70,6 +71,30 @@ def test_a_kill_between_two_renames_is_healed(folder):
     heal(folder)
     assert files_below(folder) == OLD
     assert list(folder.parent.iterdir()) == [folder]
+
+
+@pytest.mark.parametrize("in_one_step", [True, False])
+def test_killed_at_any_event_it_leaves_all_old_or_all_new_files(in_one_step, folder, monkeypatch):
+    if not in_one_step:
+        monkeypatch.setattr(exchange, "exchange_folders", lambda one, other: False)
+    before = folder.with_name("before")
+    shutil.copytree(folder, before)
+
+    def killed_at(event):
+        shutil.rmtree(folder)
+        shutil.copytree(before, folder)
+        return run_killed_at(event, lambda: replace_files(folder, FILES, REPLACED))
+
+    outcomes = []
+    for event in range(1, killed_at(None) + 1):
+        killed_at(event)
+        # Between two renames there is no folder at all.
+        assert not (in_one_step and not folder.exists())
+        heal(folder)
+        outcomes.append(files_below(folder))
+        assert sorted(folder.parent.iterdir()) == [before, folder]
+    assert all(found in (OLD, NEW) for found in outcomes)
+    assert OLD in outcomes and NEW in outcomes
 
 
 def test_healing_a_whole_folder_changes_nothing(folder):

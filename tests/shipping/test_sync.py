@@ -1,13 +1,11 @@
 """Writing the tree: what a kill leaves, and what a sync must not touch."""
 
 import json
-import os
 import shutil
-import signal
-import sys
 from pathlib import Path
 
 import pytest
+from kills import run_killed_at
 from promotion import register, tree_files
 
 from vmaf_train.files import PREFIX, SUFFIX
@@ -18,67 +16,38 @@ from vmaf_train.shipping.sync import write_tree
 from vmaf_train.shipping.tree import Tree, check
 
 
+def models_of(files):
+    return {name: content for name, content in files.items() if name.startswith("model/tiny/")}
+
+
 def test_killed_anywhere_a_sync_leaves_the_old_or_the_new_set_and_the_next_one_heals(ids):
     register(ids["short"])
     old, tree = tree_files(), Tree(Path())
-    candidate = find_candidate(ids["small"])
-    promote(candidate, SHIPPED[0])
+    promote(find_candidate(ids["small"]), SHIPPED[0])
     promoted = promoted_students()
     shutil.copytree(".", "../spare")
     write_tree(tree, promoted)
     new = tree_files()
     assert new != old
 
-    def sync_killed_at(event: int | None) -> int:
-        """Sync in a child and kill it at a system event; return how many events there were.
-
-        Args:
-            event: its number; None lets the child finish.
-        """
+    def sync_killed_at(event):
         shutil.rmtree("model")
         shutil.rmtree("docs")
         shutil.copytree("../spare", ".", dirs_exist_ok=True)
-        read, write = os.pipe()
-        child = os.fork()
-        if child == 0:
-            seen = 0
-
-            def hook(name: str, arguments: object) -> None:
-                nonlocal seen
-                if name.startswith(("open", "os.", "shutil.", "ctypes.call")):
-                    seen += 1
-                    if seen == event:
-                        os.kill(os.getpid(), signal.SIGKILL)
-
-            sys.addaudithook(hook)
-            write_tree(Tree(Path()), promoted)
-            os.write(write, str(seen).encode())
-            os._exit(0)
-        _, status = os.waitpid(child, 0)
-        os.close(write)
-        with os.fdopen(read) as pipe:
-            counted = pipe.read()
-        assert os.waitstatus_to_exitcode(status) == (0 if event is None else -signal.SIGKILL)
-        return int(counted or 0)
+        return run_killed_at(event, lambda: write_tree(Tree(Path()), promoted))
 
     events = sync_killed_at(None)
     assert tree_files() == new
-    outcomes = set()
+    outcomes = []
     for point in range(20):
         sync_killed_at(1 + point * (events - 1) // 20)
-        models = {
-            name: content
-            for name, content in tree_files().items()
-            if name.startswith("model/tiny/")
-        }
-        assert models in [
-            {n: c for n, c in files.items() if n.startswith("model/tiny/")} for files in (old, new)
-        ]
-        outcomes.add("old" if models.items() <= old.items() else "new")
+        models = models_of(tree_files())
+        assert models in (models_of(old), models_of(new))
+        outcomes.append(models == models_of(new))
         write_tree(tree, promoted)
         assert tree_files() == new
         assert not list(Path("model").glob(".tiny.s*"))
-    assert outcomes == {"old", "new"}
+    assert set(outcomes) == {False, True}
 
 
 def test_without_an_exchange_of_folders_two_renames_do_and_a_kill_between_is_healed(
