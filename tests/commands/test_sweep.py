@@ -173,7 +173,7 @@ def test_an_archs_run_holds_the_student_of_all_sources_as_file_and_as_mlflow_mod
             filter_string=f"source_run_id = '{run.info.run_id}'",
         )
         content = mlflow.onnx.load_model(f"models:/{model.model_id}").SerializeToString()
-        assert OnnxStudent(content, arch).facts == student.facts
+        assert OnnxStudent(content, arch).facts == found.student.facts
         assert {(row.dataset.name, row.tags[0].value) for row in run.inputs.dataset_inputs} == {
             ("corpus-sweep", "sweep")
         }
