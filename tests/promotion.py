@@ -1,4 +1,4 @@
-"""What the tests of promotion share: the commands, and what they leave in the registry and the tree."""
+"""Helpers for tests of promotion: run a command, read the registry and the tree."""
 
 from pathlib import Path
 

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "vmaf_train"
 # From the ground up. A folder imports from those before it and from itself; names in one row do not import each other.
 FLOORS = [
-    {"errors"},
+    {"errors", "files", "templates"},
     {"features", "processes", "reporting"},
     {"clips", "teacher", "onnx_file"},
     {"extraction"},

@@ -1,13 +1,18 @@
-"""Write the JSON Schemas of the sidecar and the index of model/tiny/ beside this file.
-
-Usage: python docs/schemas/write.py
-"""
+"""Write the JSON Schemas of sidecar and index beside this file: python docs/schemas/write.py"""
 
 import json
 from pathlib import Path
 
 from vmaf_train.shipping.in_tree import Index, Sidecar
 
-for name, model in (("sidecar", Sidecar), ("registry", Index)):
-    path = Path(__file__).with_name(f"{name}.schema.json")
-    path.write_text(json.dumps(model.model_json_schema(), indent=2) + "\n")
+SCHEMAS = {"sidecar.schema.json": Sidecar, "registry.schema.json": Index}
+
+
+def main() -> None:
+    for name, model in SCHEMAS.items():
+        text = json.dumps(model.model_json_schema(), indent=2)
+        Path(__file__).with_name(name).write_text(f"{text}\n")
+
+
+if __name__ == "__main__":
+    main()

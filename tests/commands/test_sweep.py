@@ -17,7 +17,7 @@ from vmaf_train.judging.comparison import Comparison
 from vmaf_train.judging.evaluation import Metrics
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.reporting import Reporter
-from vmaf_train.shipping import registry
+from vmaf_train.shipping.finding import FOR_EVALUATE, find_student
 from vmaf_train.students import architectures as models
 from vmaf_train.students.training import Settings
 
@@ -164,16 +164,16 @@ def test_an_archs_run_holds_the_student_of_all_sources_as_file_and_as_mlflow_mod
     for arch in ARCHS:
         run = runs[arch]
         assert artifacts(run) == {f"{arch}.onnx"}
-        student, name = registry.find_student(run.info.run_id)
-        assert (name, student.sha256) == (arch, run.data.tags["onnx_sha256"])
-        assert student.facts["train_sources"] == list(SOURCES)
+        found = find_student(run.info.run_id, FOR_EVALUATE)
+        assert (found.name, found.student.sha256) == (arch, run.data.tags["onnx_sha256"])
+        assert found.student.facts["train_sources"] == list(SOURCES)
         (model,) = mlflow.search_logged_models(
             output_format="list",
             experiment_ids=[run.info.experiment_id],
             filter_string=f"source_run_id = '{run.info.run_id}'",
         )
         content = mlflow.onnx.load_model(f"models:/{model.model_id}").SerializeToString()
-        assert OnnxStudent(content, arch).facts == student.facts
+        assert OnnxStudent(content, arch).facts == found.student.facts
         assert {(row.dataset.name, row.tags[0].value) for row in run.inputs.dataset_inputs} == {
             ("corpus-sweep", "sweep")
         }
@@ -238,8 +238,8 @@ def test_one_fold_judges_that_source_and_keeps_a_student_that_never_saw_it(choic
     assert metrics["loso/Beta/rmse"] == metrics["loso/mean_rmse"] == metrics["oof/rmse"]
     assert not any(key.startswith("oof_no_points") for key in metrics)
     assert runs["linear"].data.params["folds"] == "Beta"
-    student, _ = registry.find_student(runs["linear"].info.run_id)
-    assert student.facts["train_sources"] == ["Alpha", "Gamma"]
+    found = find_student(runs["linear"].info.run_id, FOR_EVALUATE)
+    assert found.student.facts["train_sources"] == ["Alpha", "Gamma"]
 
 
 def test_the_command_prints_a_row_for_each_arch_the_recommendation_and_the_address(choice):
@@ -390,4 +390,4 @@ def test_bad_input_marks_a_run_handed_over_as_failed(choice, monkeypatch):
 
 def test_a_summary_run_is_no_student(swept):
     with pytest.raises(InputError, match="holds none"):
-        registry.find_student(swept[1]["sweep"].info.run_id)
+        find_student(swept[1]["sweep"].info.run_id, FOR_EVALUATE)

@@ -22,7 +22,7 @@ from vmaf_train.errors import ExtractionError, InputError
 from vmaf_train.frames.opening import CorpusChoice
 from vmaf_train.judging.evaluation import EvalReport
 from vmaf_train.reporting import Reporter
-from vmaf_train.shipping import registry
+from vmaf_train.shipping.finding import FOR_EVALUATE, find_student
 from vmaf_train.students.training import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -142,15 +142,15 @@ def test_a_logged_student_is_found_by_run_id_and_by_uri(trained, address, tmp_pa
     model = mlflow.search_logged_models(
         output_format="list", experiment_ids=[run.info.experiment_id]
     )[0].model_id
-    student, name = registry.find_student(address.format(run=run.info.run_id, model=model))
-    assert (student.content, name) == (done.student.content, "mlp_small")
+    found = find_student(address.format(run=run.info.run_id, model=model), FOR_EVALUATE)
+    assert (found.student.content, found.name) == (done.student.content, "mlp_small")
 
 
 def test_a_run_without_an_onnx_file_is_bad_input(store):
     with mlflow.start_run() as run:
         pass
     with pytest.raises(InputError, match="holds none"):
-        registry.find_student(run.info.run_id)
+        find_student(run.info.run_id, FOR_EVALUATE)
 
 
 def test_the_same_seed_gives_the_same_bytes(trained, demo_choice, store):
@@ -401,17 +401,17 @@ def test_a_student_goes_the_whole_way_from_training_to_the_tree(
     done = pipeline.train(demo_choice, "mlp_small", "auto", Settings(), Reporter())
     assert only_run().info.status == "FINISHED"
     run_id = only_run().info.run_id
-    assert registry.find_student(run_id)[0].content == done.student.content
+    assert find_student(run_id, FOR_EVALUATE).student.content == done.student.content
     if kind == "server":
         assert any(address in line for line in done.where)
     (tmp_path / "checkout" / "model").mkdir(parents=True)
     checkout = tmp_path / "checkout"
-    registered = pipeline.register(run_id, "", checkout, allow_worse=False, allow_dirty=True)
+    registered = pipeline.register(run_id, None, checkout, allow_worse=False, allow_dirty=True)
     assert (registered.version, registered.alias) == ("1", "default")
     assert (checkout / "model" / "tiny" / "vmaf_tiny_v1.onnx").read_bytes() == done.student.content
     assert pipeline.check_tree(checkout) == []
     assert (
-        pipeline.register(run_id, "", checkout, allow_worse=False, allow_dirty=True).changed == []
+        pipeline.register(run_id, None, checkout, allow_worse=False, allow_dirty=True).changed == []
     )
     assert pipeline.register("", "1", checkout, allow_worse=False, allow_dirty=True).changed == []
     assert pipeline.evaluate_model(

@@ -1,13 +1,12 @@
-"""The in-tree contract: which students are shipped, their sidecar, the index beside them, and their model card.
+"""The contract of the files in model/tiny/: what is shipped, sidecar, index, report, model card.
 
-Everything here is a pure function of a promoted student; nothing is read from or written to disk or MLflow.
+Every function here is pure: it neither reads nor writes disk or MLflow.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from vmaf_train.features import CANONICAL, EXAMPLE, FEATURE_SETS
@@ -15,6 +14,7 @@ from vmaf_train.judging.evaluation import EvalReport
 from vmaf_train.onnx_file.contract import INPUT, OPSET, OUTPUT
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.teacher.svr import missing_of
+from vmaf_train.templates import template
 
 LICENSE = "BSD-2-Clause-Patent"
 INDEX = "registry.json"
@@ -24,11 +24,19 @@ Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 FileName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*\.onnx$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 RunId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+Opset = Annotated[int, Field(ge=7, le=21)]
 
 
 @dataclass(frozen=True)
 class ShippedModel:
-    """A place in model/tiny/: the id its files carry, the registry alias that fills it, and what student may."""
+    """A place in model/tiny/ for one student.
+
+    Attributes:
+        id: names its files, e.g. <id>.onnx.
+        alias: of the registered model; names the version that fills the place.
+        arch, features: the architecture and the feature set that the student must have.
+        description: one line, in the index and on the model card.
+    """
 
     id: str
     alias: str
@@ -39,48 +47,60 @@ class ShippedModel:
 
 SHIPPED = (
     ShippedModel(
-        "vmaf_tiny_v1",
-        "default",
-        "mlp_small",
-        "canonical",
-        "VMAF fusion distilled into 257 parameters",
+        id="vmaf_tiny_v1",
+        alias="default",
+        arch="mlp_small",
+        features="canonical",
+        description="VMAF fusion distilled into 257 parameters",
     ),
     ShippedModel(
-        "vmaf_tiny_v1_medium",
-        "medium",
-        "mlp_medium",
-        "canonical",
-        "VMAF fusion distilled into 2,561 parameters",
+        id="vmaf_tiny_v1_medium",
+        alias="medium",
+        arch="mlp_medium",
+        features="canonical",
+        description="VMAF fusion distilled into 2,561 parameters",
     ),
     ShippedModel(
-        "vmaf_tiny_exact",
-        "exact",
-        "quintic",
-        "canonical",
-        "VMAF fusion as a polynomial of degree five",
+        id="vmaf_tiny_exact",
+        alias="exact",
+        arch="quintic",
+        features="canonical",
+        description="VMAF fusion as a polynomial of degree five",
     ),
     ShippedModel(
-        "vmaf_tiny_lite", "lite", "quintic", "lite", "VMAF without the finest scale of VIF"
+        id="vmaf_tiny_lite",
+        alias="lite",
+        arch="quintic",
+        features="lite",
+        description="VMAF without the finest scale of VIF",
     ),
     ShippedModel(
-        "vmaf_tiny_fast",
-        "fast",
-        "mlp_small",
-        "fast",
-        "VMAF estimated from ADM and motion, without VIF",
+        id="vmaf_tiny_fast",
+        alias="fast",
+        arch="mlp_small",
+        features="fast",
+        description="VMAF estimated from ADM and motion, without VIF",
     ),
 )
 
 
 @dataclass(frozen=True)
 class Promoted:
-    """A student that an alias names: its file, the report of its run, and where both came from."""
+    """A student that fills a place.
+
+    Attributes:
+        student: the loaded ONNX file.
+        report: of its run.
+        run_id: of the training run.
+        git_commit: of the code that trained it.
+        version: of the registered model; None for a student that was read from the tree.
+    """
 
     student: OnnxStudent
     report: EvalReport
     run_id: str
     git_commit: str
-    version: str
+    version: str | None = None
 
 
 class _Contract(BaseModel):
@@ -100,16 +120,16 @@ class SidecarMetrics(_Contract):
 
 
 class Sidecar(_Contract):
-    """`<id>.json`, beside `<id>.onnx`; the first five keys are what the runtime inside libvmaf reads."""
+    """`<id>.json`, beside `<id>.onnx`; the runtime inside libvmaf reads the first five keys."""
 
     name: Id
     kind: Literal["fr"] = "fr"
     input_name: str = INPUT
     output_name: str = OUTPUT
-    onnx_opset: Annotated[int, Field(ge=7, le=21)] = OPSET
+    onnx_opset: Opset = OPSET
     id: Id
     onnx: FileName
-    opset: Annotated[int, Field(ge=7, le=21)] = OPSET
+    opset: Opset = OPSET
     sha256: Sha256
     input_shape: tuple[Literal["N"], int]
     output_shape: tuple[Literal["N"]] = ("N",)
@@ -124,7 +144,7 @@ class Sidecar(_Contract):
     git_commit: str
     license: str = LICENSE
     notes: str
-    # Sidecars of before there were other sets do not name theirs.
+    # Old sidecars lack these two keys; they are all canonical.
     feature_set: str = CANONICAL.name
     libvmaf_features: str = CANONICAL.extraction
 
@@ -136,7 +156,7 @@ class IndexEntry(_Contract):
     kind: Literal["fr"] = "fr"
     onnx: FileName
     sha256: Sha256
-    opset: Annotated[int, Field(ge=7, le=21)] | None = None
+    opset: Opset | None = None
     license: str | None = None
     license_url: str | None = None
     description: Annotated[str, Field(max_length=256)] | None = None
@@ -144,103 +164,112 @@ class IndexEntry(_Contract):
 
 
 class Index(_Contract):
-    """`registry.json`: what model/tiny/ holds."""
+    """`registry.json`: the list of the models in model/tiny/."""
 
     schema_version: Literal[1] = 1
     models: tuple[IndexEntry, ...]
 
 
 def place_of(arch: str | None, features: str | None) -> ShippedModel | None:
-    """Return the place that students of this arch and feature set fill, or None where none is shipped."""
+    """Return the place for students of this arch and feature set; None if none is shipped."""
     return next((row for row in SHIPPED if (row.arch, row.features) == (arch, features)), None)
 
 
-def files_of(row: ShippedModel, promoted: Promoted) -> dict[str, bytes]:
-    """Return the files of a shipped student by name relative to model/tiny/: model, sidecar, report."""
-    report = promoted.report
-    facts = promoted.student.facts
-    sidecar = Sidecar(
+def sidecar_of(row: ShippedModel, promoted: Promoted) -> Sidecar:
+    """Return the sidecar of a student in a place.
+
+    Raises:
+        pydantic.ValidationError: the report lacks a correlation, or an id is malformed.
+    """
+    student, report = promoted.student, promoted.report
+    corpus = student.facts.get("corpus")
+    metrics = {key: getattr(report, key) for key in SidecarMetrics.model_fields}
+    return Sidecar(
         name=row.id,
         id=row.id,
         onnx=f"{row.id}.onnx",
-        sha256=promoted.student.sha256,
-        input_shape=("N", len(promoted.student.features)),
-        features=promoted.student.features,
+        sha256=student.sha256,
+        input_shape=("N", len(student.features)),
+        features=student.features,
         teacher=report.teacher,
         libvmaf_version=report.libvmaf_version or "none",
-        targets_source=f"{report.teacher} frame scores from libvmaf on corpus {facts.get('corpus')}",
+        targets_source=f"{report.teacher} frame scores from libvmaf on corpus {corpus}",
         val_source=report.hold_out or "none",
-        metrics=SidecarMetrics.model_validate(
-            {key: getattr(report, key) for key in SidecarMetrics.model_fields}
-        ),
+        metrics=SidecarMetrics.model_validate(metrics),
         mlflow_run_id=promoted.run_id,
         git_commit=promoted.git_commit,
-        notes=f"{facts.get('arch')}, trained on {facts.get('train_frames')} frames of corpus {facts.get('corpus')}"
-        + (
-            f" and {points} feature vectors labelled by the teacher"
-            if (points := facts.get("teacher_points"))
-            else ""
-        ),
+        notes=_notes_of(student.facts),
         feature_set=row.features,
         libvmaf_features=FEATURE_SETS[row.features].extraction,
     )
+
+
+def files_of(row: ShippedModel, promoted: Promoted) -> dict[str, bytes]:
+    """Return the model, the sidecar and the report of a student, by path below model/tiny/.
+
+    Raises:
+        pydantic.ValidationError: as `sidecar_of`.
+    """
+    sidecar = sidecar_of(row, promoted)
     return {
         sidecar.onnx: promoted.student.content,
         f"{row.id}.json": _json(sidecar),
-        report_name(sidecar): _json(report),
+        # A report keeps its bytes, so a field that it does not have yet stays out.
+        report_name(sidecar): _json(promoted.report, exclude_unset=True),
     }
 
 
 def report_name(sidecar: Sidecar) -> str:
-    """Return the name of the report that a sidecar's model was judged by, relative to model/tiny/."""
+    """Return the path of a model's report below model/tiny/."""
     return f"training_runs/{sidecar.mlflow_run_id}/{REPORT}"
 
 
-def index_of(
-    sidecars: Sequence[tuple[ShippedModel, Sidecar]], foreign: Sequence[IndexEntry]
-) -> bytes:
-    """Return `registry.json` for these shipped models, and entries that are not ours to change."""
+def index_of(sidecars: Mapping[str, Sidecar], others: Sequence[IndexEntry]) -> bytes:
+    """Return `registry.json`.
+
+    Args:
+        sidecars: by id of the shipped model.
+        others: entries of other models; they come last, unchanged.
+    """
     own = [
         IndexEntry(
             id=row.id,
-            onnx=sidecar.onnx,
-            sha256=sidecar.sha256,
-            opset=sidecar.opset,
-            license=sidecar.license,
+            onnx=sidecars[row.id].onnx,
+            sha256=sidecars[row.id].sha256,
+            opset=sidecars[row.id].opset,
+            license=sidecars[row.id].license,
             description=row.description,
         )
-        for row, sidecar in sidecars
+        for row in SHIPPED
+        if row.id in sidecars
     ]
-    return _json(Index(models=(*own, *foreign)))
+    return _json(Index(models=(*own, *others)), exclude_none=True)
 
 
 def card_of(row: ShippedModel, sidecar: Sidecar, report: EvalReport, student: OnnxStudent) -> bytes:
-    """Return the model card of a shipped student as Markdown; nothing in it is typed by hand."""
-    environment = Environment(
-        loader=PackageLoader("vmaf_train.shipping", ""),
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-    )
-    page = environment.get_template("model_card.md.j2")
-    example = [EXAMPLE[name] for name in sidecar.features]
-    cost = FEATURE_SETS[row.features].cost
-    return page.render(
+    """Return the model card as Markdown; every fact in it comes from the files."""
+    page = template("vmaf_train.shipping", "model_card.md.j2").render(
         row=row,
         sidecar=sidecar,
         report=report,
         facts=student.facts,
-        example=example,
-        cost=cost,
+        example=[EXAMPLE[name] for name in sidecar.features],
+        cost=FEATURE_SETS[row.features].cost,
         missing=missing_of(sidecar.features),
-    ).encode()
+    )
+    return page.encode()
 
 
-def _json(content: BaseModel) -> bytes:
-    # A report written before a field existed stays as it was written.
-    unset = isinstance(content, EvalReport)
-    return (
-        content.model_dump_json(
-            indent=2, exclude_none=isinstance(content, Index), exclude_unset=unset
-        )
-        + "\n"
-    ).encode()
+def _notes_of(facts: Mapping[str, object]) -> str:
+    notes = (
+        f"{facts.get('arch')}, trained on {facts.get('train_frames')} frames "
+        f"of corpus {facts.get('corpus')}"
+    )
+    if points := facts.get("teacher_points"):
+        notes += f" and {points} feature vectors labelled by the teacher"
+    return notes
+
+
+def _json(content: BaseModel, *, exclude_none: bool = False, exclude_unset: bool = False) -> bytes:
+    text = content.model_dump_json(indent=2, exclude_none=exclude_none, exclude_unset=exclude_unset)
+    return f"{text}\n".encode()

@@ -1,0 +1,96 @@
+"""A candidate for promotion: the student of a training run and all that the gates look at."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from mlflow.entities import Run
+
+from vmaf_train.errors import InputError
+from vmaf_train.features import set_of
+from vmaf_train.frames.table import FrameTable, unpack
+from vmaf_train.judging.evaluation import EvalReport
+from vmaf_train.onnx_file.inference import OnnxStudent
+from vmaf_train.shipping.fetching import asking, download, download_onnx, report_of
+from vmaf_train.shipping.finding import RUN_ID
+from vmaf_train.shipping.in_tree import ShippedModel, place_of
+
+HELD_OUT = "held_out.npz"
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """The student of a run, with the evidence for the gates.
+
+    Attributes:
+        run_id: of the training run.
+        model_id: of the MLflow model that the run logged.
+        status: of the run, as MLflow names it; "deleted" for a deleted run.
+        tags: of the run.
+        student: the logged ONNX file.
+        report: the logged evaluation on the held-out source.
+        held_out: the frames of the held-out source, with the teacher's scores.
+        score_N: the student's scores of these frames in the report; float64 of shape (frames,).
+    """
+
+    run_id: str
+    model_id: str
+    status: str
+    tags: Mapping[str, str]
+    student: OnnxStudent
+    report: EvalReport
+    held_out: FrameTable
+    score_N: np.ndarray
+
+    @property
+    def feature_set(self) -> str | None:
+        """Name of its feature set; None if its features are no known set."""
+        features = set_of(self.report.model.features)
+        return features.name if features else None
+
+    @property
+    def place(self) -> ShippedModel | None:
+        """The place in model/tiny/ for its arch and feature set; None if there is none."""
+        return place_of(self.report.model.arch, self.feature_set)
+
+
+def find_candidate(run_id: str) -> Candidate:
+    """Fetch what a training run logged.
+
+    Raises:
+        InputError: there is no such run, or it did not log one model, a report and held-out frames.
+    """
+    if not RUN_ID.fullmatch(run_id):
+        raise InputError(
+            f"run_id {run_id!r} is not a run id: 32 hex digits, as `vmaf-train train` prints them"
+        )
+    with asking(f"run {run_id}") as client:
+        run = client.get_run(run_id)
+    model_id = _model_of(run)
+    held_out, score_N = unpack(download(f"runs:/{run_id}/{HELD_OUT}"))
+    return Candidate(
+        run_id=run_id,
+        model_id=model_id,
+        status=_status_of(run),
+        tags=run.data.tags,
+        student=OnnxStudent(download_onnx(f"models:/{model_id}"), f"the model of run {run_id}"),
+        report=report_of(run_id),
+        held_out=held_out,
+        score_N=score_N,
+    )
+
+
+def _model_of(run: Run) -> str:
+    outputs = run.outputs.model_outputs if run.outputs else []
+    if len(outputs) != 1:
+        raise InputError(
+            f"run {run.info.run_id} logged {len(outputs)} models, not one; "
+            "pass the id of a training run"
+        )
+    return str(outputs[0].model_id)
+
+
+def _status_of(run: Run) -> str:
+    # A deleted run keeps its status.
+    deleted = run.info.lifecycle_stage != "active"
+    return str(run.info.lifecycle_stage if deleted else run.info.status)

@@ -1,0 +1,108 @@
+"""Find a student by its name: a path, the id of a shipped model, a run id or an MLflow URI.
+
+MLflow is imported only for a name that MLflow knows. Paths and ids are found without it.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vmaf_train.errors import InputError
+from vmaf_train.onnx_file.inference import OnnxStudent
+
+RUN_ID = re.compile(r"[0-9a-f]{32}")
+# The root of the checkout that this code runs from.
+CHECKOUT = Path(__file__).parents[3]
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """A student that was found.
+
+    Attributes:
+        student: the loaded ONNX file.
+        name: for people; the file's name without .onnx, or the arch.
+        path: of the ONNX file; None if it came from MLflow.
+    """
+
+    student: OnnxStudent
+    name: str
+    path: Path | None = None
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of name for a student.
+
+    Attributes:
+        words: names the kind in an error text.
+        fits: tells whether a name is of this kind.
+        find: loads the student; its second argument says in words what else can be passed.
+    """
+
+    words: str
+    fits: Callable[[str], bool]
+    find: Callable[[str, str], Found]
+
+
+def find_student(model: str, kinds: Sequence[Kind]) -> Found:
+    """Load a student by its name.
+
+    Args:
+        model: the name.
+        kinds: what the name may be; the first kind that fits is taken.
+
+    Raises:
+        InputError: the name is of no such kind, nothing is there, or the file is not a student.
+    """
+    choices = _listed([kind.words for kind in kinds])
+    kind = next((kind for kind in kinds if kind.fits(model)), None)
+    if kind is None:
+        raise InputError(f"no model {model!r}; pass {choices}")
+    return kind.find(model, choices)
+
+
+def _from_mlflow(address: str, choices: str) -> Found:
+    from vmaf_train.shipping.fetching import download_onnx
+
+    student = OnnxStudent(download_onnx(address), address)
+    return Found(student, str(student.facts.get("arch", address)))
+
+
+def _from_file(model: str, choices: str) -> Found:
+    if not Path(model).is_file():
+        raise InputError(f"no file {model}; pass {choices}")
+    return _load(Path(model))
+
+
+def _from_tree(model: str, choices: str) -> Found:
+    """Look in model/tiny/ of the working folder, then of the checkout."""
+    places = [root / "model" / "tiny" / f"{model}.onnx" for root in (Path.cwd(), CHECKOUT)]
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        looked = " and ".join(map(str, places))
+        raise InputError(f"no model {model}: looked for {looked}; pass {choices}")
+    return _load(path)
+
+
+def _load(path: Path) -> Found:
+    return Found(OnnxStudent(path.read_bytes(), str(path)), path.stem, path)
+
+
+def _listed(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+def _ends_in_onnx(model: str) -> bool:
+    return Path(model).suffix == ".onnx"
+
+
+RUN = Kind("a run id", lambda model: bool(RUN_ID.fullmatch(model)), _from_mlflow)
+REGISTERED = Kind("a models:/ URI", lambda model: model.startswith("models:/"), _from_mlflow)
+LOGGED = Kind("a runs:/ URI", lambda model: model.startswith("runs:/"), _from_mlflow)
+FILE = Kind("the path of an .onnx file", _ends_in_onnx, _from_file)
+SHIPPED_ID = Kind("the id of a shipped model", lambda model: not _ends_in_onnx(model), _from_tree)
+
+FOR_EVALUATE = (RUN, REGISTERED, LOGGED, FILE)
+FOR_SCORE = (REGISTERED, FILE, SHIPPED_ID)

@@ -1,0 +1,189 @@
+"""The gates: what must hold before a student is registered. All evidence is on held-out frames.
+
+A new gate is one function and one row in GATES.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from vmaf_train.errors import VmafTrainError
+from vmaf_train.judging.evaluation import Metrics, compare, score_table
+from vmaf_train.onnx_file.contract import check_contract
+from vmaf_train.onnx_file.inference import OnnxStudent
+from vmaf_train.shipping import registry
+from vmaf_train.shipping.candidate import Candidate
+from vmaf_train.shipping.in_tree import Promoted
+
+# Largest difference between two scores, or two RMSEs, that count as the same.
+SAME_SCORE = 1e-4
+CORRELATIONS = ("plcc", "srocc", "krocc")
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A gate that was run: its name, whether the candidate passed, and the fact behind it."""
+
+    name: str
+    passed: bool
+    fact: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a gate's function found."""
+
+    passed: bool
+    fact: str
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """What the user lets pass.
+
+    Attributes:
+        worse: a student that is worse than the one that holds its alias.
+        dirty: a student that was trained from a checkout with uncommitted changes.
+    """
+
+    worse: bool
+    dirty: bool
+
+
+def judge(candidate: Candidate, *, allow_worse: bool, allow_dirty: bool) -> list[Gate]:
+    """Run every gate that applies to a candidate; return them in the order of GATES.
+
+    Args:
+        candidate: from `find_candidate`.
+        allow_worse, allow_dirty: see `Allowed`.
+    """
+    allowed = Allowed(worse=allow_worse, dirty=allow_dirty)
+    outcomes = {name: check(candidate, allowed) for name, check in GATES.items()}
+    return [Gate(name, found.passed, found.fact) for name, found in outcomes.items() if found]
+
+
+def finished_run(candidate: Candidate, allowed: Allowed) -> Outcome:
+    """Pass a run that finished and was no smoke run."""
+    smoke = candidate.tags.get("smoke", "unknown")
+    fact = f"{candidate.status}, smoke {smoke}"
+    return Outcome(candidate.status == "FINISHED" and smoke == "false", fact)
+
+
+def enough_to_judge(candidate: Candidate, allowed: Allowed) -> Outcome:
+    """Pass a report in which all correlations are defined, per frame and per clip."""
+    report = candidate.report
+    judged = (report, report.pooled)
+    correlations = [getattr(metrics, key) for metrics in judged for key in CORRELATIONS]
+    fact = f"{report.n_samples} frames of {len(report.per_clip)} clips"
+    return Outcome(None not in correlations, fact)
+
+
+def shipped_arch(candidate: Candidate, allowed: Allowed) -> Outcome:
+    """Pass an arch and a feature set that have a place in model/tiny/."""
+    fact = f"{candidate.report.model.arch} on features {candidate.feature_set}"
+    if candidate.place is None:
+        return Outcome(False, f"{fact}: never shipped")
+    return Outcome(True, fact)
+
+
+def model_contract(candidate: Candidate, allowed: Allowed) -> Outcome:
+    """Pass an ONNX file that keeps the model contract."""
+    content = candidate.student.content
+    try:
+        check_contract(content)
+    except VmafTrainError as error:
+        return Outcome(False, str(error))
+    return Outcome(True, f"{len(content)} bytes, one file")
+
+
+def one_file(candidate: Candidate, allowed: Allowed) -> Outcome:
+    """Pass if the logged file, the report and the run's tag name one SHA-256."""
+    hashes = {
+        candidate.student.sha256,
+        candidate.report.model.onnx_sha256,
+        candidate.tags.get("onnx_sha256", "none"),
+    }
+    fact = f"sha256 {', '.join(sorted(sha256[:12] for sha256 in hashes))}"
+    return Outcome(len(hashes) == 1, fact)
+
+
+def report_reproduced(candidate: Candidate, allowed: Allowed) -> Outcome:
+    """Pass if scoring the logged frames again gives the logged scores and the report's RMSE."""
+    table, report = candidate.held_out, candidate.report
+    if table.digest != report.dataset.digest:
+        return Outcome(False, "the held-out frames logged are not those of the report")
+    again_N = score_table(candidate.student, table)
+    off = float(np.abs(again_N - candidate.score_N).max())
+    off_rmse = abs(compare(again_N, table.y_N).rmse - report.rmse)
+    fact = f"scores within {off:.1e}, RMSE within {off_rmse:.1e} on {len(table)} frames"
+    return Outcome(max(off, off_rmse) <= SAME_SCORE, fact)
+
+
+def not_worse(candidate: Candidate, allowed: Allowed) -> Outcome | None:
+    """Pass a candidate that is no worse than the holder of its alias; needs a place in the tree."""
+    if candidate.place is None:
+        return None
+    version = registry.version_at(candidate.place.alias)
+    if version is None:
+        return Outcome(True, "nothing holds the alias yet")
+    try:
+        holder = registry.fetch(version)
+    except VmafTrainError as error:
+        fact = f"version {version} cannot be read: {error}"
+        return _unless_allowed(fact, holds=False, allow=allowed.worse)
+    if holder.student.sha256 == candidate.student.sha256:
+        return Outcome(True, f"it holds {candidate.place.alias} already")
+    return compare_with_holder(candidate, holder, allow_worse=allowed.worse)
+
+
+def compare_with_holder(candidate: Candidate, holder: Promoted, *, allow_worse: bool) -> Outcome:
+    """Compare RMSE and PLCC with the holder's on the candidate's held-out frames.
+
+    A holder that was trained on the held-out source cannot be compared, and does not pass.
+    """
+    hold_out = candidate.report.hold_out
+    trained_on = holder.student.facts.get("train_sources")
+    if not isinstance(trained_on, list) or hold_out in trained_on:
+        fact = (
+            f"version {holder.version} was trained on {hold_out}, "
+            "so the two cannot be compared on it"
+        )
+        return _unless_allowed(fact, holds=False, allow=allow_worse)
+    ours, theirs = _metrics(candidate.student, candidate), _metrics(holder.student, candidate)
+    # A constant score has no PLCC.
+    our_plcc, their_plcc = ours.plcc or 0, theirs.plcc or 0
+    fact = (
+        f"RMSE {ours.rmse:.4f} against {theirs.rmse:.4f}, "
+        f"PLCC {our_plcc:.6f} against {their_plcc:.6f} of version {holder.version}"
+    )
+    holds = ours.rmse <= theirs.rmse and our_plcc >= their_plcc
+    return _unless_allowed(fact, holds=holds, allow=allow_worse)
+
+
+def clean_checkout(candidate: Candidate, allowed: Allowed) -> Outcome:
+    """Pass a student that was trained from committed code."""
+    dirty = candidate.tags.get("git_dirty", "unknown")
+    return _unless_allowed(f"dirty {dirty}", holds=dirty == "false", allow=allowed.dirty)
+
+
+def _metrics(student: OnnxStudent, candidate: Candidate) -> Metrics:
+    held_out = candidate.held_out
+    return compare(score_table(student, held_out), held_out.y_N)
+
+
+def _unless_allowed(fact: str, *, holds: bool, allow: bool) -> Outcome:
+    return Outcome(holds or allow, f"{fact}, allowed" if allow else fact)
+
+
+# A function that returns None does not apply to the candidate.
+GATES: Mapping[str, Callable[[Candidate, Allowed], Outcome | None]] = {
+    "finished run": finished_run,
+    "enough to judge": enough_to_judge,
+    "shipped arch": shipped_arch,
+    "model contract": model_contract,
+    "one file everywhere": one_file,
+    "report reproduced": report_reproduced,
+    "not worse": not_worse,
+    "clean checkout": clean_checkout,
+}

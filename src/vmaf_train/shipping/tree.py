@@ -1,0 +1,245 @@
+"""The checkout's shipped models: what model/tiny/ holds, and how it differs from the registry."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from vmaf_train.errors import InputError, VmafTrainError
+from vmaf_train.judging.evaluation import EvalReport
+from vmaf_train.onnx_file.inference import OnnxStudent
+from vmaf_train.shipping.in_tree import (
+    INDEX,
+    SHIPPED,
+    IndexEntry,
+    Promoted,
+    ShippedModel,
+    Sidecar,
+    card_of,
+    files_of,
+    index_of,
+    report_name,
+    sidecar_of,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """A place whose files are all there and agree.
+
+    Attributes:
+        files: content of the model, the sidecar and the report, by path below model/tiny/.
+        sidecar: read from these files, like the two below.
+        report: of the evaluation on the held-out source.
+        student: the loaded model.
+    """
+
+    files: Mapping[str, bytes]
+    sidecar: Sidecar
+    report: EvalReport
+    student: OnnxStudent
+
+
+class Tree:
+    """The shipped models of a checkout, read from disk at every call.
+
+    Attributes:
+        models: the folder model/tiny/.
+        cards: the folder docs/ai/models/.
+
+    Raises:
+        InputError: the folder is no checkout of the project.
+    """
+
+    def __init__(self, root: Path) -> None:
+        if not (root / "model").is_dir():
+            raise InputError(
+                f"{root.absolute()} has no folder model; "
+                "run in the project's checkout or pass tree=PATH"
+            )
+        self.models = root / "model" / "tiny"
+        self.cards = root / "docs" / "ai" / "models"
+
+    def held(self, row: ShippedModel) -> Held | None:
+        """Read a place; None if a file is missing, or if the files do not agree."""
+        sidecar = self.sidecar(row)
+        if sidecar is None:
+            return None
+        model_name = f"{row.id}.onnx"
+        names = (model_name, f"{row.id}.json", report_name(sidecar))
+        contents = {name: _read(self.models / name) for name in names}
+        files = {name: content for name, content in contents.items() if content is not None}
+        if len(files) < len(names):
+            return None
+        if OnnxStudent.hash_of(files[model_name]) != sidecar.sha256:
+            return None
+        try:
+            student = OnnxStudent(files[model_name], row.id)
+            report = EvalReport.model_validate_json(files[report_name(sidecar)])
+            origin = Promoted(
+                student, report, run_id=sidecar.mlflow_run_id, git_commit=sidecar.git_commit
+            )
+            agree = files_of(row, origin) == files
+        except (ValidationError, InputError):
+            return None
+        return Held(files, sidecar, report, student) if agree else None
+
+    def sidecar(self, row: ShippedModel) -> Sidecar | None:
+        """Read a place's sidecar; None if it is missing or breaks its contract."""
+        try:
+            return Sidecar.model_validate_json(_read(self.models / f"{row.id}.json") or b"")
+        except ValidationError:
+            return None
+
+    def is_damaged(self, row: ShippedModel) -> bool:
+        """Tell whether a place has files that do not agree."""
+        names = (f"{row.id}.onnx", f"{row.id}.json")
+        present = any((self.models / name).exists() for name in names)
+        return present and self.held(row) is None
+
+    def other_entries(self) -> list[IndexEntry]:
+        """Return the index's entries for other models, which stay as they are.
+
+        An index that is not JSON has none.
+
+        Raises:
+            VmafTrainError: an entry breaks the contract.
+        """
+        own = {row.id for row in SHIPPED}
+        try:
+            entries = json.loads(_read(self.models / INDEX) or b"{}").get("models", [])
+            return [IndexEntry.model_validate(e) for e in entries if e.get("id") not in own]
+        except ValidationError as error:
+            raise VmafTrainError(
+                f"{self.models / INDEX} has an entry that breaks its contract: "
+                f"{error.errors()[0]['msg']}; "
+                "repair it, or restore it with: git checkout -- model/tiny"
+            ) from error
+        except (ValueError, AttributeError, TypeError):
+            return []
+
+    def managed(self) -> set[str]:
+        """Return the paths below model/tiny/ of the files that a sync replaces or removes."""
+        names = {INDEX}
+        for row in SHIPPED:
+            names |= {f"{row.id}.onnx", f"{row.id}.json"}
+            if sidecar := self.sidecar(row):
+                names.add(report_name(sidecar))
+        return {name for name in names if (self.models / name).exists()}
+
+    def wanted_files(self, promoted: Mapping[str, Promoted]) -> dict[str, bytes]:
+        """Return all files that a sync would leave in model/tiny/, by path.
+
+        Args:
+            promoted: students by alias; a place without one keeps its files.
+        """
+        files: dict[str, bytes] = {}
+        sidecars: dict[str, Sidecar] = {}
+        for row in SHIPPED:
+            if student := promoted.get(row.alias):
+                files |= files_of(row, student)
+                sidecars[row.id] = sidecar_of(row, student)
+            elif held := self.held(row):
+                files |= held.files
+                sidecars[row.id] = held.sidecar
+        others = self.other_entries()
+        if sidecars or others:
+            files[INDEX] = index_of(sidecars, others)
+        return files
+
+    def differing_files(self, wanted: Mapping[str, bytes]) -> list[str]:
+        """Return the paths below model/tiny/ that a sync to these files would change."""
+        names = wanted.keys() | self.managed()
+        return sorted(name for name in names if _read(self.models / name) != wanted.get(name))
+
+    def differing_cards(self) -> dict[str, bytes]:
+        """Return the model cards to write, by file name: made from what the tree holds now."""
+        held = {row: self.held(row) for row in SHIPPED}
+        cards = {
+            f"{row.id}.md": card_of(row, place.sidecar, place.report, place.student)
+            for row, place in held.items()
+            if place
+        }
+        return {
+            name: content for name, content in cards.items() if _read(self.cards / name) != content
+        }
+
+
+def check(tree: Tree, promoted: Mapping[str, Promoted]) -> list[str]:
+    """Name every difference between a tree and the registry, one line each.
+
+    Args:
+        tree: the checkout.
+        promoted: students by alias.
+    """
+    moved = {row.alias for row in SHIPPED if _is_moved(tree, row, promoted)}
+    # The files of a moved alias differ anyway; one line says so.
+    rest = {alias: student for alias, student in promoted.items() if alias not in moved}
+    return [
+        *(line for row in SHIPPED for line in _alias_problems(tree, row, promoted)),
+        *_other_problems(tree),
+        *(
+            f"model/tiny/{name}: {_fault(tree, name)}"
+            for name in tree.differing_files(tree.wanted_files(rest))
+        ),
+        *(
+            f"docs/ai/models/{name}: {_missing_or_differs(tree.cards / name)}"
+            for name in tree.differing_cards()
+        ),
+    ]
+
+
+def _is_moved(tree: Tree, row: ShippedModel, promoted: Mapping[str, Promoted]) -> bool:
+    """Tell whether an alias names another file than the one that its place holds."""
+    named, held = promoted.get(row.alias), tree.held(row)
+    return bool(named and held and held.sidecar.sha256 != named.student.sha256)
+
+
+def _alias_problems(tree: Tree, row: ShippedModel, promoted: Mapping[str, Promoted]) -> list[str]:
+    named, sidecar = promoted.get(row.alias), tree.sidecar(row)
+    problems = []
+    if named is None and tree.is_damaged(row):
+        problems.append(
+            f"model/tiny/{row.id}: model, sidecar and report do not agree; see git diff model/tiny"
+        )
+    if named is None and sidecar:
+        problems.append(f"alias {row.alias} names nothing in the registry, the tree ships {row.id}")
+    if named and sidecar and _is_moved(tree, row, promoted):
+        problems.append(
+            f"alias {row.alias} was moved: it names version {named.version} "
+            f"of run {named.run_id}, the tree holds run {sidecar.mlflow_run_id}"
+        )
+    return problems
+
+
+def _other_problems(tree: Tree) -> list[str]:
+    """Check the files of other models that the index lists."""
+    problems = []
+    for entry in tree.other_entries():
+        content = _read(tree.models / entry.onnx)
+        if content is None or OnnxStudent.hash_of(content) != entry.sha256:
+            problems.append(
+                f"model/tiny/{INDEX} lists {entry.id}, but {entry.onnx} is missing or another file"
+            )
+    return problems
+
+
+def _fault(tree: Tree, name: str) -> str:
+    """Say how a file of model/tiny/ differs."""
+    content = _read(tree.models / name)
+    row = next((row for row in SHIPPED if name == f"{row.id}.onnx"), None)
+    if row and content is not None and (sidecar := tree.sidecar(row)):
+        sha256 = OnnxStudent.hash_of(content)
+        if sha256 != sidecar.sha256:
+            return f"its sha256 is {sha256[:12]}…, its sidecar says {sidecar.sha256[:12]}…"
+    return _missing_or_differs(tree.models / name)
+
+
+def _missing_or_differs(path: Path) -> str:
+    return "differs from what a sync would leave" if path.exists() else "is missing"
+
+
+def _read(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None

@@ -1,0 +1,221 @@
+"""The contract of the files: sidecar, index, model card, and the files that are shipped."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from promotion import register
+
+from vmaf_train.features import EXAMPLE
+from vmaf_train.judging.evaluation import EvalReport
+from vmaf_train.onnx_file.inference import OnnxStudent
+from vmaf_train.shipping.in_tree import (
+    SHIPPED,
+    Index,
+    Promoted,
+    Sidecar,
+    card_of,
+    files_of,
+    index_of,
+    place_of,
+)
+from vmaf_train.shipping.sync import write_tree
+from vmaf_train.shipping.tree import Tree, check
+from vmaf_train.teacher.svr import load_teacher
+
+ROOT = Path(__file__).parents[2]
+
+
+SIDECAR_KEYS = [
+    "name",
+    "kind",
+    "input_name",
+    "output_name",
+    "onnx_opset",
+    "id",
+    "onnx",
+    "opset",
+    "sha256",
+    "input_shape",
+    "output_shape",
+    "features",
+    "onnx_has_scaler",
+    "teacher",
+    "libvmaf_version",
+    "targets_source",
+    "val_source",
+    "metrics",
+    "mlflow_run_id",
+    "git_commit",
+    "license",
+    "notes",
+    "feature_set",
+    "libvmaf_features",
+]
+
+
+def test_sidecar_and_index_follow_the_contract_key_by_key(ids):
+    register(ids["small"])
+    sidecar = json.loads(Path("model/tiny/vmaf_tiny_v1.json").read_text())
+    assert list(sidecar) == SIDECAR_KEYS
+    onnx_file = Path("model/tiny/vmaf_tiny_v1.onnx")
+    student = OnnxStudent(onnx_file.read_bytes(), "it")
+    wanted = {
+        "name": "vmaf_tiny_v1",
+        "kind": "fr",
+        "input_name": "features",
+        "output_name": "vmaf",
+        "onnx_opset": 17,
+    }
+    wanted |= {
+        "sha256": student.sha256,
+        "input_shape": ["N", 6],
+        "output_shape": ["N"],
+        "onnx_has_scaler": True,
+    }
+    wanted |= {
+        "features": list(student.features),
+        "mlflow_run_id": ids["small"],
+        "val_source": "Weather",
+    }
+    assert wanted.items() <= sidecar.items()
+    (entry,) = json.loads(Path("model/tiny/registry.json").read_text())["models"]
+    assert set(entry) == {"id", "kind", "onnx", "sha256", "opset", "license", "description"}
+    assert (entry["id"], entry["sha256"]) == ("vmaf_tiny_v1", student.sha256)
+    assert Path("model/tiny/vmaf_tiny_v1.json").read_bytes().isascii()
+
+
+def test_a_report_from_before_a_field_existed_is_written_back_as_it_was(ids):
+    register(ids["small"])
+    (path,) = Path("model/tiny/training_runs").rglob("eval_report.json")
+    older = (
+        EvalReport.model_validate_json(path.read_text()).model_dump_json(indent=2, exclude={"box"})
+        + "\n"
+    )
+    path.write_text(older)
+    # A place without an alias keeps what it holds, unless that is damaged.
+    assert write_tree(Tree(Path()), {}) == ["wrote docs/ai/models/vmaf_tiny_v1.md"]
+    assert path.read_text() == older
+
+
+def test_the_card_is_made_from_the_tree_and_its_python_runs_elsewhere(ids, tmp_path):
+    register(ids["small"])
+    card = Path("docs/ai/models/vmaf_tiny_v1.md").read_text()
+    sidecar = Sidecar.model_validate_json(Path("model/tiny/vmaf_tiny_v1.json").read_bytes())
+    for fact in (
+        sidecar.sha256,
+        ids["small"],
+        sidecar.git_commit,
+        "3072 frames",
+        "Weather",
+        f"{sidecar.metrics.rmse:.4f}",
+    ):
+        assert fact in card
+    (code,) = re.findall(r"```python\n(.*?)```", card, flags=re.S)
+    code = code.replace("model/tiny/", f"{Path.cwd()}/model/tiny/")
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", f"{code}\nprint(scores[0])"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert 0 <= float(done.stdout) <= 100
+
+
+@pytest.mark.parametrize(("name", "model"), [("sidecar", Sidecar), ("registry", Index)])
+def test_the_json_schemas_in_docs_are_those_of_the_code(name, model):
+    path = ROOT / "docs" / "schemas" / f"{name}.schema.json"
+    assert json.loads(path.read_text()) == model.model_json_schema(), (
+        "run: python docs/schemas/write.py"
+    )
+
+
+@pytest.mark.parametrize("row", SHIPPED, ids=lambda row: row.id)
+def test_the_shipped_model_is_whole_and_loads_in_bare_onnxruntime_from_any_folder(row, tmp_path):
+    sidecar = Sidecar.model_validate_json((ROOT / "model" / "tiny" / f"{row.id}.json").read_bytes())
+    code = f"""
+import hashlib, numpy, onnxruntime
+path = {str(ROOT / "model" / "tiny" / sidecar.onnx)!r}
+assert hashlib.sha256(open(path, "rb").read()).hexdigest() == {sidecar.sha256!r}
+session = onnxruntime.InferenceSession(path)
+x_NF = numpy.zeros((3, {len(sidecar.features)}), numpy.float32)
+print(session.run(["vmaf"], {{"features": x_NF}})[0].shape)
+"""
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.strip() == "(3,)", done.stderr
+
+
+@pytest.mark.parametrize("row", SHIPPED, ids=lambda row: row.id)
+def test_the_example_on_a_shipped_card_gives_what_the_teacher_gives_within_the_error_it_states(row):
+    (code,) = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs/ai/models" / f"{row.id}.md").read_text(), flags=re.S
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", f"{code}\nprint(*scores)"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    teacher = load_teacher().score(np.array([list(EXAMPLE.values())]), list(EXAMPLE))
+    stated = Sidecar.model_validate_json(
+        (ROOT / "model" / "tiny" / f"{row.id}.json").read_bytes()
+    ).metrics
+    assert float(done.stdout) == pytest.approx(float(teacher[0]), abs=3 * stated.rmse)
+
+
+def test_the_shipped_tree_agrees_with_itself_and_its_cards():
+    problems = check(Tree(ROOT), {})
+    assert problems == [
+        f"alias {row.alias} names nothing in the registry, the tree ships {row.id}"
+        for row in SHIPPED
+    ]
+
+
+@pytest.mark.parametrize("row", SHIPPED, ids=lambda row: row.id)
+def test_the_shipped_files_are_those_that_their_facts_make_byte_by_byte(row):
+    held = Tree(ROOT).held(row)
+    origin = Promoted(
+        held.student,
+        held.report,
+        run_id=held.sidecar.mlflow_run_id,
+        git_commit=held.sidecar.git_commit,
+    )
+    made = files_of(row, origin)
+    assert len(made) == 3
+    assert made == {name: (ROOT / "model" / "tiny" / name).read_bytes() for name in made}
+    card = card_of(row, held.sidecar, held.report, held.student)
+    assert card == (ROOT / "docs" / "ai" / "models" / f"{row.id}.md").read_bytes()
+
+
+def test_the_shipped_index_is_that_of_the_shipped_sidecars_byte_by_byte():
+    tree = Tree(ROOT)
+    made = index_of({row.id: tree.sidecar(row) for row in SHIPPED}, tree.other_entries())
+    assert made == (ROOT / "model" / "tiny" / "registry.json").read_bytes()
+
+
+def test_model_tiny_holds_what_a_sync_would_leave_and_nothing_else():
+    models = ROOT / "model" / "tiny"
+    files = {
+        path.relative_to(models).as_posix(): path.read_bytes()
+        for path in models.rglob("*")
+        if path.is_file()
+    }
+    assert Tree(ROOT).wanted_files({}) == files
+
+
+def test_nothing_but_the_table_decides_what_is_shipped():
+    assert place_of("linear", "canonical") is None
+    assert place_of("quartic", "canonical") is None
+    assert [place_of(row.arch, row.features) for row in SHIPPED] == list(SHIPPED)
