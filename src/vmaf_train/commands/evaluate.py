@@ -8,7 +8,7 @@ from vmaf_train.frames.choice import ALL, AUTO, CorpusChoice
 from vmaf_train.frames.opening import open_corpus
 from vmaf_train.judging.evaluation import evaluate
 from vmaf_train.judging.figures import evaluation_figures
-from vmaf_train.judging.report import EvalReport
+from vmaf_train.judging.report import REPORT, EvalReport
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.reporting import Reporter
 from vmaf_train.shipping.finding import FOR_EVALUATE, find_student
@@ -99,6 +99,6 @@ def evaluate_in(
     )
     run.log_dataset(table, choice.name, "evaluation")
     run.log_metrics(report.metrics("eval"))
-    run.log_files({"eval_report.json": report.model_dump_json(indent=2).encode()}, folder)
+    run.log_files({REPORT: report.model_dump_json(indent=2).encode()}, folder)
     run.log_files(evaluation_figures(report, score_N, table.y_N), folder)
     return Evaluated(report, links_to(run.run_id))

@@ -3,13 +3,13 @@
 from dataclasses import asdict, dataclass
 
 from vmaf_train.features import find_feature_set
-from vmaf_train.frames.archive import pack
+from vmaf_train.frames.archive import HELD_OUT, pack
 from vmaf_train.frames.choice import AUTO, CorpusChoice
 from vmaf_train.frames.opening import open_corpus
 from vmaf_train.frames.splits import choose_hold_out
 from vmaf_train.judging.figures import evaluation_figures, training_figure
 from vmaf_train.judging.holdout import HeldOut, fit_and_judge
-from vmaf_train.judging.report import EvalReport
+from vmaf_train.judging.report import REPORT, EvalReport
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.reporting import Epoch, Reporter
 from vmaf_train.students.architectures import find_architecture
@@ -128,8 +128,8 @@ def log_training(run: Run, done: HeldOut, *, corpus: str, dataset_digest: str) -
     run.log_files(
         {
             f"{done.arch}.onnx": student.content,
-            "eval_report.json": report.model_dump_json(indent=2).encode(),
-            "held_out.npz": pack(done.validation, done.score_N),
+            REPORT: report.model_dump_json(indent=2).encode(),
+            HELD_OUT: pack(done.validation, done.score_N),
         }
     )
     run.log_files(evaluation_figures(report, done.score_N, done.validation.y_N))

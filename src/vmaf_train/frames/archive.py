@@ -10,6 +10,7 @@ from vmaf_train.errors import InputError
 from vmaf_train.frames.table import FrameTable
 from vmaf_train.teacher.teachers import Teacher
 
+HELD_OUT = "held_out.npz"
 _NAMES = ("features", "clips", "clip_sources")
 _ARRAYS = ("x_NF", "y_N", "clip_N")
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from vmaf_train.contracts import Contract
 from vmaf_train.features import set_of
 
+REPORT = "eval_report.json"
 FIGURES = ("plcc", "srocc", "krocc", "rmse", "max_abs_error", "bias")
 
 

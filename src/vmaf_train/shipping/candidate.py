@@ -8,14 +8,14 @@ from mlflow.entities import Run
 
 from vmaf_train.errors import InputError
 from vmaf_train.features import set_of
-from vmaf_train.frames.table import FrameTable, unpack
-from vmaf_train.judging.evaluation import EvalReport
+from vmaf_train.frames.archive import HELD_OUT, unpack
+from vmaf_train.frames.table import FrameTable
+from vmaf_train.judging.report import EvalReport
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.shipping.fetching import asking, download, download_onnx, report_of
 from vmaf_train.shipping.finding import RUN_ID
 from vmaf_train.shipping.in_tree import ShippedModel, place_of
-
-HELD_OUT = "held_out.npz"
+from vmaf_train.teacher.teachers import find_teacher
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,14 +67,16 @@ def find_candidate(run_id: str) -> Candidate:
     with asking(f"run {run_id}") as client:
         run = client.get_run(run_id)
     model_id = _model_of(run)
-    held_out, score_N = unpack(download(f"runs:/{run_id}/{HELD_OUT}"))
+    report = report_of(run_id)
+    archive = download(f"runs:/{run_id}/{HELD_OUT}")
+    held_out, score_N = unpack(archive, find_teacher(report.teacher))
     return Candidate(
         run_id=run_id,
         model_id=model_id,
         status=_status_of(run),
         tags=run.data.tags,
         student=OnnxStudent(download_onnx(f"models:/{model_id}"), f"the model of run {run_id}"),
-        report=report_of(run_id),
+        report=report,
         held_out=held_out,
         score_N=score_N,
     )

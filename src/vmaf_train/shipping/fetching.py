@@ -11,10 +11,9 @@ from mlflow import MlflowClient
 from pydantic import ValidationError
 
 from vmaf_train.errors import InputError
-from vmaf_train.judging.evaluation import EvalReport
+from vmaf_train.judging.report import REPORT, EvalReport
 from vmaf_train.shipping.finding import RUN_ID
-from vmaf_train.shipping.in_tree import REPORT
-from vmaf_train.tracking import first_line, open_store, without_password
+from vmaf_train.tracking.store import first_line, open_store, without_password
 
 
 @contextmanager

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from vmaf_train.errors import VmafTrainError
-from vmaf_train.judging.evaluation import Metrics, compare, score_table
+from vmaf_train.judging.agreement import compare
+from vmaf_train.judging.evaluation import score_table
+from vmaf_train.judging.report import Metrics
 from vmaf_train.onnx_file.contract import check_contract
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.shipping import registry

@@ -7,18 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints
 
+from vmaf_train.contracts import Contract
 from vmaf_train.features import CANONICAL, EXAMPLE, FEATURE_SETS
-from vmaf_train.judging.evaluation import EvalReport
+from vmaf_train.judging.report import REPORT, EvalReport
 from vmaf_train.onnx_file.contract import INPUT, OPSET, OUTPUT
 from vmaf_train.onnx_file.inference import OnnxStudent
-from vmaf_train.teacher.svr import missing_of
+from vmaf_train.teacher.teachers import find_teacher
 from vmaf_train.templates import template
 
 LICENSE = "BSD-2-Clause-Patent"
 INDEX = "registry.json"
-REPORT = "eval_report.json"
 
 Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 FileName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*\.onnx$")]
@@ -103,11 +103,7 @@ class Promoted:
     version: str | None = None
 
 
-class _Contract(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class SidecarMetrics(_Contract):
+class SidecarMetrics(Contract):
     """Frame metrics on the held-out source."""
 
     n_samples: int
@@ -119,7 +115,7 @@ class SidecarMetrics(_Contract):
     bias: float
 
 
-class Sidecar(_Contract):
+class Sidecar(Contract):
     """`<id>.json`, beside `<id>.onnx`; the runtime inside libvmaf reads the first five keys."""
 
     name: Id
@@ -149,7 +145,7 @@ class Sidecar(_Contract):
     libvmaf_features: str = CANONICAL.extraction
 
 
-class IndexEntry(_Contract):
+class IndexEntry(Contract):
     """One shipped model in `registry.json`."""
 
     id: Id
@@ -163,7 +159,7 @@ class IndexEntry(_Contract):
     notes: Annotated[str, Field(max_length=512)] | None = None
 
 
-class Index(_Contract):
+class Index(Contract):
     """`registry.json`: the list of the models in model/tiny/."""
 
     schema_version: Literal[1] = 1
@@ -255,7 +251,7 @@ def card_of(row: ShippedModel, sidecar: Sidecar, report: EvalReport, student: On
         facts=student.facts,
         example=[EXAMPLE[name] for name in sidecar.features],
         cost=FEATURE_SETS[row.features].cost,
-        missing=missing_of(sidecar.features),
+        missing=find_teacher(sidecar.teacher).missing_from(sidecar.features),
     )
     return page.encode()
 

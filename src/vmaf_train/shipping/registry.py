@@ -14,7 +14,7 @@ from vmaf_train.shipping.candidate import Candidate
 from vmaf_train.shipping.fetching import asking, download_onnx, report_of
 from vmaf_train.shipping.finding import RUN_ID
 from vmaf_train.shipping.in_tree import SHIPPED, Promoted, ShippedModel, place_of
-from vmaf_train.tracking import store_lock
+from vmaf_train.tracking.store import store_lock
 
 REGISTERED_MODEL = "vmaf_tiny"
 # Metrics of the report that a version has as tags.

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from vmaf_train.errors import InputError, VmafTrainError
-from vmaf_train.judging.evaluation import EvalReport
+from vmaf_train.judging.report import EvalReport
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.shipping.in_tree import (
     INDEX,
