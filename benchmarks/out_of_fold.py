@@ -17,7 +17,8 @@ from vmaf_train.judging.evaluation import compare, score_table
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.reporting import Reporter
 from vmaf_train.students.export import to_onnx
-from vmaf_train.students.training import Job, Settings, fit_many
+from vmaf_train.students.settings import Job, Settings
+from vmaf_train.students.training import fit_many
 
 
 def joined(demo: FrameTable, given: FrameTable) -> FrameTable:

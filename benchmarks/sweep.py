@@ -22,8 +22,9 @@ from vmaf_train.frames.choice import CorpusChoice
 from vmaf_train.frames.opening import open_corpus
 from vmaf_train.frames.table import FrameTable
 from vmaf_train.reporting import Reporter
+from vmaf_train.students.settings import Job, Settings
 from vmaf_train.students.solvers import DAMPING, FULL_STEPS, LONGEST_STEP, MOMENTUM
-from vmaf_train.students.training import Job, Settings, fit_many, training_rows
+from vmaf_train.students.training import fit_many, training_rows
 
 HIDDEN: dict[str, tuple[int, ...]] = {"linear": (), "mlp_small": (16, 8), "mlp_medium": (64, 32)}
 PlainFit = Callable[[nn.Sequential, Iterator[tuple[Tensor, Tensor]], int], None]

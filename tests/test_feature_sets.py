@@ -23,7 +23,8 @@ from vmaf_train.features import (
 from vmaf_train.frames.opening import CorpusChoice
 from vmaf_train.frames.table import split
 from vmaf_train.reporting import Reporter
-from vmaf_train.students.training import Job, Settings, fit, fit_many
+from vmaf_train.students.settings import Job, Settings
+from vmaf_train.students.training import fit, fit_many
 from vmaf_train.teacher.svr import CompletedTeacher, load_teacher, missing_of
 
 SHORT = Settings(epochs=2, teacher_points=256)

@@ -19,7 +19,8 @@ import typer
 from vmaf_train.commands import score as scoring
 from vmaf_train.errors import GateRefusedError, InputError, VmafTrainError
 from vmaf_train.features import CANONICAL, FEATURE_SETS
-from vmaf_train.frames.choice import ALL, AUTO, DEMO, PLAIN, CorpusChoice
+from vmaf_train.frames.choice import ALL, AUTO, DEMO, CorpusChoice
+from vmaf_train.students.settings import PLAIN, Settings
 from vmaf_train.terminal import (
     TerminalReporter,
     err,
@@ -201,12 +202,18 @@ def train(
     """Fit a student with one source held out, judge it on that one, and log all of it to MLflow."""
     with _exit_code():
         from vmaf_train.commands import train as pipeline
-        from vmaf_train.students.training import Settings
 
         choice = CorpusChoice(
             corpus, assume_dims, max_pairs=max_pairs, strict=strict == YesNo.yes, frames=frames
         )
-        settings = Settings(epochs, batch_size, lr, seed, teacher_points, features)
+        settings = Settings(
+            epochs=epochs,
+            batch_size=batch_size,
+            lr=lr,
+            seed=seed,
+            teacher_points=teacher_points,
+            features=features,
+        )
         done = pipeline.train(choice, arch, val_source, settings, TerminalReporter(), trainer)
         print_report(done.report, f"{arch} on the held-out source {done.report.hold_out}")
         _print_where(
@@ -239,12 +246,17 @@ def sweep(
     """Compare architectures by leave-one-source-out over several seeds, and log one run for each of them."""
     with _exit_code():
         from vmaf_train.commands import train as pipeline
-        from vmaf_train.students.training import Settings
 
         choice = CorpusChoice(
             corpus, assume_dims, max_pairs=max_pairs, strict=strict == YesNo.yes, frames=frames
         )
-        settings = Settings(epochs, batch_size, lr, seed, teacher_points)
+        settings = Settings(
+            epochs=epochs,
+            batch_size=batch_size,
+            lr=lr,
+            seed=seed,
+            teacher_points=teacher_points,
+        )
         done = pipeline.sweep(
             choice,
             _names(archs, "archs"),
@@ -291,7 +303,6 @@ def main(arch: Arch = "mlp_small", corpus: Corpus = DEMO, assume_dims: Dims = AU
     """The whole demo in one run: prewarm, train, and evaluate on every source."""
     with _exit_code():
         from vmaf_train.commands import train as pipeline
-        from vmaf_train.students.training import Settings
 
         trained, judged = pipeline.run_all(
             CorpusChoice(corpus, assume_dims), arch, Settings(), TerminalReporter()

@@ -26,7 +26,8 @@ from vmaf_train.students.architectures import (
     windows,
 )
 from vmaf_train.students.export import check_same_scores, to_onnx
-from vmaf_train.students.training import Settings, fit
+from vmaf_train.students.settings import Settings
+from vmaf_train.students.training import fit
 from vmaf_train.teacher.svr import load_teacher
 
 ARCHS = tuple(ARCHITECTURES)

@@ -11,8 +11,9 @@ from vmaf_train.features import CANONICAL
 from vmaf_train.frames.table import split
 from vmaf_train.students import solvers
 from vmaf_train.students.architectures import Polynomial, build
+from vmaf_train.students.settings import Job, Settings
 from vmaf_train.students.solvers import Adam, GaussNewton, least_squares, one_cycle
-from vmaf_train.students.training import Course, Job, Settings, fit
+from vmaf_train.students.training import Course, fit
 
 SHORT = Settings(epochs=3, batch_size=32, teacher_points=128)
 PLAIN = dataclasses.replace(SHORT, teacher_points=0)

@@ -12,7 +12,8 @@ from vmaf_train.frames.table import split
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.students.architectures import ARCHITECTURES, build
 from vmaf_train.students.export import check_same_scores, to_onnx
-from vmaf_train.students.training import Course, Job, Settings, fit, fit_many
+from vmaf_train.students.settings import Job, Settings
+from vmaf_train.students.training import Course, fit, fit_many
 from vmaf_train.teacher.svr import load_teacher
 
 FITTED = tuple(arch for arch, row in ARCHITECTURES.items() if row.solver != "none")

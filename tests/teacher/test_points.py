@@ -9,7 +9,8 @@ import torch
 from vmaf_train.features import CANONICAL, HIGHEST
 from vmaf_train.frames.table import split
 from vmaf_train.students.architectures import WINDOW, Polynomial, windows
-from vmaf_train.students.training import Course, Job, Settings, fit, training_rows
+from vmaf_train.students.settings import Job, Settings
+from vmaf_train.students.training import Course, fit, training_rows
 from vmaf_train.teacher.points import cover, mixtures, uniform
 from vmaf_train.teacher.svr import load_teacher
 

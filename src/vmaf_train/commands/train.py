@@ -18,7 +18,7 @@ from vmaf_train.extraction.cache import cache_root, identity_of
 from vmaf_train.extraction.libvmaf import Ffmpeg, find_ffmpeg
 from vmaf_train.extraction.passes import Place, frame_scores, on_this_machine
 from vmaf_train.features import CANONICAL, TEACHER, columns_for, find_feature_set
-from vmaf_train.frames.choice import ALL, AUTO, LIGHTNING, PLAIN, CorpusChoice
+from vmaf_train.frames.choice import ALL, AUTO, CorpusChoice
 from vmaf_train.frames.opening import open_corpus, open_pairs, table_of_pairs
 from vmaf_train.frames.table import (
     FrameTable,
@@ -29,13 +29,14 @@ from vmaf_train.frames.table import (
     split,
     write_parquet,
 )
-from vmaf_train.reporting import Reporter
+from vmaf_train.reporting import Epoch, Reporter
+from vmaf_train.students.settings import LIGHTNING, PLAIN, Settings
 from vmaf_train.teacher.svr import missing_of
 
 if TYPE_CHECKING:
     from vmaf_train.onnx_file.inference import OnnxStudent
     from vmaf_train.students.architectures import Architecture
-    from vmaf_train.students.training import Epoch, Loop, Settings
+    from vmaf_train.students.training import Loop
 
 HERE = "none"
 
@@ -88,7 +89,7 @@ def train(
     choice: CorpusChoice,
     arch: str,
     val_source: str,
-    settings: "Settings",
+    settings: Settings,
     reporter: Reporter,
     trainer: str = PLAIN,
 ) -> Trained:
@@ -109,7 +110,7 @@ def sweep(
     archs: Sequence[str],
     folds: Sequence[str],
     seeds: int,
-    settings: "Settings",
+    settings: Settings,
     reporter: Reporter,
     features: Sequence[str] = (CANONICAL.name,),
 ) -> Swept:
@@ -219,7 +220,7 @@ def evaluate_model(
 
 
 def run_all(
-    choice: CorpusChoice, arch: str, settings: "Settings", reporter: Reporter
+    choice: CorpusChoice, arch: str, settings: Settings, reporter: Reporter
 ) -> tuple[Trained, Evaluated]:
     """Prewarm, train, and evaluate the student on every source, in one run.
 
@@ -339,7 +340,7 @@ def _train(
     choice: CorpusChoice,
     arch: str,
     val_source: str,
-    settings: "Settings",
+    settings: Settings,
     run: tracking.Job,
     reporter: Reporter,
     trainer: str = PLAIN,
@@ -378,7 +379,7 @@ def _train(
     table = corpus.table(())
     train_rows, val_rows = split(table, hold_out)
 
-    def on_epoch(epoch: "Epoch") -> None:
+    def on_epoch(epoch: Epoch) -> None:
         reporter.epoch(epoch, settings.epochs)
         run.log_epoch(epoch)
 

@@ -9,7 +9,6 @@ from vmaf_train.extraction.schedule import cores
 DEMO = "demo"
 AUTO = "auto"
 ALL = "all"
-PLAIN, LIGHTNING = "plain", "lightning"
 
 
 @dataclass(frozen=True)

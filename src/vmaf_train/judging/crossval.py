@@ -1,7 +1,6 @@
 """Fit one architecture for every fold and seed at once, and score each fold with the files that never saw it."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,9 +9,7 @@ from vmaf_train.judging.comparison import CrossValidated
 from vmaf_train.judging.evaluation import evaluate, score_table
 from vmaf_train.onnx_file.contract import check_contract
 from vmaf_train.onnx_file.inference import OnnxStudent
-
-if TYPE_CHECKING:
-    from vmaf_train.students.training import Settings
+from vmaf_train.students.settings import Job, Settings
 
 
 def cross_validate(
@@ -20,7 +17,7 @@ def cross_validate(
     table: FrameTable,
     judged: FrameTable,
     seeds: int,
-    settings: "Settings",
+    settings: Settings,
     facts: Mapping[str, object],
 ) -> CrossValidated:
     """Fit and score an architecture; the student that is kept is fitted on all sources, or on all but a lone choice.
@@ -38,7 +35,7 @@ def cross_validate(
         VmafTrainError: a file does not keep the contract or its torch model's scores.
     """
     from vmaf_train.students.export import check_same_scores, to_onnx
-    from vmaf_train.students.training import Job, fit_many
+    from vmaf_train.students.training import fit_many
 
     folds, points = judged.sources, settings.teacher_points
     kept_out = () if folds == table.sources else folds

@@ -14,7 +14,9 @@ from torch import Tensor
 from vmaf_train.errors import InputError
 from vmaf_train.features import CANONICAL, SCORE_MAX, SCORE_MIN, find_feature_set
 from vmaf_train.frames.table import FrameTable
+from vmaf_train.reporting import Epoch as Epoch
 from vmaf_train.students.architectures import Mlp, Polynomial, Student, build
+from vmaf_train.students.settings import Job, Settings
 from vmaf_train.students.solvers import Adam, GaussNewton, least_squares
 from vmaf_train.teacher import points as sampling
 from vmaf_train.teacher.svr import CompletedTeacher, missing_of
@@ -27,48 +29,8 @@ ROWS_A_PART = 16384
 NORM_ROWS = 4096
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How a student is fitted.
-
-    Attributes:
-        epochs: passes over the rows of the table, counted in batches; 0 keeps the initial weights.
-        batch_size: rows a step; of fewer than four the teacher's points get none.
-        lr: longest step of Gauss-Newton (norm of the change of all weights), or highest rate of Adam; 0 is the
-            solver's own.
-        seed: of the initial weights, of the order of the rows and of the teacher's points.
-        teacher_points: feature vectors labelled by the teacher that join the training rows.
-        features: name of the feature set that the student reads.
-    """
-
-    epochs: int = 30
-    batch_size: int = 64
-    lr: float = 0.0
-    seed: int = 0
-    teacher_points: int = 8192
-    features: str = CANONICAL.name
-
-
-@dataclass(frozen=True)
-class Job:
-    """One student to fit: the sources it must not see, its seed, how many of the teacher's points it gets."""
-
-    hold_out: tuple[str, ...] = ()
-    seed: int = 0
-    teacher_points: int = 0
-
-
 OnEpoch = Callable[[int, Tensor, Sequence[Student]], None]
 Loop = Callable[["Course", OnEpoch | None], None]
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """Where a fit stands after a pass: mean squared error on standardised scores, and RMSE in score points."""
-
-    number: int
-    train_loss: float
-    val_rmse: float
 
 
 @dataclass(frozen=True, eq=False)
