@@ -60,7 +60,7 @@ def main() -> None:
                 for seed in seeds
             ]
             started, rmse = time.perf_counter(), []
-            for student, job in zip(fit_many(arch, table, jobs, settings), jobs, strict=True):
+            for job, student in fit_many(arch, table, jobs, settings).items():
                 held = table.only(job.hold_out)
                 with torch.inference_mode():
                     error_N = student(torch.from_numpy(held.x_NF)).numpy() - held.y_N

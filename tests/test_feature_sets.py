@@ -112,9 +112,9 @@ def test_features_that_differ_by_rounding_alone_do_not_blow_the_prediction_up(ta
 def test_the_held_out_source_has_no_say_in_the_prediction(table):
     wild = table.x_NF.copy()
     wild[np.array(table.clip_sources)[table.clip_N] == "Gamma"] **= 2
-    jobs, settings = [Job(("Gamma",), 0, 256)], dataclasses.replace(SHORT, features="lite")
-    (tame,), (other,) = (
-        fit_many("cubic", rows, jobs, settings)
+    job, settings = Job(("Gamma",), 0, 256), dataclasses.replace(SHORT, features="lite")
+    tame, other = (
+        fit_many("cubic", rows, [job], settings)[job]
         for rows in (table, dataclasses.replace(table, x_NF=wild))
     )
     assert [w.tolist() for w in tame.net.parameters()] == [

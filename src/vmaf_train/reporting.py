@@ -38,7 +38,7 @@ class Reporter:
 
     @contextmanager
     def scoring(self, pairs: int) -> Iterator[Callable[[str], None]]:
-        """Follow the scoring of pairs; call the yielded function with the name of each dis video."""
+        """Follow the scoring of pairs; call the yielded function with the name of each dis."""
         yield lambda dis: None
 
     def epoch(self, epoch: Epoch, of: int) -> None:

@@ -16,16 +16,9 @@ from vmaf_train.features import CANONICAL
 from vmaf_train.frames.table import split
 from vmaf_train.onnx_file.contract import ALLOWED_OPERATORS, check_contract
 from vmaf_train.onnx_file.inference import OnnxStudent
-from vmaf_train.students.architectures import (
-    ARCHITECTURES,
-    WINDOW,
-    BatchNorm,
-    Polynomial,
-    build,
-    find_architecture,
-    windows,
-)
+from vmaf_train.students.architectures import ARCHITECTURES, build, find_architecture, windows
 from vmaf_train.students.export import check_same_scores, to_onnx
+from vmaf_train.students.nets import WINDOW, BatchNorm, Polynomial
 from vmaf_train.students.settings import Settings
 from vmaf_train.students.training import fit
 from vmaf_train.teacher.svr import load_teacher

@@ -9,14 +9,17 @@ from torch.func import functional_call, grad, vmap
 
 from vmaf_train.features import CANONICAL
 from vmaf_train.frames.table import split
-from vmaf_train.students import solvers
-from vmaf_train.students.architectures import Polynomial, build
+from vmaf_train.students import gauss_newton
+from vmaf_train.students.architectures import build
+from vmaf_train.students.batched_fit import BatchedFit
+from vmaf_train.students.gauss_newton import GaussNewton
+from vmaf_train.students.nets import Polynomial
 from vmaf_train.students.settings import Job, Settings
-from vmaf_train.students.solvers import Adam, GaussNewton, least_squares, one_cycle
-from vmaf_train.students.training import Course, fit
+from vmaf_train.students.solvers import Adam, least_squares, one_cycle
+from vmaf_train.students.training import fit
 
 SHORT = Settings(epochs=3, batch_size=32, teacher_points=128)
-PLAIN = dataclasses.replace(SHORT, teacher_points=0)
+WITHOUT_POINTS = dataclasses.replace(SHORT, teacher_points=0)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +48,10 @@ def test_a_polynomial_without_points_is_the_least_squares_solution(arch, degree,
     design = [Polynomial(6, degree).expand(torch.from_numpy(part.x_NF)).numpy() for part in rows]
     expected_N = (design[1] @ np.linalg.lstsq(design[0], train.y_N, rcond=None)[0]).clip(0, 100)
     np.testing.assert_allclose(
-        scores(fit(arch, train, val, PLAIN).student, val.x_NF), expected_N, rtol=0, atol=1e-3
+        scores(fit(arch, train, val, WITHOUT_POINTS).student, val.x_NF),
+        expected_N,
+        rtol=0,
+        atol=1e-3,
     )
     assert np.ptp(expected_N) > 20
 
@@ -95,18 +101,20 @@ def test_gauss_newton_steps_are_the_damped_smallest_ones_that_the_jacobian_asks_
     gradients = vmap(
         grad(lambda w, row: functional_call(student.net, w, (row[None],))[0]), in_dims=(None, 0)
     )
-    solver = GaussNewton([student], longest, steps)
+    solver = GaussNewton([student.net], lr=longest, steps=steps)
     for number, (z, t, weight) in enumerate(random_batches(shape, steps)):
         parts = gradients(weights, z[0])
         jacobian = torch.cat([part.flatten(1) for part in parts.values()], 1) * weight[0][:, None]
         residual = (functional_call(student.net, weights, (z[0],)) - t[0]) * weight[0]
-        damping = solvers.DAMPING[0] * (solvers.DAMPING[1] / solvers.DAMPING[0]) ** (number / steps)
+        damping = gauss_newton.DAMPING[0] * (gauss_newton.DAMPING[1] / gauss_newton.DAMPING[0]) ** (
+            number / steps
+        )
         kernel = jacobian @ jacobian.T + damping * 32 * torch.eye(32, dtype=torch.float64)
         # What the last step moved is kept where this batch has no say in it.
-        kept = (solvers.MOMENTUM * moved).expand(jacobian.shape[1])
+        kept = (gauss_newton.MOMENTUM * moved).expand(jacobian.shape[1])
         moved = kept + jacobian.T @ torch.linalg.solve(kernel, residual - jacobian @ kept)
         lengths.append(float(moved.norm()))
-        moved = moved * min(1.0, (longest or solvers.LONGEST_STEP) / lengths[-1])
+        moved = moved * min(1.0, (longest or gauss_newton.LONGEST_STEP) / lengths[-1])
         change = (moved * (1.0, 1.0, 1.0, 0.5)[number]).split([w.numel() for w in weights.values()])
         weights = {
             name: w - part.view_as(w)
@@ -114,10 +122,10 @@ def test_gauss_newton_steps_are_the_damped_smallest_ones_that_the_jacobian_asks_
         }
 
         loss = solver.step(z, t, weight)
-        solver.write_back([student])
+        solver.write_back()
         close(student, weights, 1e-10 if number == 0 else 1e-8)
         assert float(loss) == pytest.approx(float((residual**2).mean()), rel=1e-6)
-    assert max(lengths) < 1000 if longest else min(lengths) > solvers.LONGEST_STEP
+    assert max(lengths) < 1000 if longest else min(lengths) > gauss_newton.LONGEST_STEP
 
 
 @pytest.mark.parametrize(
@@ -125,7 +133,7 @@ def test_gauss_newton_steps_are_the_damped_smallest_ones_that_the_jacobian_asks_
 )
 def test_adam_takes_adams_steps_under_its_rates(arch, shape):
     student, steps = build(arch, CANONICAL.features, 0), 3
-    solver, net = Adam([student], 0.1, steps), student.net.train()
+    solver, net = Adam([student.net], lr=0.1, steps=steps), student.net.train()
     weights = {name: values.detach().clone() for name, values in net.named_parameters()}
     first, second = ({name: torch.zeros_like(w) for name, w in weights.items()} for _ in range(2))
     for number, (z, t, weight) in enumerate(random_batches(shape, steps), 1):
@@ -140,23 +148,18 @@ def test_adam_takes_adams_steps_under_its_rates(arch, shape):
             )
             weights[name] = weights[name] - one_cycle(0.1, steps)[number - 1] * change
         solver.step(z, t, weight)
-        solver.write_back([student])
+        solver.write_back()
         close(student, weights, 1e-8)
 
 
 def test_no_gauss_newton_step_is_longer_than_the_learning_rate(table):
-    course = Course(
-        "mlp_small",
-        table,
-        [Job((), 0, 64), Job(("Beta",), 1, 0)],
-        dataclasses.replace(SHORT, lr=0.01),
-    )
-    before = [weights_of(student) for student in course.students]
-    course.settle(1, [course.step(z, t) for z, t in list(course.batches())[:1]])
-    for old, student in zip(before, course.students, strict=True):
-        moved = [
-            np.subtract(new, was).ravel() for new, was in zip(weights_of(student), old, strict=True)
-        ]
+    jobs = [Job((), 0, 64), Job(("Beta",), 1, 0)]
+    batched = BatchedFit("mlp_small", table, jobs, dataclasses.replace(SHORT, lr=0.01))
+    before = {job: weights_of(batched.students[job]) for job in jobs}
+    batched.end_epoch(1, [batched.step(*next(batched.batches()))])
+    for job in jobs:
+        after = weights_of(batched.students[job])
+        moved = [np.subtract(new, old).ravel() for new, old in zip(after, before[job], strict=True)]
         assert np.linalg.norm(np.concatenate(moved)) == pytest.approx(0.01, rel=1e-6)
 
 

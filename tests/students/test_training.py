@@ -11,17 +11,17 @@ from vmaf_train.features import CANONICAL
 from vmaf_train.frames.table import split
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.students.architectures import ARCHITECTURES, build
+from vmaf_train.students.batched_fit import BatchedFit
 from vmaf_train.students.export import check_same_scores, to_onnx
 from vmaf_train.students.settings import Job, Settings
-from vmaf_train.students.training import Course, fit, fit_many
+from vmaf_train.students.solvers import Adam
+from vmaf_train.students.training import fit, fit_many
 from vmaf_train.teacher.svr import load_teacher
 
-FITTED = tuple(arch for arch, row in ARCHITECTURES.items() if row.solver != "none")
-STEPPED = tuple(
-    arch for arch, row in ARCHITECTURES.items() if row.solver in ("gauss_newton", "adam")
-)
+FITTED = tuple(arch for arch, row in ARCHITECTURES.items() if row.trained)
+STEPPED = tuple(arch for arch, row in ARCHITECTURES.items() if row.takes_steps)
 SHORT = Settings(epochs=3, batch_size=32, teacher_points=128)
-PLAIN = dataclasses.replace(SHORT, teacher_points=0)
+WITHOUT_POINTS = dataclasses.replace(SHORT, teacher_points=0)
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +37,10 @@ def rows(table):
 
 def bytes_of(student):
     return to_onnx(student, {})
+
+
+def bytes_by_job(students):
+    return {job: bytes_of(student) for job, student in students.items()}
 
 
 def fitted(arch, train, val, settings=SHORT):
@@ -77,10 +81,10 @@ def test_the_seed_decides_the_order_of_the_rows_too(rows, monkeypatch):
         drawn.load_state_dict(fresh)
         return drawn
 
-    monkeypatch.setattr("vmaf_train.students.training.build", same_start)
-    first = fitted("mlp_small", *rows, PLAIN)
-    assert fitted("mlp_small", *rows, dataclasses.replace(PLAIN, seed=1)) != first
-    assert fitted("mlp_small", *rows, PLAIN) == first
+    monkeypatch.setattr("vmaf_train.students.batched_fit.build", same_start)
+    first = fitted("mlp_small", *rows, WITHOUT_POINTS)
+    assert fitted("mlp_small", *rows, dataclasses.replace(WITHOUT_POINTS, seed=1)) != first
+    assert fitted("mlp_small", *rows, WITHOUT_POINTS) == first
 
 
 @pytest.mark.parametrize("arch", FITTED)
@@ -101,11 +105,8 @@ def test_a_source_that_is_held_out_enters_neither_training_nor_standardisation_n
         y_N=np.where(gone, 100 - table.y_N, table.y_N),
     )
     jobs = [Job(("Beta",), 0, 128), Job(("Beta",), 0, 0), Job((), 0, 128)]
-    before, after = (
-        list(map(bytes_of, fit_many(arch, one, jobs, SHORT))) for one in (table, other)
-    )
-    assert before[:2] == after[:2]
-    assert before[2] != after[2]
+    before, after = (bytes_by_job(fit_many(arch, one, jobs, SHORT)) for one in (table, other))
+    assert [before[job] == after[job] for job in jobs] == [True, True, False]
 
 
 @pytest.mark.parametrize("arch", FITTED)
@@ -117,14 +118,22 @@ def test_a_student_has_the_same_bytes_alone_and_in_company(arch, table):
         for points in (128, 0)
     ]
     together = fit_many(arch, table, jobs, SHORT)
-    for place in (0, 3, 10):
-        (alone,) = fit_many(arch, table, [jobs[place]], SHORT)
-        assert bytes_of(alone) == bytes_of(together[place])
+    for job in (jobs[0], jobs[3], jobs[10]):
+        alone = fit_many(arch, table, [job], SHORT)[job]
+        assert bytes_of(alone) == bytes_of(together[job])
         # A file's float32 hides what Adam's weights differ by, 1e-15; the others' do not differ at all.
-        if ARCHITECTURES[arch].solver != "adam":
-            assert weights_of(alone) == weights_of(together[place])
+        if ARCHITECTURES[arch].solver is not Adam:
+            assert weights_of(alone) == weights_of(together[job])
     few = fit_many(arch, table, jobs[4:9], SHORT)
-    assert list(map(bytes_of, few)) == list(map(bytes_of, together[4:9]))
+    assert bytes_by_job(few) == bytes_by_job({job: together[job] for job in jobs[4:9]})
+
+
+def test_a_job_that_is_repeated_is_fitted_once(table):
+    job, other = Job(("Beta",)), Job(("Alpha",))
+    fitted_once = fit_many("mlp_small", table, [job, other], WITHOUT_POINTS)
+    repeated = fit_many("mlp_small", table, [job, other, job], WITHOUT_POINTS)
+    assert list(repeated) == [job, other]
+    assert bytes_by_job(repeated) == bytes_by_job(fitted_once)
 
 
 @pytest.mark.parametrize("batch_size", [16, 240])
@@ -141,8 +150,9 @@ def test_company_that_learns_from_more_rows_changes_nothing(arch, batch_size, ta
     )
     settings = dataclasses.replace(SHORT, batch_size=batch_size)
     jobs = [Job(hold_out, 0, 64) for hold_out in ((), *((source,) for source in table.sources))]
-    for job, student in zip(jobs, fit_many(arch, uneven, jobs, settings), strict=True):
-        assert bytes_of(fit_many(arch, uneven, [job], settings)[0]) == bytes_of(student)
+    for job, student in fit_many(arch, uneven, jobs, settings).items():
+        alone = fit_many(arch, uneven, [job], settings)[job]
+        assert bytes_of(alone) == bytes_of(student)
 
 
 @pytest.fixture
@@ -154,12 +164,15 @@ def cores():
 
 
 @pytest.mark.parametrize("arch", ["quartic", "mlp_small", "mlp_bn"])
-def test_jobs_shared_out_to_cores_come_back_in_their_order_as_from_one_core(arch, table, cores):
+def test_jobs_divided_among_cores_come_back_in_their_order_as_from_one_core(arch, table, cores):
     jobs = [Job((source,), seed, 64) for seed in (0, 1) for source in table.sources][:5]
-    expected = list(map(bytes_of, fit_many(arch, table, jobs, SHORT)))
+    cores(1)
+    expected = bytes_by_job(fit_many(arch, table, jobs, SHORT))
     for n in (2, 3, 8):
         cores(n)
-        assert list(map(bytes_of, fit_many(arch, table, jobs, SHORT))) == expected
+        given = fit_many(arch, table, jobs, SHORT)
+        assert list(given) == jobs
+        assert bytes_by_job(given) == expected
         assert torch.get_num_threads() == n
 
 
@@ -171,7 +184,7 @@ def test_a_fit_that_fails_on_one_core_ends_those_on_the_others(table, cores):
     )  # the second never sees row 7
     cores(2)
     with pytest.raises(InputError, match=said):
-        fit_many("mlp_small", broken, jobs, dataclasses.replace(PLAIN, epochs=100_000))
+        fit_many("mlp_small", broken, jobs, dataclasses.replace(WITHOUT_POINTS, epochs=100_000))
     assert torch.get_num_threads() == 2
 
 
@@ -201,9 +214,9 @@ def test_points_bound_the_error_far_from_the_training_rows(rows):
 
 def test_the_same_fit_without_points_comes_with_it_and_only_where_there_were_some(rows):
     done = fit("mlp_small", *rows, SHORT)
-    assert bytes_of(done.without_points) == fitted("mlp_small", *rows, PLAIN)
+    assert bytes_of(done.without_points) == fitted("mlp_small", *rows, WITHOUT_POINTS)
     assert bytes_of(done.without_points) != bytes_of(done.student)
-    assert fit("mlp_small", *rows, PLAIN).without_points is None
+    assert fit("mlp_small", *rows, WITHOUT_POINTS).without_points is None
 
 
 def test_a_default_fit_follows_the_teacher_on_a_source_it_never_saw(rows):
@@ -224,7 +237,7 @@ def test_no_epochs_keep_the_initial_weights_and_tell_nothing(arch, rows):
 @pytest.mark.parametrize("arch", STEPPED)
 def test_more_epochs_reduce_the_training_loss(arch, rows):
     losses = [
-        fit(arch, *rows, dataclasses.replace(PLAIN, epochs=n)).history[-1].train_loss
+        fit(arch, *rows, dataclasses.replace(WITHOUT_POINTS, epochs=n)).history[-1].train_loss
         for n in (1, 12)
     ]
     assert losses[0] > 2 * losses[1]
@@ -233,7 +246,7 @@ def test_more_epochs_reduce_the_training_loss(arch, rows):
 @pytest.mark.parametrize("arch", ["mlp_small", "mlp_bn", "cnn1d"])
 def test_every_epoch_is_told_with_the_held_out_error(arch, rows):
     told = []
-    done = fit(arch, *rows, SHORT, told.append)
+    done = fit(arch, *rows, SHORT, on_epoch=told.append)
     assert [epoch.number for epoch in told] == [1, 2, 3]
     assert done.history == tuple(told)
     # Clip by clip, since cnn1d reads windows.
@@ -245,16 +258,16 @@ def test_every_epoch_is_told_with_the_held_out_error(arch, rows):
 
 @pytest.mark.parametrize("arch", ["mlp_small", "transformer"])
 def test_the_loss_of_an_epoch_is_the_mean_of_those_of_its_steps(arch, rows):
-    course = Course(arch, rows[0], [Job()], PLAIN)
-    losses = [float(course.step(z, t)) for z, t in course.batches()]
+    batched = BatchedFit(arch, rows[0], [Job()], WITHOUT_POINTS)
+    losses = [float(batched.step(z, t)) for z, t in batched.batches()]
     assert len(set(losses)) == len(losses) == 8
-    assert fit(arch, *rows, PLAIN).history[0].train_loss == pytest.approx(
+    assert fit(arch, *rows, WITHOUT_POINTS).history[0].train_loss == pytest.approx(
         np.mean(losses), rel=1e-12
     )
 
 
 def test_what_is_solved_for_takes_one_epoch_however_many_are_asked_for(rows):
-    (epoch,) = fit("linear", *rows, PLAIN).history
+    (epoch,) = fit("linear", *rows, WITHOUT_POINTS).history
     train = rows[0]
     design = np.column_stack([train.x_NF, np.ones(len(train))])
     residual_N = design @ np.linalg.lstsq(design, train.y_N, rcond=None)[0] - train.y_N
@@ -280,7 +293,7 @@ def test_a_loss_that_is_no_number_ends_the_fit_with_the_epoch_and_the_next_step(
     with pytest.raises(
         InputError, match=r"training diverged in epoch 1; pass a lower lr than 0\.5"
     ):
-        fit(arch, broken, val, dataclasses.replace(PLAIN, lr=0.5))
+        fit(arch, broken, val, dataclasses.replace(WITHOUT_POINTS, lr=0.5))
 
 
 @pytest.mark.parametrize("arch", ["mlp_bn", "transformer"])
@@ -288,7 +301,7 @@ def test_a_rate_that_throws_the_weights_out_of_range_ends_the_fit(arch, rows):
     with pytest.raises(
         InputError, match=r"training diverged in epoch 1; pass a lower lr than 1e\+200"
     ):
-        fit(arch, *rows, dataclasses.replace(PLAIN, lr=1e200))
+        fit(arch, *rows, dataclasses.replace(WITHOUT_POINTS, lr=1e200))
 
 
 @pytest.mark.parametrize("arch", FITTED)
@@ -296,7 +309,7 @@ def test_a_rate_that_throws_the_weights_out_of_range_ends_the_fit(arch, rows):
 def test_a_constant_feature_has_no_say_and_gives_no_nan(arch, constant, rows):
     train, val = (dataclasses.replace(part, x_NF=part.x_NF.copy()) for part in rows)
     train.x_NF[:, 1] = val.x_NF[:, 1] = constant
-    student = fit(arch, train, val, PLAIN).student
+    student = fit(arch, train, val, WITHOUT_POINTS).student
     exported = OnnxStudent(bytes_of(student), arch)
     check_same_scores(exported, student, train.x_NF)
     held_N = exported.score(val.x_NF)
@@ -309,7 +322,7 @@ def test_a_constant_feature_has_no_say_and_gives_no_nan(arch, constant, rows):
 @pytest.mark.parametrize("arch", FITTED)
 def test_constant_scores_are_learnt_as_that_constant(arch, rows):
     train, val = (dataclasses.replace(part, y_N=np.full(len(part), 42.0)) for part in rows)
-    settings = dataclasses.replace(PLAIN, epochs=30)
+    settings = dataclasses.replace(WITHOUT_POINTS, epochs=30)
     scored_N = OnnxStudent(fitted(arch, train, val, settings), arch).score(train.x_NF[:40])
     assert np.abs(scored_N - 42).max() < 0.5
 
@@ -337,7 +350,7 @@ def test_lightning_takes_no_epochs_and_tells_of_a_loss_that_is_no_number_as_the_
     with pytest.raises(
         InputError, match=r"training diverged in epoch 1; pass a lower lr than 1e\+200"
     ):
-        fit("mlp_bn", *rows, dataclasses.replace(PLAIN, lr=1e200), loop=lightning_loop())
+        fit("mlp_bn", *rows, dataclasses.replace(WITHOUT_POINTS, lr=1e200), loop=lightning_loop())
 
 
 def test_lightning_logs_to_the_run_it_is_given(rows, store):

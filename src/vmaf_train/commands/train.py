@@ -5,7 +5,7 @@ need is imported by them, since a start of half a second would show.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -30,13 +30,11 @@ from vmaf_train.frames.table import (
     write_parquet,
 )
 from vmaf_train.reporting import Epoch, Reporter
-from vmaf_train.students.settings import LIGHTNING, PLAIN, Settings
+from vmaf_train.students.settings import PLAIN, Settings
 from vmaf_train.teacher.svr import missing_of
 
 if TYPE_CHECKING:
     from vmaf_train.onnx_file.inference import OnnxStudent
-    from vmaf_train.students.architectures import Architecture
-    from vmaf_train.students.training import Loop
 
 HERE = "none"
 
@@ -144,7 +142,7 @@ def sweep(
             (models.find_architecture(arch, row.features), row)
             for row in sets
             for arch in names
-            if archs or not missing_of(row.features) or models.ARCHITECTURES[arch].solver != "none"
+            if archs or not missing_of(row.features) or models.ARCHITECTURES[arch].trained
         ]
         corpus = open_corpus(choice, reporter, [column for row in sets for column in row.features])
         chosen = choose_folds(corpus.clip_sources, folds)
@@ -351,9 +349,10 @@ def _train(
     from vmaf_train.onnx_file.inference import OnnxStudent
     from vmaf_train.students import architectures as models
     from vmaf_train.students import export, training
+    from vmaf_train.students.loops import find_loop
 
     features = find_feature_set(settings.features).features
-    lightning_loop = _find_lightning(trainer, models.find_architecture(arch, features))
+    make_loop = find_loop(trainer, models.find_architecture(arch, features))
     smoke = not settings.epochs
     corpus = open_corpus(choice, reporter, features, smoke)
     hold_out = choose_hold_out(corpus.sources, val_source)
@@ -383,8 +382,8 @@ def _train(
         reporter.epoch(epoch, settings.epochs)
         run.log_epoch(epoch)
 
-    loop = lightning_loop(*run.address) if lightning_loop else None
-    fit = training.fit(arch, train_rows, val_rows, settings, on_epoch, loop)
+    loop = make_loop(*run.address)
+    fit = training.fit(arch, train_rows, val_rows, settings, on_epoch=on_epoch, loop=loop)
     plain = (
         OnnxStudent(export.to_onnx(fit.without_points, {}), arch) if fit.without_points else None
     )
@@ -429,27 +428,6 @@ def _train(
     run.log_files(figures.training_figure(fit.history, hold_out))
     run.log_model(student, val_rows.select(student.features).x_NF[:4])
     return Trained(report, run.where_to_look(), student)
-
-
-def _find_lightning(
-    trainer: str, architecture: "Architecture"
-) -> "Callable[[str, str], Loop] | None":
-    """Return what makes Lightning's loop, or None for the plain one."""
-    if trainer not in (PLAIN, LIGHTNING):
-        raise InputError(f"unknown trainer {trainer!r}; choose one of: {PLAIN}, {LIGHTNING}")
-    if trainer == PLAIN:
-        return None
-    if architecture.solver not in ("gauss_newton", "adam"):
-        raise InputError(
-            f"trainer lightning runs steps, and {architecture.name} takes none; use trainer=plain"
-        )
-    try:
-        from vmaf_train.students.lightning import lightning_loop
-    except ModuleNotFoundError as error:
-        raise InputError(
-            "trainer lightning needs an extra; run: pip install 'vmaf-train[lightning]'"
-        ) from error
-    return lightning_loop
 
 
 def _evaluate(

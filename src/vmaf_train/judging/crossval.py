@@ -1,4 +1,4 @@
-"""Fit one architecture for every fold and seed at once, and score each fold with the files that never saw it."""
+"""Fit one architecture for every fold and seed at once; score each fold by students that never saw it."""
 
 from collections.abc import Mapping
 
@@ -39,22 +39,21 @@ def cross_validate(
 
     folds, points = judged.sources, settings.teacher_points
     kept_out = () if folds == table.sources else folds
-    jobs = [
-        Job((fold,), settings.seed + number, points) for number in range(seeds) for fold in folds
-    ]
-    jobs += [Job((fold,), settings.seed, 0) for fold in folds if points]
-    jobs += [Job(kept_out, settings.seed, points)]
-    *of_folds, fitted = fit_many(arch, table, jobs, settings)
+    kept_job = Job(kept_out, settings.seed, points)
+    # One round per seed, then one without the teacher's points.
+    rounds = [(settings.seed + number, points) for number in range(seeds)]
+    rounds += [(settings.seed, 0)] if points else []
+    jobs = [Job((fold,), *round_) for round_ in rounds for fold in folds]
+    students = fit_many(arch, table, [*jobs, kept_job], settings)
 
-    score_RN = np.empty((len(of_folds) // len(folds), len(judged)))
+    score_RN = np.empty((len(rounds), len(judged)))
     source_N = np.array(judged.clip_sources)[judged.clip_N]
-    for index, student in enumerate(of_folds):
-        round_, fold = divmod(index, len(folds))
-        exported = OnnxStudent(to_onnx(student, {}), arch)
-        score_RN[round_, source_N == folds[fold]] = score_table(
-            exported, judged.only({folds[fold]})
-        )
+    for score_N, round_ in zip(score_RN, rounds, strict=True):
+        for fold in folds:
+            exported = OnnxStudent(to_onnx(students[Job((fold,), *round_)], {}), arch)
+            score_N[source_N == fold] = score_table(exported, judged.only({fold}))
 
+    fitted = students[kept_job]
     seen = table.only(set(table.sources) - set(kept_out))
     known = {"train_sources": seen.sources, "train_frames": len(seen), "train_digest": seen.digest}
     known |= {"teacher_points": points, "smoke": False, **facts}
@@ -73,5 +72,5 @@ def cross_validate(
         without_N=score_RN[seeds] if points else None,
         student=kept,
         report=report,
-        trained=fitted.architecture.solver != "none",
+        trained=fitted.architecture.trained,
     )
