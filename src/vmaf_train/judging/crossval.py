@@ -1,6 +1,7 @@
-"""Fit one architecture for every fold and seed at once; score each fold by students that never saw it."""
+"""Fit one architecture for every fold and seed at once, and score each fold with the files that never saw it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -41,16 +42,17 @@ def cross_validate(
     kept_out = () if folds == table.sources else folds
     kept_job = Job(kept_out, settings.seed, points)
     # One round per seed, then one without the teacher's points.
-    rounds = [(settings.seed + number, points) for number in range(seeds)]
-    rounds += [(settings.seed, 0)] if points else []
-    jobs = [Job((fold,), *round_) for round_ in rounds for fold in folds]
+    rounds = [Job((), settings.seed + number, points) for number in range(seeds)]
+    rounds += [Job((), settings.seed, 0)] if points else []
+    jobs = [replace(job, hold_out=(fold,)) for job in rounds for fold in folds]
     students = fit_many(arch, table, [*jobs, kept_job], settings)
 
     score_RN = np.empty((len(rounds), len(judged)))
     source_N = np.array(judged.clip_sources)[judged.clip_N]
-    for score_N, round_ in zip(score_RN, rounds, strict=True):
+    for score_N, job in zip(score_RN, rounds, strict=True):
         for fold in folds:
-            exported = OnnxStudent(to_onnx(students[Job((fold,), *round_)], {}), arch)
+            student = students[replace(job, hold_out=(fold,))]
+            exported = OnnxStudent(to_onnx(student, {}), arch)
             score_N[source_N == fold] = score_table(exported, judged.only({fold}))
 
     fitted = students[kept_job]

@@ -56,7 +56,6 @@ class BatchedFit:
             [root_weights(pools, settings.batch_size) for pools in self._pools]
         )
         self._draws = [np.random.default_rng([job.seed, 1]) for job in self.students]
-        self._takes_steps = architecture.takes_steps
         self._solver = architecture.solver(
             [student.net for student in self.students.values()],
             lr=settings.lr,
@@ -66,9 +65,9 @@ class BatchedFit:
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the next epoch's batches as `step` takes them; none if the solver takes no steps.
 
-        Rows are drawn with replacement. What a job draws depends on its own seed only.
+        Rows are drawn with replacement. What a job draws depends only on its own seed and pools.
         """
-        if not self._takes_steps:
+        if not self._solver.takes_steps:
             return
         for start in range(0, self.steps, DRAWN_STEPS):
             n = min(DRAWN_STEPS, self.steps - start)

@@ -35,7 +35,8 @@ class Examples:
         missing_NM: float64 of shape (examples, missing), features that the teacher reads and the
             students do not.
         y_N: float64 of shape (examples,), the teacher's scores.
-        sources: the source of each example.
+        clip_N: int32 of shape (examples,), index of each example's clip.
+        clip_sources: the source of each clip.
     """
 
     features: tuple[str, ...]
@@ -44,7 +45,8 @@ class Examples:
     frame_N: np.ndarray
     missing_NM: np.ndarray
     y_N: np.ndarray
-    sources: np.ndarray
+    clip_N: np.ndarray
+    clip_sources: tuple[str, ...]
 
     @classmethod
     def of(cls, table: FrameTable, features: Sequence[str], window: int) -> "Examples":
@@ -62,7 +64,8 @@ class Examples:
             frame_N=frame_N,
             missing_NM=table.select(missing_of(features)).x_NF,
             y_N=table.y_N,
-            sources=np.array(table.clip_sources)[table.clip_N],
+            clip_N=table.clip_N,
+            clip_sources=table.clip_sources,
         )
 
     @property
@@ -73,14 +76,15 @@ class Examples:
 
     def without(self, hold_out: Collection[str]) -> "Examples":
         """Return the examples of all other sources; `x` stays whole and shared."""
-        kept = ~np.isin(self.sources, list(hold_out))
+        kept_clips = np.array([source not in hold_out for source in self.clip_sources])
+        kept = kept_clips[self.clip_N]
         return replace(
             self,
             rows=self.rows[kept],
             frame_N=self.frame_N[kept],
             missing_NM=self.missing_NM[kept],
             y_N=self.y_N[kept],
-            sources=self.sources[kept],
+            clip_N=self.clip_N[kept],
         )
 
 
@@ -165,18 +169,19 @@ def _targets(examples: Examples, teacher: CompletedTeacher) -> np.ndarray:
 
 
 def _completed_targets(examples: Examples, teacher: CompletedTeacher) -> np.ndarray:
-    """Return the completed teacher's scores.
+    """Return the completed teacher's scores, so that rows and points agree.
 
-    The real scores hold what the features cannot tell; a student would fit that as if they could.
+    Real scores also depend on the missing features. A student would fit that part as if its own
+    features could tell it.
     """
     return teacher.score(examples.frames, clip=False)
 
 
 def _unclipped_targets(examples: Examples, teacher: CompletedTeacher) -> np.ndarray:
-    """Return the scores with the clipped ones replaced by what the teacher gives without its clip.
+    """Return the scores, with the teacher's unclipped score in place of each clipped one.
 
-    The clip is a kink, which a student would spend weights on. A replaced score never falls back
-    into the range that is not clipped.
+    The clip is a kink, and a student would spend weights on it. A replaced score stays at or beyond
+    the limit.
     """
     y_N = examples.y_N.copy()
     x_NF = examples.frames
@@ -216,7 +221,7 @@ def _labelled(points: np.ndarray, teacher: CompletedTeacher, share: Share) -> Po
 
 
 def quotas(pools: Sequence[Pool], size: int) -> list[int]:
-    """Return how many rows of a batch each pool gives; the corpus, first, gives the rest."""
+    """Return the number of rows in a batch from each pool; the corpus, first, fills the rest."""
     total = sum(pool.share.batch for pool in pools)
     points = [size * pool.share.batch // total for pool in pools[1:]]
     return [size - sum(points), *points]
@@ -227,12 +232,15 @@ def root_weights(pools: Sequence[Pool], size: int) -> Tensor:
 
     With these weights the pools have their shares of the mean over the batch.
     """
-    of_pools = list(zip(pools, quotas(pools, size), strict=True))
-    total = sum(pool.share.loss for pool, quota in of_pools if quota)
-    roots = [(pool.share.loss / total * size / max(quota, 1)) ** 0.5 for pool, quota in of_pools]
+    drawn = [
+        (pool.share.loss, quota)
+        for pool, quota in zip(pools, quotas(pools, size), strict=True)
+        if quota
+    ]
+    total = sum(share for share, _ in drawn)
     parts = [
-        torch.full((quota,), root, dtype=torch.float64)
-        for root, (_, quota) in zip(roots, of_pools, strict=True)
+        torch.full((quota,), (share / total * size / quota) ** 0.5, dtype=torch.float64)
+        for share, quota in drawn
     ]
     return torch.cat(parts)
 

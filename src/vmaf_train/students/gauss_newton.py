@@ -5,6 +5,8 @@ Symbols, for one job and a batch of B rows:
     J: Jacobian of r by all weights, of shape (B, weights); never written down
     K: J J' + damping B I, of shape (B, B)
     p: momentum times the last step
+    A: inputs of a layer, of shape (B, inputs)
+    S: slopes of a layer, the derivative of r by its outputs, of shape (B, outputs)
 
 The step is the smallest change of the weights that removes the batch's residuals, up to damping:
 
@@ -28,7 +30,7 @@ from vmaf_train.students.solvers import SteppingSolver
 # Damping at the first and the last step; a geometric sequence between them.
 DAMPING = (1e-2, 1e-7)
 MOMENTUM = 0.8
-# Share of the steps taken in full; the others shrink to nothing along a line.
+# Share of the steps that are taken in full; after them, steps decrease linearly to zero.
 FULL_STEPS = 0.5
 # Default for the longest step: norm of the change of all weights.
 LONGEST_STEP = 0.3
@@ -74,22 +76,20 @@ class GaussNewton(SteppingSolver[Mlp]):
         factor, failed = torch.linalg.cholesky_ex(kernel)
         solved = torch.cholesky_solve((residual - carried).unsqueeze(-1), factor)
 
-        # step = p + J' u; layer by layer, J' u is (slope * u)' input, and (slope * u)' 1 for biases
+        # step = p + J' u; of one layer, J' u is (S u)' A for weights and (S u)' 1 for biases
         pulls = [slope * solved for slope in slopes]
-        self._update(
-            [
-                torch.baddbmm(kept, pull.mT, given)
-                for kept, pull, given in zip(kept_weights, pulls, inputs, strict=True)
-            ],
-            [
-                kept + pull.sum(1, keepdim=True)
-                for kept, pull in zip(kept_biases, pulls, strict=True)
-            ],
-        )
+        weight_steps = [
+            torch.baddbmm(kept, pull.mT, given)
+            for kept, pull, given in zip(kept_weights, pulls, inputs, strict=True)
+        ]
+        bias_steps = [
+            kept + pull.sum(1, keepdim=True) for kept, pull in zip(kept_biases, pulls, strict=True)
+        ]
+        self._update(weight_steps, bias_steps)
         return (residual**2).mean(1).where(failed == 0, torch.nan)
 
     def _forward(self, z: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Return the input of each layer, (jobs, B, inputs), and the outputs, (jobs, B)."""
+        """Return A of each layer, (jobs, B, inputs), and the net's outputs, (jobs, B)."""
         inputs = [z]
         for weights, biases in zip(self.weights[:-1], self.biases[:-1], strict=True):
             # a = tanh(a W' + b)
@@ -100,14 +100,12 @@ class GaussNewton(SteppingSolver[Mlp]):
         return inputs, predicted
 
     def _slopes(self, inputs: Sequence[Tensor], root_weight: Tensor) -> list[Tensor]:
-        """Return the derivative of r by each layer's output, (jobs, B, outputs).
-
-        By a layer's weights, r has the derivative slope times input.
-        """
+        """Return S of each layer, (jobs, B, outputs)."""
         slopes = [root_weight.unsqueeze(-1)]
-        for weights, given in zip(self.weights[:0:-1], inputs[:0:-1], strict=True):
+        for layer in range(len(self.weights) - 1, 0, -1):
             # The chain rule; tanh' = 1 - tanh^2
-            slopes.insert(0, torch.bmm(slopes[0], weights) * (1 - given**2))
+            slope = torch.bmm(slopes[0], self.weights[layer]) * (1 - inputs[layer] ** 2)
+            slopes.insert(0, slope)
         return slopes
 
     def _update(self, weight_steps: Sequence[Tensor], bias_steps: Sequence[Tensor]) -> None:
@@ -137,7 +135,7 @@ class GaussNewton(SteppingSolver[Mlp]):
 def _kernel(slopes: Sequence[Tensor], inputs: Sequence[Tensor], damping: float) -> Tensor:
     """Return K, (jobs, B, B)."""
     jobs, size = slopes[0].shape[:2]
-    # K = sum over layers (S S') * (A A' + 1) + damping B I, with slopes S and inputs A
+    # K = sum over layers (S S') * (A A' + 1), elementwise, + damping B I
     diagonal = torch.full((jobs, size), size * damping, dtype=torch.float64)
     kernel = torch.diag_embed(diagonal)
     for slope, given in zip(slopes, inputs, strict=True):
@@ -152,7 +150,7 @@ def _carried(
     kept_biases: Sequence[Tensor],
 ) -> Tensor:
     """Return J p, (jobs, B): how far momentum alone moves the residuals."""
-    # J p = sum over layers of (slope P) . input + slope . q, with momentum P and q
+    # J p = sum over layers of (S P) . A + S . q, row by row; P and q are p for weights and biases
     total = torch.zeros(slopes[0].shape[:2], dtype=torch.float64)
     for slope, given, weights, biases in zip(
         slopes, inputs, kept_weights, kept_biases, strict=True

@@ -1,4 +1,7 @@
-"""A small builder of ONNX graphs, and the arrays that all writers of nets need."""
+"""A builder of ONNX graphs, and the parts that several writers of nets share.
+
+A function that "gives" a value adds its nodes and returns the name of the last output.
+"""
 
 from typing import Any
 
