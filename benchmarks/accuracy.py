@@ -14,7 +14,7 @@ from vmaf_train.commands.train import evaluate_model, train
 from vmaf_train.frames.choice import CorpusChoice
 from vmaf_train.reporting import Reporter
 from vmaf_train.students.architectures import ARCHITECTURES
-from vmaf_train.students.training import Settings
+from vmaf_train.students.settings import Settings
 
 
 def main() -> None:

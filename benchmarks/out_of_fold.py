@@ -17,7 +17,8 @@ from vmaf_train.judging.evaluation import compare, score_table
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.reporting import Reporter
 from vmaf_train.students.export import to_onnx
-from vmaf_train.students.training import Job, Settings, fit_many
+from vmaf_train.students.settings import Job, Settings
+from vmaf_train.students.training import fit_many
 
 
 def joined(demo: FrameTable, given: FrameTable) -> FrameTable:
@@ -49,11 +50,12 @@ def main() -> None:
     )
     print("|---|---|---|---|---|---|")
     for arch in options.archs.split(","):
-        jobs = [Job((source,), 0, Settings().teacher_points) for source in given.sources]
-        students = fit_many(arch, joined(demo, given), jobs, Settings(features=options.features))
+        settings = Settings(features=options.features)
+        jobs = {source: Job((source,), 0, settings.teacher_points) for source in given.sources}
+        students = fit_many(arch, joined(demo, given), list(jobs.values()), settings)
         scores = {}
-        for source, student in zip(given.sources, students, strict=True):
-            judged = given.only({source})
+        for source, job in jobs.items():
+            student, judged = students[job], given.only({source})
             scores[source] = (
                 score_table(OnnxStudent(to_onnx(student, {}), arch), judged),
                 judged.y_N,

@@ -16,7 +16,8 @@ from vmaf_train.frames.choice import CorpusChoice
 from vmaf_train.frames.opening import open_corpus
 from vmaf_train.frames.table import FrameTable, choose_hold_out
 from vmaf_train.reporting import Reporter
-from vmaf_train.students.training import Job, Settings, fit_many
+from vmaf_train.students.settings import Job, Settings
+from vmaf_train.students.training import fit_many
 
 ARCHS = ("mlp_small", "mlp_medium")
 TRIED: tuple[dict[str, Any], ...] = (
@@ -59,7 +60,7 @@ def main() -> None:
                 for seed in seeds
             ]
             started, rmse = time.perf_counter(), []
-            for student, job in zip(fit_many(arch, table, jobs, settings), jobs, strict=True):
+            for job, student in fit_many(arch, table, jobs, settings).items():
                 held = table.only(job.hold_out)
                 with torch.inference_mode():
                     error_N = student(torch.from_numpy(held.x_NF)).numpy() - held.y_N

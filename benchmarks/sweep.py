@@ -22,8 +22,10 @@ from vmaf_train.frames.choice import CorpusChoice
 from vmaf_train.frames.opening import open_corpus
 from vmaf_train.frames.table import FrameTable
 from vmaf_train.reporting import Reporter
-from vmaf_train.students.solvers import DAMPING, FULL_STEPS, LONGEST_STEP, MOMENTUM
-from vmaf_train.students.training import Job, Settings, fit_many, training_rows
+from vmaf_train.students.examples import training_rows
+from vmaf_train.students.gauss_newton import DAMPING, FULL_STEPS, LONGEST_STEP, MOMENTUM
+from vmaf_train.students.settings import Job, Settings
+from vmaf_train.students.training import fit_many
 
 HIDDEN: dict[str, tuple[int, ...]] = {"linear": (), "mlp_small": (16, 8), "mlp_medium": (64, 32)}
 PlainFit = Callable[[nn.Sequential, Iterator[tuple[Tensor, Tensor]], int], None]
@@ -114,7 +116,7 @@ def at_once(
 ) -> tuple[float, float]:
     """Return seconds and mean RMSE of the batched fit."""
     started, errors = time.perf_counter(), []
-    for student, job in zip(fit_many(arch, table, jobs, settings), jobs, strict=True):
+    for job, student in fit_many(arch, table, jobs, settings).items():
         held = table.only(job.hold_out)
         with torch.inference_mode():
             errors.append(rmse(student(torch.from_numpy(held.x_NF)).numpy(), held.y_N))

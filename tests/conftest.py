@@ -18,7 +18,7 @@ from vmaf_train.features import CANONICAL
 from vmaf_train.frames.opening import CorpusChoice
 from vmaf_train.frames.table import FrameTable
 from vmaf_train.reporting import Reporter
-from vmaf_train.students.training import Settings
+from vmaf_train.students.settings import Settings
 from vmaf_train.teacher.svr import load_teacher
 
 # Where other processes are busy too, torch's threads wait for one another for minutes; the weights are the same.

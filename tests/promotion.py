@@ -9,7 +9,7 @@ from vmaf_train.cli import app
 from vmaf_train.commands import train as pipeline
 from vmaf_train.frames.opening import CorpusChoice
 from vmaf_train.reporting import Reporter
-from vmaf_train.students.training import Settings
+from vmaf_train.students.settings import Settings
 
 DIRTY = ["--allow-dirty", "yes"]
 

@@ -23,7 +23,8 @@ from vmaf_train.features import (
 from vmaf_train.frames.opening import CorpusChoice
 from vmaf_train.frames.table import split
 from vmaf_train.reporting import Reporter
-from vmaf_train.students.training import Job, Settings, fit, fit_many
+from vmaf_train.students.settings import Job, Settings
+from vmaf_train.students.training import fit, fit_many
 from vmaf_train.teacher.svr import CompletedTeacher, load_teacher, missing_of
 
 SHORT = Settings(epochs=2, teacher_points=256)
@@ -111,9 +112,9 @@ def test_features_that_differ_by_rounding_alone_do_not_blow_the_prediction_up(ta
 def test_the_held_out_source_has_no_say_in_the_prediction(table):
     wild = table.x_NF.copy()
     wild[np.array(table.clip_sources)[table.clip_N] == "Gamma"] **= 2
-    jobs, settings = [Job(("Gamma",), 0, 256)], dataclasses.replace(SHORT, features="lite")
-    (tame,), (other,) = (
-        fit_many("cubic", rows, jobs, settings)
+    job, settings = Job(("Gamma",), 0, 256), dataclasses.replace(SHORT, features="lite")
+    tame, other = (
+        fit_many("cubic", rows, [job], settings)[job]
         for rows in (table, dataclasses.replace(table, x_NF=wild))
     )
     assert [w.tolist() for w in tame.net.parameters()] == [

@@ -19,7 +19,7 @@ from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.reporting import Reporter
 from vmaf_train.shipping.finding import FOR_EVALUATE, find_student
 from vmaf_train.students import architectures as models
-from vmaf_train.students.training import Settings
+from vmaf_train.students.settings import Settings
 
 SOURCES = ("Alpha", "Beta", "Gamma")
 ARCHS = ("linear", "mlp_small")

@@ -23,7 +23,7 @@ from vmaf_train.frames.opening import CorpusChoice
 from vmaf_train.judging.evaluation import EvalReport
 from vmaf_train.reporting import Reporter
 from vmaf_train.shipping.finding import FOR_EVALUATE, find_student
-from vmaf_train.students.training import Settings
+from vmaf_train.students.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 SMOKE = ["train", "--epochs", "0", "--assume-dims", "16x16"]

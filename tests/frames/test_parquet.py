@@ -18,7 +18,7 @@ from vmaf_train.features import ADM_DETAILS, CANONICAL, TEACHER
 from vmaf_train.frames.opening import CorpusChoice, open_corpus
 from vmaf_train.frames.table import read_parquet
 from vmaf_train.reporting import Reporter
-from vmaf_train.students.training import Settings
+from vmaf_train.students.settings import Settings
 
 SHORT = Settings(epochs=2, teacher_points=256)
 

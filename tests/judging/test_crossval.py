@@ -11,7 +11,8 @@ from vmaf_train.judging.crossval import cross_validate
 from vmaf_train.judging.evaluation import score_table
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.students.export import to_onnx
-from vmaf_train.students.training import Settings, fit
+from vmaf_train.students.settings import Settings
+from vmaf_train.students.training import fit
 
 FRAMES = 12
 QUICK = Settings(epochs=2, teacher_points=64)

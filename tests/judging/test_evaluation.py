@@ -16,7 +16,8 @@ from vmaf_train.judging.evaluation import (
 )
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.students.export import to_onnx
-from vmaf_train.students.training import Settings, fit
+from vmaf_train.students.settings import Settings
+from vmaf_train.students.training import fit
 from vmaf_train.teacher.svr import load_teacher
 
 METRICS = tuple(Metrics.model_fields)

@@ -7,7 +7,8 @@ from vmaf_train.features import CANONICAL
 from vmaf_train.frames.table import split
 from vmaf_train.onnx_file.inference import ROWS_A_CALL, OnnxStudent
 from vmaf_train.students.export import to_onnx
-from vmaf_train.students.training import Settings, fit
+from vmaf_train.students.settings import Settings
+from vmaf_train.students.training import fit
 
 ARCHS = ("mlp_small", "mlp_medium", "cnn1d")
 

@@ -1,4 +1,5 @@
-import dataclasses
+"""ONNX files of students: the same scores, the contract, the cheapest operators, the metadata."""
+
 import hashlib
 import json
 import subprocess
@@ -8,26 +9,19 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-import torch
+from fits import random_features, scores_of, weights_of
 from onnx import TensorProto, helper, numpy_helper
 
-from vmaf_train.errors import InputError, VmafTrainError
+from vmaf_train.errors import VmafTrainError
 from vmaf_train.features import CANONICAL
 from vmaf_train.frames.table import split
 from vmaf_train.onnx_file.contract import ALLOWED_OPERATORS, check_contract
 from vmaf_train.onnx_file.inference import OnnxStudent
-from vmaf_train.students.architectures import (
-    ARCHITECTURES,
-    WINDOW,
-    BatchNorm,
-    Polynomial,
-    build,
-    find_architecture,
-    windows,
-)
-from vmaf_train.students.export import check_same_scores, to_onnx
-from vmaf_train.students.training import Settings, fit
-from vmaf_train.teacher.svr import load_teacher
+from vmaf_train.students.architectures import ARCHITECTURES
+from vmaf_train.students.export import WRITERS, check_same_scores, to_onnx
+from vmaf_train.students.nets import WINDOW
+from vmaf_train.students.settings import Settings
+from vmaf_train.students.training import fit
 
 ARCHS = tuple(ARCHITECTURES)
 SHORT = Settings(epochs=3, batch_size=32, teacher_points=256)
@@ -44,152 +38,27 @@ def exported(make_table):
     }
 
 
-def box(n=1000, seed=1):
-    return np.random.default_rng(seed).uniform(0, 1.05, (n, 6)) * (1, 1, 1, 1, 1, 40)
-
-
-def weights_of(student):
-    return [weights.detach().numpy().tolist() for weights in student.net.parameters()]
-
-
-def torch_scores(student, x_NF):
-    with torch.inference_mode():
-        return student(torch.from_numpy(x_NF)).numpy()
-
-
-# models
-
-
-PUBLISHED = {
-    "linear": 7,
-    "quadratic": 28,
-    "cubic": 84,
-    "quartic": 210,
-    "quintic": 462,
-    "mlp_small": 257,
-}
-PUBLISHED |= {
-    "mlp_medium": 2561,
-    "mlp_bn": 1905,
-    "cnn1d": 641,
-    "transformer": 673,
-    "teacher_svr": 0,
-}
-
-
-@pytest.mark.parametrize(("arch", "count"), PUBLISHED.items())
-def test_the_number_of_parameters_is_as_published(arch, count, exported):
-    student = exported[arch][0]
-    assert sum(weights.numel() for weights in student.parameters()) == student.n_parameters == count
+def test_every_net_of_the_table_has_a_writer():
+    nets = {type(row.net(len(CANONICAL.features))) for row in ARCHITECTURES.values()}
+    assert set(WRITERS) == nets
 
 
 @pytest.mark.parametrize("arch", ["linear", "mlp_small", "mlp_medium"])
 def test_the_file_of_a_dense_student_holds_its_parameters_and_no_others(arch, exported):
     tensors = onnx.load_model_from_string(exported[arch][1]).graph.initializer
-    # Besides them the lowest and the highest score.
-    assert (
-        sum(int(np.prod(t.dims)) for t in tensors if t.data_type == TensorProto.FLOAT)
-        == PUBLISHED[arch] + 2
-    )
-
-
-def test_the_stated_number_of_parameters_is_held_against_the_model(monkeypatch):
-    monkeypatch.setitem(
-        ARCHITECTURES, "linear", dataclasses.replace(ARCHITECTURES["linear"], parameters=8)
-    )
-    with pytest.raises(AssertionError, match="linear"):
-        build("linear", CANONICAL.features, 0)
-
-
-def test_an_unknown_arch_is_refused_with_the_known_ones():
-    with pytest.raises(
-        InputError, match=f"unknown arch 'mlp_tiny'; choose one of: {', '.join(ARCHS)}"
-    ):
-        find_architecture("mlp_tiny")
-
-
-@pytest.mark.parametrize("arch", ["mlp_small", "mlp_bn", "cnn1d", "transformer"])
-def test_a_fresh_student_depends_on_the_seed_alone(arch):
-    first = weights_of(build(arch, CANONICAL.features, 3))
-    torch.rand(5)
-    assert weights_of(build(arch, CANONICAL.features, 3)) == first
-    assert weights_of(build(arch, CANONICAL.features, 4)) != first
-
-
-def test_scores_of_the_torch_model_are_clipped(exported):
-    wild = torch.from_numpy(box() * 50 - 20)
-    with torch.inference_mode():
-        scores_N = exported["linear"][0](wild)
-    assert (float(scores_N.min()), float(scores_N.max())) == (0.0, 100.0)
-
-
-def test_a_polynomial_has_every_monomial_once_and_no_other():
-    draw = np.random.default_rng(0)
-    for degree in range(1, 6):
-        net, x_NF = Polynomial(3, degree), draw.normal(size=(4, 3))
-        powers = [
-            (a, b, c) for a in range(6) for b in range(6) for c in range(6) if a + b + c <= degree
-        ]
-        expected = sorted(np.prod(x_NF[0] ** np.array(power)) for power in powers)
-        np.testing.assert_allclose(
-            sorted(net.expand(torch.from_numpy(x_NF))[0].numpy()), expected, rtol=1e-12
-        )
-
-
-def test_a_window_is_the_frames_around_it_and_zero_beyond_the_clip():
-    z_TF = torch.arange(1.0, 9.0).reshape(4, 2)
-    around = windows(z_TF, WINDOW)
-    assert around.shape == (4, WINDOW, 2)
-    assert around[0].tolist() == [[0, 0], [0, 0], [1, 2], [3, 4], [5, 6]]
-    assert around[3].tolist() == [[3, 4], [5, 6], [7, 8], [0, 0], [0, 0]]
-
-
-def test_batch_normalisation_takes_the_batchs_own_statistics_in_training_and_the_settled_ones_after():
-    norm, x = BatchNorm(2), torch.tensor([[1.0, 10.0], [3.0, 30.0]], dtype=torch.float64)
-    np.testing.assert_allclose(norm(x).detach().numpy(), [[-1, -1], [1, 1]], rtol=1e-4)
-    norm.eval()
-    torch.testing.assert_close(norm(x), x)
-    norm.mean.copy_(torch.tensor([[1.0, 10.0]]))
-    norm.deviation.copy_(torch.tensor([[2.0, 10.0]]))
-    assert norm(x).tolist() == [[0, 0], [1, 2]]
-
-
-def test_settled_statistics_are_those_that_training_would_take_from_the_same_rows_in_every_layer():
-    net, x = build("mlp_bn", CANONICAL.features, 0).net, torch.from_numpy(box(200) * 3)
-    with torch.no_grad():
-        expected, fresh = net.train()(x), net.eval()(x)
-        net.settle(x)
-        torch.testing.assert_close(net(x), expected, rtol=0, atol=1e-12)
-    assert (fresh - expected).abs().max() > 0.1
-
-
-def test_the_support_vectors_are_the_teacher(exported):
-    x_NF = box(300)
-    unclipped_N = load_teacher().score(x_NF, CANONICAL.features, clip=False)
-    assert unclipped_N.min() < 0
-    net = exported["teacher_svr"][0].net
-    np.testing.assert_allclose(net(torch.from_numpy(x_NF)).numpy(), unclipped_N, rtol=0, atol=1e-9)
-    expected_N = load_teacher().score(x_NF, CANONICAL.features)
-    np.testing.assert_allclose(
-        torch_scores(exported["teacher_svr"][0], x_NF), expected_N, rtol=0, atol=1e-5
-    )
-    with pytest.raises(
-        InputError, match="teacher_svr is the teacher, which reads 6 features, not 5"
-    ):
-        build("teacher_svr", CANONICAL.features[:5], 0)
-
-
-# export
+    n_stored = sum(int(np.prod(t.dims)) for t in tensors if t.data_type == TensorProto.FLOAT)
+    # The other two are the lowest and the highest score.
+    assert n_stored == ARCHITECTURES[arch].parameters + 2
 
 
 @pytest.mark.parametrize("arch", ARCHS)
 def test_the_onnx_file_scores_as_the_torch_model_does(arch, exported):
     student, _, loaded = exported[arch]
-    # The teacher's kernel sum cancels more than a student's weights do.
+    # The teacher's kernel sum loses more digits than a student's weights.
     bound = 2e-3 if arch == "teacher_svr" else 1e-4
     for n in (1, 2, 3, 1000):
-        x_NF = box(n).astype(np.float32)
-        expected_N = torch_scores(student, x_NF)
+        x_NF = random_features(n).astype(np.float32)
+        expected_N = scores_of(student, x_NF)
         assert np.abs(loaded.score(x_NF) - expected_N).max() < bound
     assert np.ptp(expected_N) > 20
     assert check_same_scores(loaded, student, x_NF, bound) < bound
@@ -197,18 +66,18 @@ def test_the_onnx_file_scores_as_the_torch_model_does(arch, exported):
 
 def test_a_file_of_another_student_is_refused(exported):
     with pytest.raises(VmafTrainError, match="score points off the torch model"):
-        check_same_scores(exported["mlp_small"][2], exported["mlp_medium"][0], box(50))
+        check_same_scores(exported["mlp_small"][2], exported["mlp_medium"][0], random_features(50))
 
 
-def test_scores_that_are_no_numbers_are_refused(exported):
-    x_NF = box(50)
+def test_scores_that_are_not_finite_are_refused(exported):
+    x_NF = random_features(50)
     x_NF[7, 0] = np.nan
     with pytest.raises(VmafTrainError, match="scores that are no numbers, first for frame 7"):
         check_same_scores(exported["linear"][2], exported["linear"][0], x_NF)
 
 
 @pytest.mark.parametrize("arch", ARCHS)
-def test_what_is_exported_keeps_the_contract(arch, exported):
+def test_an_exported_file_keeps_the_contract(arch, exported):
     content = exported[arch][1]
     check_contract(content)
     model = onnx.load_model_from_string(content)
@@ -226,7 +95,7 @@ def test_what_is_exported_keeps_the_contract(arch, exported):
     assert [d.dim_param or d.dim_value for d in given.type.tensor_type.shape.dim] == [axis]
 
 
-def test_the_cheapest_forms_are_used(exported):
+def test_each_net_has_its_cheapest_operators(exported):
     operators = {
         arch: [n.op_type for n in onnx.load_model_from_string(exported[arch][1]).graph.node]
         for arch in ARCHS
@@ -235,13 +104,13 @@ def test_the_cheapest_forms_are_used(exported):
     assert operators["quadratic"] == ["Gemm", "Mul", "Gemm", "Squeeze", "Clip"]
     assert operators["quartic"] == ["Gemm", "Mul", "MatMul", "Mul", "ReduceSum", "Clip"]
     assert operators["mlp_small"] == ["Gemm", "Tanh", "Gemm", "Tanh", "Gemm", "Squeeze", "Clip"]
-    # Batch normalisation costs nothing once it is folded in.
+    # Batch normalisation is folded into the dense layers.
     assert operators["mlp_bn"] == ["Gemm", "Tanh"] * 3 + ["Gemm", "Squeeze", "Clip"]
 
 
 @pytest.mark.parametrize("arch", ["cnn1d", "transformer"])
 def test_a_student_that_reads_windows_sees_two_frames_either_way_and_no_further(arch, exported):
-    loaded, x_NF = exported[arch][2], box(11)
+    loaded, x_NF = exported[arch][2], random_features(11)
     moved_NF = x_NF.copy()
     moved_NF[5] = x_NF[6]
     changed = loaded.score(moved_NF) != loaded.score(x_NF)
@@ -254,11 +123,14 @@ def test_a_bare_onnxruntime_in_another_folder_runs_the_file(arch, exported, tmp_
     _, content, loaded = exported[arch]
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "student.onnx").write_bytes(content)
-    x_NF = np.concatenate([box(20), box(5) * 1000, box(5) * -1000]).astype(np.float32)
+    x_NF = np.concatenate(
+        [random_features(20), random_features(5) * 1000, random_features(5) * -1000]
+    ).astype(np.float32)
     np.save(tmp_path / "rows.npy", x_NF)
     code = (
         "import json, sys, numpy, onnxruntime\n"
-        "session = onnxruntime.InferenceSession('../student.onnx', providers=['CPUExecutionProvider'])\n"
+        "providers = ['CPUExecutionProvider']\n"
+        "session = onnxruntime.InferenceSession('../student.onnx', providers=providers)\n"
         "x_NF = numpy.load('../rows.npy')\n"
         "runs = [session.run(['vmaf'], {'features': x_NF[:n]})[0] for n in (1, 30)]\n"
         "assert not {'torch', 'onnx', 'vmaf_train'} & set(sys.modules), sorted(sys.modules)\n"
@@ -276,20 +148,22 @@ def test_a_bare_onnxruntime_in_another_folder_runs_the_file(arch, exported, tmp_
 
 
 @pytest.mark.parametrize("n", [1, 2, 1000])
-def test_the_output_is_one_float32_a_row_for_any_number_of_rows(n, exported):
+def test_the_output_is_one_float32_per_row_for_any_number_of_rows(n, exported):
     session = onnxruntime.InferenceSession(
         exported["mlp_small"][1], providers=["CPUExecutionProvider"]
     )
-    (scores_N,) = session.run(None, {"features": box(n).astype(np.float32)})
+    (scores_N,) = session.run(None, {"features": random_features(n).astype(np.float32)})
     assert (scores_N.dtype, scores_N.shape) == (np.float32, (n,))
 
 
 def test_the_output_is_clipped_to_0_and_100(exported):
-    scores_N = exported["linear"][2].score(np.concatenate([box() * 1000, box() * -1000]))
+    scores_N = exported["linear"][2].score(
+        np.concatenate([random_features() * 1000, random_features() * -1000])
+    )
     assert (scores_N.min(), scores_N.max()) == (0.0, 100.0)
 
 
-def test_the_file_knows_what_it_is(exported):
+def test_the_metadata_names_the_student_and_the_given_facts(exported):
     student, content, _ = exported["mlp_small"]
     loaded = OnnxStudent(to_onnx(student, {"train_sources": ("Alpha", "Beta")}), "it")
     assert loaded.facts == {
@@ -380,7 +254,7 @@ def outside_data(model):
 
 
 @pytest.mark.parametrize(
-    ("change", "fact"),
+    ("change", "reason"),
     [
         (sigmoid, "operators outside the allow-list: Sigmoid"),
         (older_opset, "opset is not 17"),
@@ -395,16 +269,16 @@ def outside_data(model):
         (outside_data, "weight0"),
     ],
 )
-def test_a_file_that_breaks_the_contract_is_refused_with_the_fact(change, fact, exported):
+def test_a_file_that_breaks_the_contract_is_refused_with_the_reason(change, reason, exported):
     content = changed(exported["mlp_small"][1], change)
     with pytest.raises(
         VmafTrainError, match=r"breaks the model contract|not a valid ONNX file"
     ) as caught:
         check_contract(content)
-    assert fact in str(caught.value)
+    assert reason in str(caught.value)
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage"])
-def test_bytes_that_are_no_onnx_file_break_the_contract(content):
+def test_bytes_that_are_not_an_onnx_file_break_the_contract(content):
     with pytest.raises(VmafTrainError, match="not a valid ONNX file"):
         check_contract(content)

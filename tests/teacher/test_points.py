@@ -8,8 +8,12 @@ import torch
 
 from vmaf_train.features import CANONICAL, HIGHEST
 from vmaf_train.frames.table import split
-from vmaf_train.students.architectures import WINDOW, Polynomial, windows
-from vmaf_train.students.training import Course, Job, Settings, fit, training_rows
+from vmaf_train.students.architectures import windows
+from vmaf_train.students.batched_fit import BatchedFit
+from vmaf_train.students.examples import training_rows
+from vmaf_train.students.nets import WINDOW, Polynomial
+from vmaf_train.students.settings import Job, Settings
+from vmaf_train.students.training import fit
 from vmaf_train.teacher.points import cover, mixtures, uniform
 from vmaf_train.teacher.svr import load_teacher
 
@@ -88,8 +92,11 @@ def train(make_table):
     return split(make_table(), "Gamma")[0]
 
 
-def course(arch, table, points=256):
-    return Course(arch, table, [Job((), 0, points)], SETTINGS)
+def batched_fit(arch, table, points=256):
+    """Return a batched fit of one job, and its student."""
+    batched = BatchedFit(arch, table, [Job((), 0, points)], SETTINGS)
+    (student,) = batched.students.values()
+    return batched, student
 
 
 def unstandardised(student, z):
@@ -117,14 +124,14 @@ def test_the_rows_of_a_window_stay_in_its_clip_and_are_the_length_of_the_table_b
 def test_a_batch_is_half_corpus_with_points_and_all_corpus_without(
     arch, points, of_the_corpus, train
 ):
-    of = course(arch, train, points)
-    student, window = of.students[0], of.students[0].architecture.window
+    batched, student = batched_fit(arch, train, points)
+    window = student.architecture.window
     parts = [torch.from_numpy(train.x_NF[train.rows_of(clip)]) for clip in range(len(train.clips))]
     parts = [(part - student.x_mean_F) / student.x_std_F for part in parts]
     # As the student itself makes windows of a clip.
     known = torch.cat([windows(part, window) if window > 1 else part for part in parts]).flatten(1)
-    batches = list(of.batches())
-    assert len(batches) == of.steps == 4
+    batches = list(batched.batches())
+    assert len(batches) == batched.steps == 4
     for z, _ in batches:
         off = (z[0].flatten(1)[:, None] - known).abs().amax(2).amin(1)
         assert off[:of_the_corpus].max() < 1e-12
@@ -135,9 +142,9 @@ def test_a_batch_is_half_corpus_with_points_and_all_corpus_without(
 def test_every_target_of_a_batch_is_the_teachers_unclipped_score_of_the_frame_or_the_middle_one(
     arch, train
 ):
-    of = course(arch, train)
-    student, lowest = of.students[0], []
-    for z, t in of.batches():
+    batched, student = batched_fit(arch, train)
+    lowest = []
+    for z, t in batched.batches():
         frames = z[0] if z.ndim == 3 else z[0, :, WINDOW // 2]
         expected_N = load_teacher().score(
             unstandardised(student, frames), CANONICAL.features, clip=False
@@ -193,12 +200,14 @@ def test_a_clipped_score_is_never_moved_into_the_range_that_is_not_clipped(train
 
 @pytest.mark.parametrize("arch", ["mlp_small", "transformer"])
 def test_in_the_loss_corpus_and_mixtures_weigh_alike_and_the_cover_three_tenths(arch, train):
-    of = course(arch, train)
-    z, t = next(of.batches())
+    batched, student = batched_fit(arch, train)
+    z, t = next(batched.batches())
     with torch.no_grad():
-        square = (of.students[0].net(z[0]) - t[0]) ** 2
+        square = (student.net(z[0]) - t[0]) ** 2
     corpus, mixed, spread = (float(part.mean()) for part in square.split([32, 16, 16]))
-    assert float(of.step(z, t)) == pytest.approx((corpus + mixed + 0.3 * spread) / 2.3, rel=1e-9)
+    assert float(batched.step(z, t)) == pytest.approx(
+        (corpus + mixed + 0.3 * spread) / 2.3, rel=1e-9
+    )
 
 
 def test_a_polynomial_with_points_is_the_least_squares_solution_under_the_same_weights(train):
@@ -221,8 +230,8 @@ def test_a_polynomial_with_points_is_the_least_squares_solution_under_the_same_w
 def test_batch_normalisation_is_settled_by_rows_in_the_proportions_of_a_batch(make_table):
     # 256 rows and 128 points of either kind, so that every one of them counts equally often among its like.
     table = make_table(("Alpha",), clips=4, frames=64)
-    (student,) = (of := course("mlp_bn", table)).students
-    of.settle(1, [of.step(z, t) for z, t in of.batches()])
+    batched, student = batched_fit("mlp_bn", table)
+    batched.end_epoch(1, [batched.step(z, t) for z, t in batched.batches()])
     x_NF, _ = training_rows(table, Job((), 0, 256))
     z = (torch.from_numpy(x_NF) - student.x_mean_F) / student.x_std_F
     weight = torch.from_numpy(

@@ -1,181 +1,247 @@
-"""What moves weights: least squares for polynomials, stochastic Gauss-Newton for plain networks, Adam for the rest.
+"""Solvers, which find a net's weights: least squares for polynomials, Adam for any net.
 
-The last two move many students of one architecture at once, along the first axis of every tensor; what happens to one
-of them does not depend on the others, to the last bit.
+Gauss-Newton for plain networks has a module of its own. A solver moves the nets of many jobs at
+once, stacked along the first axis of every tensor. What one job gets does not depend on the others.
 """
 
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
+from typing import ClassVar, Generic, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.optim.adam import adam
 
-from vmaf_train.students.architectures import Mlp, Polynomial, Student
+from vmaf_train.errors import InputError
+from vmaf_train.students.nets import Net, Polynomial
 
-# Of the normal equations, whose rows' weights add up to one.
+AnyNet = TypeVar("AnyNet", bound=Net)
+
+# Rows of one job in parts that fit in memory: weight of each row, standardised features
+# (rows, features) and standardised targets (rows,). The weights of all rows add up to one.
+Parts = Iterable[tuple[float, Tensor, Tensor]]
+
+# Added to the diagonal of the normal equations.
 RIDGE = 1e-9
-# Gauss-Newton's: damping at the first and the last step, momentum, share of steps taken in full, longest step.
-DAMPING = (1e-2, 1e-7)
-MOMENTUM = 0.8
-FULL_STEPS = 0.5
-LONGEST_STEP = 0.3
+
+# Adam's default for its highest learning rate.
 ADAM_RATE = 0.02
 
 
-def least_squares(net: Polynomial, parts: Iterable[tuple[float, Tensor, Tensor]]) -> float:
-    """Solve for a polynomial's weights by its normal equations in float64, with a small ridge.
+class Solver(Generic[AnyNet]):
+    """Finds the weights of one net per job; an architecture names its class.
 
     Args:
-        net: gets the weights.
-        parts: weight of a row, standardised features (rows, features), standardised targets (rows,); all the rows in
-            parts that fit in memory, their weights adding up to one.
+        nets: one per job, all of one architecture; the solver writes its weights to them.
+        lr: the settings' own; 0 takes the solver's default.
+        steps: number of steps of the whole fit.
+
+    Attributes:
+        trained: whether there is anything to find.
+        takes_steps: whether it moves the weights batch by batch.
+    """
+
+    trained: ClassVar[bool] = True
+    takes_steps: ClassVar[bool] = True
+
+    def __init__(self, nets: Sequence[AnyNet], *, lr: float, steps: int) -> None:
+        self.nets = nets
+
+    @classmethod
+    def epochs(cls, wanted: int) -> int:
+        """Return the number of epochs to run when the settings want so many."""
+        return wanted
+
+    def step(self, z: Tensor, t: Tensor, root_weight: Tensor) -> Tensor:
+        """Move the weights of all jobs by one batch.
+
+        Args:
+            z: standardised features, float64 of shape (jobs, rows, features) or
+                (jobs, rows, window, features).
+            t: standardised targets, float64 of shape (jobs, rows).
+            root_weight: root of each row's weight in the loss, float64 of shape (jobs, rows).
+
+        Returns:
+            The losses before the step: weighted mean squared error, float64 of shape (jobs,).
+        """
+        raise NotImplementedError
+
+    def end_epoch(self, number: int, losses: Sequence[Tensor], rows: Sequence[Parts]) -> Tensor:
+        """Write the weights to the nets.
+
+        Args:
+            number: of the epoch, from 1.
+            losses: the results of its steps.
+            rows: all training rows of each job.
+
+        Returns:
+            The losses of the epoch, float64 of shape (jobs,).
+
+        Raises:
+            InputError: a loss or a weight is no longer finite.
+        """
+        raise NotImplementedError
+
+
+class NoTraining(Solver[Net]):
+    """For nets without weights, such as the teacher's own regressor: no epochs."""
+
+    trained = False
+    takes_steps = False
+
+    @classmethod
+    def epochs(cls, wanted: int) -> int:
+        return 0
+
+
+class LeastSquares(Solver[Polynomial]):
+    """Solves for a polynomial's weights once, from all rows, by the normal equations in float64."""
+
+    takes_steps = False
+
+    @classmethod
+    def epochs(cls, wanted: int) -> int:
+        return min(1, wanted)
+
+    def end_epoch(self, number: int, losses: Sequence[Tensor], rows: Sequence[Parts]) -> Tensor:
+        return torch.tensor(
+            [least_squares(net, parts) for net, parts in zip(self.nets, rows, strict=True)]
+        )
+
+
+def least_squares(net: Polynomial, parts: Parts) -> float:
+    """Give a polynomial the weights w that minimise sum_i c_i (phi(z_i) w - t_i)^2.
+
+    phi(z) are all monomials of a row, c its weight. A small ridge keeps the equations solvable.
 
     Returns:
         The weighted mean squared error.
     """
     n = len(net.monomials)
-    gram, moment, square = (
-        torch.zeros(n, n, dtype=torch.float64),
-        torch.zeros(n, dtype=torch.float64),
-        0.0,
-    )
+    gram = torch.zeros(n, n, dtype=torch.float64)
+    moment = torch.zeros(n, dtype=torch.float64)
+    square = 0.0
+
+    # G = sum c phi' phi, m = sum c phi' t, s = sum c t^2
     for weight, z, t in parts:
-        expanded = net.expand(z)
-        gram += weight * expanded.mT @ expanded
-        moment += weight * expanded.mT @ t
+        phi = net.expand(z)
+        gram += weight * phi.mT @ phi
+        moment += weight * phi.mT @ t
         square += weight * float(t @ t)
-    solved = torch.linalg.solve(gram + RIDGE * torch.eye(n, dtype=torch.float64), moment)
+
+    # (G + ridge I) w = m
+    ridge = RIDGE * torch.eye(n, dtype=torch.float64)
+    solved = torch.linalg.solve(gram + ridge, moment)
     with torch.no_grad():
         net.weight.copy_(solved)
+
+    # sum c (phi w - t)^2 = s - 2 w'm + w'G w
     return max(0.0, square - 2 * float(solved @ moment) + float(solved @ gram @ solved))
 
 
-class GaussNewton:
-    """Stochastic Gauss-Newton for stacks of dense layers, in float64, all jobs at once along the first axis.
+class SteppingSolver(Solver[AnyNet]):
+    """Base of the solvers that move the weights batch by batch.
 
-    A step is the smallest change of the weights, damped, that takes a batch's residuals away. With a batch of B rows
-    and their Jacobian J it is J' (J J' + damping B)^-1 r, and J J' is a sum over the layers of the elementwise product
-    of two B x B matrices, so J itself is never written down. What the last step moved is kept where the batch has
-    no say in it. Source: Goldshlager, Abrahamsen and Lin, A Kaczmarz-inspired approach (SPRING), 2024; the layers'
-    products as in the neural tangent kernel of Jacot, Gabriel and Hongler, 2018.
+    Attributes:
+        default_lr: learning rate where the settings give 0.
+        lr: learning rate in use.
     """
 
-    def __init__(self, students: Sequence[Student], lr: float, steps: int) -> None:
-        layers = list(zip(*map(_dense_layers, students), strict=True))
-        self.weights = [torch.stack([weight.detach() for weight, _ in same]) for same in layers]
-        self.biases = [torch.stack([bias.detach() for _, bias in same]) for same in layers]
-        self.lr = lr or LONGEST_STEP
-        self._moved = [torch.zeros_like(weights) for weights in (*self.weights, *self.biases)]
-        at = np.arange(steps) / steps
-        self._damping = iter(DAMPING[0] * (DAMPING[1] / DAMPING[0]) ** at)
-        self._share = iter(np.minimum(1.0, (1 - at) / (1 - FULL_STEPS)))
+    default_lr: ClassVar[float]
 
-    def step(self, z: Tensor, t: Tensor, weight: Tensor) -> Tensor:
-        """Move all jobs' weights once; return their mean squared residuals of shape (jobs,)."""
-        depth, size = len(self.weights), t.shape[1]
-        inputs = [z.flatten(2)]
-        for weights, biases in zip(self.weights[:-1], self.biases[:-1], strict=True):
-            inputs.append(torch.tanh(torch.baddbmm(biases, inputs[-1], weights.mT)))
-        # Not as a product with one column, nor below: that rounds otherwise for one job than for several.
-        predicted = (inputs[-1] * self.weights[-1]).sum(-1) + self.biases[-1].squeeze(-1)
-        residual = (predicted - t) * weight
+    def __init__(self, nets: Sequence[AnyNet], *, lr: float, steps: int) -> None:
+        super().__init__(nets, lr=lr, steps=steps)
+        self.lr = lr or self.default_lr
 
-        # slopes[i]: derivative of each row's weighted output by what layer i gives; its weights' is slope times input.
-        slopes = [weight.unsqueeze(-1)] * depth
-        for i in range(depth - 1, 0, -1):
-            slopes[i - 1] = torch.bmm(slopes[i], self.weights[i]) * (1 - inputs[i] ** 2)
-        kernel = torch.diag_embed(torch.full_like(t, size * next(self._damping)))
-        for slope, given in zip(slopes, inputs, strict=True):
-            kernel += torch.bmm(slope, slope.mT) * (torch.bmm(given, given.mT) + 1)
-        kept = [MOMENTUM * moved for moved in self._moved]
-        carried = [
-            (torch.bmm(slope, kept[i]) * given).sum(-1) + (slope * kept[depth + i]).sum(-1)
-            for i, (slope, given) in enumerate(zip(slopes, inputs, strict=True))
-        ]
-        factor, failed = torch.linalg.cholesky_ex(kernel)
-        solved = torch.cholesky_solve((residual - sum(carried)).unsqueeze(-1), factor)
-        pulls = [slope * solved for slope in slopes]
-        moved = [
-            torch.baddbmm(old, pull.mT, given)
-            for old, pull, given in zip(kept, pulls, inputs, strict=False)
-        ]
-        moved += [
-            old + pull.sum(1, keepdim=True) for old, pull in zip(kept[depth:], pulls, strict=True)
-        ]
-        length = sum(
-            ((change**2).sum((1, 2)) for change in moved), torch.zeros(len(t), dtype=t.dtype)
-        ).sqrt()
-        self._moved = [change * (self.lr / length).clamp(max=1)[:, None, None] for change in moved]
-        share = next(self._share)
-        for weights, change in zip((*self.weights, *self.biases), self._moved, strict=True):
-            weights -= share * change
-        return (residual**2).mean(1).where(failed == 0, torch.nan)
+    def write_back(self) -> None:
+        """Copy the weights of each job to its net."""
+        raise NotImplementedError
 
-    def write_back(self, students: Sequence[Student]) -> None:
-        """Give each student its weights."""
-        with torch.no_grad():
-            for job, student in enumerate(students):
-                for (weight, bias), weights, biases in zip(
-                    _dense_layers(student), self.weights, self.biases, strict=True
-                ):
-                    weight.copy_(weights[job])
-                    bias.copy_(biases[job])
+    def end_epoch(self, number: int, losses: Sequence[Tensor], rows: Sequence[Parts]) -> Tensor:
+        mean = torch.stack(list(losses)).mean(0)
+        self.write_back()
+        weights = [values.detach() for net in self.nets for values in net.parameters()]
+        if not all(torch.isfinite(values).all() for values in (mean, *weights)):
+            raise InputError(
+                f"training diverged in epoch {number}; pass a lower lr than {self.lr:g}"
+            )
+        return mean
 
 
-def _dense_layers(student: Student) -> list[tuple[Tensor, Tensor]]:
-    assert isinstance(student.net, Mlp)
-    return [(layer.weight, layer.bias) for layer, _ in student.net.layers if layer.bias is not None]
+class Adam(SteppingSolver[Net]):
+    """Adam with a one-cycle learning rate, for any net. Source: Kingma and Ba, Adam, 2015."""
 
+    default_lr = ADAM_RATE
 
-class Adam:
-    """Adam (Kingma and Ba, 2015) under a one-cycle rate for any net, all jobs at once along the first axis."""
-
-    def __init__(self, students: Sequence[Student], lr: float, steps: int) -> None:
-        self.net = deepcopy(students[0].net).train()
-        states = [dict(student.net.named_parameters()) for student in students]
-        self.weights = {
-            name: torch.stack([state[name].detach() for state in states]) for name in states[0]
-        }
-        for weights in self.weights.values():
-            weights.requires_grad_()
-        self.lr = lr or ADAM_RATE
-        # torch.optim's classes import the compiler stack on first use, two seconds; its functional Adam does not.
-        self._first, self._second = (
-            [torch.zeros_like(w) for w in self.weights.values()] for _ in range(2)
-        )
-        self._steps = [torch.zeros(()) for _ in self.weights]
+    def __init__(self, nets: Sequence[Net], *, lr: float, steps: int) -> None:
+        super().__init__(nets, lr=lr, steps=steps)
         self._rates = iter(one_cycle(self.lr, steps))
 
-    def step(self, z: Tensor, t: Tensor, weight: Tensor) -> Tensor:
-        """Move all jobs' weights once; return their mean squared residuals of shape (jobs,)."""
-        predicted = torch.func.functional_call(self.net, self.weights, (z,))
-        losses: Tensor = (((predicted - t) * weight) ** 2).mean(1)
-        weights = list(self.weights.values())
+        # One net computes all jobs: weights are stacked as (jobs, ...) under their names.
+        self._net = deepcopy(nets[0]).train()
+        states = [dict(net.named_parameters()) for net in nets]
+        self._weights = {
+            name: torch.stack([state[name].detach() for state in states]) for name in states[0]
+        }
+        for weights in self._weights.values():
+            weights.requires_grad_()
+
+        # Moments of the gradients and a count of steps, as torch's functional Adam wants them.
+        # Its classes import the compiler stack on first use, which takes two seconds.
+        self._first = [torch.zeros_like(weights) for weights in self._weights.values()]
+        self._second = [torch.zeros_like(weights) for weights in self._weights.values()]
+        self._counts = [torch.zeros(()) for _ in self._weights]
+
+    def step(self, z: Tensor, t: Tensor, root_weight: Tensor) -> Tensor:
+        predicted = torch.func.functional_call(self._net, self._weights, (z,))
+        losses: Tensor = (((predicted - t) * root_weight) ** 2).mean(1)
+
+        # No job's loss depends on another's weights, so one gradient of the sum serves all.
+        weights = list(self._weights.values())
         gradients = list(torch.autograd.grad(losses.sum(), weights))
         with torch.no_grad():
             adam(
-                weights, gradients, self._first, self._second, [], self._steps,
-                amsgrad=False, beta1=0.9, beta2=0.99, lr=next(self._rates), weight_decay=0.0, eps=1e-8, maximize=False,
-            )  # fmt: skip
+                weights,
+                gradients,
+                self._first,
+                self._second,
+                max_exp_avg_sqs=[],
+                state_steps=self._counts,
+                amsgrad=False,
+                beta1=0.9,
+                beta2=0.99,
+                lr=next(self._rates),
+                weight_decay=0.0,
+                eps=1e-8,
+                maximize=False,
+            )
         return losses.detach()
 
-    def write_back(self, students: Sequence[Student]) -> None:
-        """Give each student its weights."""
+    def write_back(self) -> None:
         with torch.no_grad():
-            for job, student in enumerate(students):
-                for name, weights in student.net.named_parameters():
-                    weights.copy_(self.weights[name][job])
+            for job, net in enumerate(self.nets):
+                for name, weights in net.named_parameters():
+                    weights.copy_(self._weights[name][job])
 
 
 def one_cycle(
-    highest: float, steps: int, warm_up: float = 0.25, lowest: float = 1e-3
+    highest: float, steps: int, *, warm_up: float = 0.25, lowest: float = 1e-3
 ) -> np.ndarray:
-    """Return a learning rate for each step: up to `highest` along a cosine, then down; the ends are `lowest` of it.
+    """Return a learning rate per step: up to `highest` along a cosine, then down along another.
 
-    Source: Smith and Topin, Super-Convergence, 2018; with cosine ramps.
+    Source: Smith and Topin, Super-Convergence, 2018; here with cosine ramps.
+
+    Args:
+        highest: rate at the top.
+        steps: how many.
+        warm_up: share of the steps that go up.
+        lowest: rate at both ends, as a share of `highest`.
+
+    Returns:
+        float64 of shape (steps,).
     """
     at = (np.arange(steps) + 0.5) / steps
+    # 1 at the ends, 0 at the top.
     phase = np.where(at < warm_up, 1 - at / warm_up, (at - warm_up) / (1 - warm_up))
     return highest * (lowest + (1 - lowest) * (1 + np.cos(np.pi * phase)) / 2)

@@ -1,0 +1,145 @@
+"""A batched fit: students of several jobs, their examples, and the solver that they share."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vmaf_train.features import find_feature_set
+from vmaf_train.frames.table import FrameTable
+from vmaf_train.students.architectures import Student, build, find_architecture
+from vmaf_train.students.examples import Examples, Pool, make_pools, quotas, root_weights
+from vmaf_train.students.settings import Job, Settings
+from vmaf_train.students.solvers import Parts
+
+# Steps whose rows are drawn at once.
+DRAWN_STEPS = 64
+
+# Rows that a net's statistics are taken from at the end of an epoch.
+STATISTICS_ROWS = 4096
+
+
+class BatchedFit:
+    """A fit of several jobs in progress; a loop runs its epochs.
+
+    An epoch is a `step` for each of `batches`, then `end_epoch` with the losses of the steps.
+
+    Args:
+        arch: name of the architecture of all students.
+        table: frames of every source.
+        jobs: what sets the students apart; one that is repeated counts once.
+        settings: what they share.
+
+    Attributes:
+        students: of each job; their weights are those of the last `end_epoch`.
+        epochs: how many to run.
+        steps: batches per epoch.
+        cancelled: set it to stop the plain loop before its next epoch.
+    """
+
+    def __init__(
+        self, arch: str, table: FrameTable, jobs: Sequence[Job], settings: Settings
+    ) -> None:
+        features = find_feature_set(settings.features).features
+        architecture = find_architecture(arch, features)
+        self.cancelled = False
+        self.epochs = architecture.solver.epochs(settings.epochs)
+        # Counted over all sources, whatever a job holds out: a fit must not depend on its company.
+        self.steps = -(-len(table) // settings.batch_size)
+        self._batch_size = settings.batch_size
+
+        self.students = {job: build(arch, features, job.seed).eval() for job in jobs}
+        examples = Examples.of(table, features, architecture.window)
+        self._pools = [_prepare(student, examples, job) for job, student in self.students.items()]
+        self._root_weight = torch.stack(
+            [root_weights(pools, settings.batch_size) for pools in self._pools]
+        )
+        self._draws = [np.random.default_rng([job.seed, 1]) for job in self.students]
+        self._solver = architecture.solver(
+            [student.net for student in self.students.values()],
+            lr=settings.lr,
+            steps=self.steps * settings.epochs,
+        )
+
+    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the next epoch's batches as `step` takes them; none if the solver takes no steps.
+
+        Rows are drawn with replacement. What a job draws depends only on its own seed and pools.
+        """
+        if not self._solver.takes_steps:
+            return
+        for start in range(0, self.steps, DRAWN_STEPS):
+            n = min(DRAWN_STEPS, self.steps - start)
+            jobs = zip(self.students.values(), self._pools, self._draws, strict=True)
+            drawn = [self._draw(n, *job) for job in jobs]
+            z, t = (torch.stack(tensors, 1) for tensors in zip(*drawn, strict=True))
+            yield from zip(z, t, strict=True)
+
+    def _draw(
+        self, n: int, student: Student, pools: Sequence[Pool], draw: np.random.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Draw n batches of one job: features (n, rows, ...) and targets (n, rows)."""
+        of_pools = list(zip(pools, quotas(pools, self._batch_size), strict=True))
+        picks = [draw.integers(len(pool.y), size=(n, quota)) for pool, quota in of_pools]
+        parts = [
+            pool.take(student, torch.from_numpy(rows))
+            for pool, rows in zip(pools, picks, strict=True)
+        ]
+        z_parts, t_parts = zip(*parts, strict=True)
+        return torch.cat(z_parts, 1), torch.cat(t_parts, 1)
+
+    def step(self, z: Tensor, t: Tensor) -> Tensor:
+        """Move the weights of all jobs by one batch.
+
+        Args:
+            z: standardised features, float64 of shape (jobs, rows, features) or
+                (jobs, rows, window, features).
+            t: standardised targets, float64 of shape (jobs, rows).
+
+        Returns:
+            The losses before the step: weighted mean squared error, float64 of shape (jobs,).
+        """
+        return self._solver.step(z, t, self._root_weight)
+
+    def end_epoch(self, number: int, losses: Sequence[Tensor]) -> Mapping[Job, float]:
+        """Give the students their weights, and return the loss of the epoch of each job.
+
+        Args:
+            number: of the epoch, from 1.
+            losses: the results of its steps.
+
+        Raises:
+            InputError: a loss or a weight is no longer finite.
+        """
+        jobs = list(zip(self.students.values(), self._pools, strict=True))
+        mean = self._solver.end_epoch(number, losses, [_weighted_parts(*job) for job in jobs])
+        for student, pools in jobs:
+            if student.net.settles:
+                with torch.no_grad():
+                    student.net.settle(_statistics_rows(student, pools))
+        return dict(zip(self.students, mean.tolist(), strict=True))
+
+
+def _prepare(student: Student, examples: Examples, job: Job) -> list[Pool]:
+    """Standardise a student by the examples that its job may see; return the job's pools."""
+    seen = examples.without(job.hold_out)
+    student.standardise_by(torch.from_numpy(seen.frames), torch.from_numpy(seen.y_N))
+    return make_pools(seen, job, student.x_mean_F.numpy())
+
+
+def _weighted_parts(student: Student, pools: Sequence[Pool]) -> Parts:
+    """Yield all rows of a job's pools with the weight of each row; the weights add up to one."""
+    total = sum(pool.share.loss for pool in pools)
+    for pool in pools:
+        weight = pool.share.loss / total / len(pool.y)
+        for z, t in pool.parts(student):
+            yield weight, z, t
+
+
+def _statistics_rows(student: Student, pools: Sequence[Pool]) -> Tensor:
+    """Return standardised rows in the proportions of a batch, as the net saw them in training."""
+    of_pools = zip(pools, quotas(pools, STATISTICS_ROWS), strict=True)
+    return torch.cat(
+        [pool.take(student, torch.arange(quota) % len(pool.y))[0] for pool, quota in of_pools]
+    )

@@ -1,0 +1,257 @@
+"""What a job learns from: the corpus's rows and, beside them, points labelled by the teacher.
+
+Four steps lead from a table to a job's pools: keep the sources that it may see, standardise by
+them (`Student.standardise_by`), choose their targets, add the teacher's points.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vmaf_train.features import CANONICAL, SCORE_MAX, SCORE_MIN
+from vmaf_train.frames.table import FrameTable
+from vmaf_train.students.architectures import Student
+from vmaf_train.students.settings import Job
+from vmaf_train.teacher import points as sampling
+from vmaf_train.teacher.svr import CompletedTeacher, missing_of
+
+# Rows per part of `Pool.parts`, to bound memory.
+PART_ROWS = 16384
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """The examples of a corpus, as students of one feature set and window read them.
+
+    Attributes:
+        features: column names of `x`.
+        x: float64 of shape (frames + 1, features), raw values of all frames; the last row, NaN,
+            stands for every frame beyond a clip's ends.
+        rows: rows of `x` that each example reads, int64 of shape (examples,) or (examples, window).
+        frame_N: row of `x` of each example's own frame, int64 of shape (examples,).
+        missing_NM: float64 of shape (examples, missing), features that the teacher reads and the
+            students do not.
+        y_N: float64 of shape (examples,), the teacher's scores.
+        clip_N: int32 of shape (examples,), index of each example's clip.
+        clip_sources: the source of each clip.
+    """
+
+    features: tuple[str, ...]
+    x: np.ndarray
+    rows: np.ndarray
+    frame_N: np.ndarray
+    missing_NM: np.ndarray
+    y_N: np.ndarray
+    clip_N: np.ndarray
+    clip_sources: tuple[str, ...]
+
+    @classmethod
+    def of(cls, table: FrameTable, features: Sequence[str], window: int) -> "Examples":
+        """Return one example per frame of a table.
+
+        Raises:
+            InputError: the table lacks one of the features, or one that the teacher reads.
+        """
+        x_NF = table.select(features).x_NF
+        frame_N = np.arange(len(table))
+        return cls(
+            features=tuple(features),
+            x=np.concatenate([x_NF, np.full((1, len(features)), np.nan)]),
+            rows=table.window_rows(window) if window > 1 else frame_N,
+            frame_N=frame_N,
+            missing_NM=table.select(missing_of(features)).x_NF,
+            y_N=table.y_N,
+            clip_N=table.clip_N,
+            clip_sources=table.clip_sources,
+        )
+
+    @property
+    def frames(self) -> np.ndarray:
+        """Raw values of each example's own frame, float64 of shape (examples, features)."""
+        x_NF: np.ndarray = self.x[self.frame_N]
+        return x_NF
+
+    def without(self, hold_out: Collection[str]) -> "Examples":
+        """Return the examples of all other sources; `x` stays whole and shared."""
+        kept_clips = np.array([source not in hold_out for source in self.clip_sources])
+        kept = kept_clips[self.clip_N]
+        return replace(
+            self,
+            rows=self.rows[kept],
+            frame_N=self.frame_N[kept],
+            missing_NM=self.missing_NM[kept],
+            y_N=self.y_N[kept],
+            clip_N=self.clip_N[kept],
+        )
+
+
+@dataclass(frozen=True)
+class Share:
+    """How much one kind of example counts.
+
+    Attributes:
+        loss: share of the loss.
+        batch: share of the rows of a batch.
+    """
+
+    loss: float
+    batch: int
+
+
+CORPUS = Share(loss=1.0, batch=2)
+MIXTURES = Share(loss=1.0, batch=1)
+COVER = Share(loss=0.3, batch=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Examples of one kind, to draw batches from.
+
+    Attributes:
+        x: float64 of shape (frames, features), raw values.
+        rows: rows of `x` that each example reads, int64 of shape (examples,) or (examples, window).
+        y: float64 of shape (examples,), targets.
+        share: of this kind.
+    """
+
+    x: Tensor
+    rows: Tensor
+    y: Tensor
+    share: Share
+
+    def take(self, student: Student, picks: Tensor | slice) -> tuple[Tensor, Tensor]:
+        """Return standardised features and targets of these examples."""
+        z = (self.x[self.rows[picks]] - student.x_mean_F) / student.x_std_F
+        if self.rows.ndim > 1:
+            # Frames beyond a clip's ends are NaN; they count as the mean.
+            z = z.nan_to_num()
+        return z, (self.y[picks] - student.y_mean) / student.y_std
+
+    def parts(self, student: Student) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield all examples, as `take` does, in parts that fit in memory."""
+        for start in range(0, len(self.y), PART_ROWS):
+            yield self.take(student, slice(start, start + PART_ROWS))
+
+
+def make_pools(examples: Examples, job: Job, x_mean_F: np.ndarray) -> list[Pool]:
+    """Return what a job learns from: its pool of the corpus first, then its teacher's points.
+
+    Args:
+        examples: those that the job may see.
+        job: its seed and its number of points count here.
+        x_mean_F: float64 of shape (features,), the student's; stands for frames beyond a clip's
+            ends.
+    """
+    if not job.teacher_points:
+        return [_pool_of(examples, examples.y_N)]
+
+    teacher = CompletedTeacher(examples.features, examples.frames, examples.missing_NM)
+    pools = [
+        _pool_of(examples, _targets(examples, teacher)),
+        *_teacher_points(examples, teacher, job, x_mean_F),
+    ]
+    return [pool for pool in pools if len(pool.y)]
+
+
+def _pool_of(examples: Examples, y_N: np.ndarray) -> Pool:
+    x, rows, y = (torch.from_numpy(values) for values in (examples.x, examples.rows, y_N))
+    return Pool(x, rows, y, CORPUS)
+
+
+def _targets(examples: Examples, teacher: CompletedTeacher) -> np.ndarray:
+    """Return the targets of a fit with teacher's points, float64 of shape (examples,)."""
+    if len(examples.missing_NM.T):
+        return _completed_targets(examples, teacher)
+    return _unclipped_targets(examples, teacher)
+
+
+def _completed_targets(examples: Examples, teacher: CompletedTeacher) -> np.ndarray:
+    """Return the completed teacher's scores, so that rows and points agree.
+
+    Real scores also depend on the missing features. A student would fit that part as if its own
+    features could tell it.
+    """
+    return teacher.score(examples.frames, clip=False)
+
+
+def _unclipped_targets(examples: Examples, teacher: CompletedTeacher) -> np.ndarray:
+    """Return the scores, with the teacher's unclipped score in place of each clipped one.
+
+    The clip is a kink, and a student would spend weights on it. A replaced score stays at or beyond
+    the limit.
+    """
+    y_N = examples.y_N.copy()
+    x_NF = examples.frames
+    high = y_N >= SCORE_MAX
+    low = y_N <= SCORE_MIN
+    y_N[high] = np.maximum(teacher.score(x_NF[high], clip=False), SCORE_MAX)
+    y_N[low] = np.minimum(teacher.score(x_NF[low], clip=False), SCORE_MIN)
+    return y_N
+
+
+def _teacher_points(
+    examples: Examples, teacher: CompletedTeacher, job: Job, x_mean_F: np.ndarray
+) -> Iterator[Pool]:
+    """Yield the mixtures of a job's examples and its cover of the box, half the points each."""
+    read = examples.x[examples.rows]
+    read = np.where(np.isnan(read), x_mean_F, read)
+    draw = np.random.default_rng([job.seed, 0])
+    n_cover = job.teacher_points // 2
+    n_mixed = job.teacher_points - n_cover
+
+    mixed = sampling.mixtures(read, examples.features, n_mixed, draw)
+    cover = sampling.cover((n_cover, *read.shape[1:-1]), examples.features, draw)
+    yield _labelled(mixed, teacher, MIXTURES)
+    yield _labelled(cover, teacher, COVER)
+
+
+def _labelled(points: np.ndarray, teacher: CompletedTeacher, share: Share) -> Pool:
+    """Return points as a pool, labelled by the unclipped score of the frame, or the middle one."""
+    *shape, n_features = points.shape
+    middle = points if points.ndim == 2 else points[:, points.shape[1] // 2]
+    return Pool(
+        x=torch.from_numpy(points.reshape(-1, n_features)),
+        rows=torch.arange(points[..., 0].size).reshape(shape),
+        y=torch.from_numpy(teacher.score(middle, clip=False)),
+        share=share,
+    )
+
+
+def quotas(pools: Sequence[Pool], size: int) -> list[int]:
+    """Return the number of rows in a batch from each pool; the corpus, first, fills the rest."""
+    total = sum(pool.share.batch for pool in pools)
+    points = [size * pool.share.batch // total for pool in pools[1:]]
+    return [size - sum(points), *points]
+
+
+def root_weights(pools: Sequence[Pool], size: int) -> Tensor:
+    """Return the root of each batch row's weight in the loss: float64 of shape (size,).
+
+    With these weights the pools have their shares of the mean over the batch.
+    """
+    drawn = [
+        (pool.share.loss, quota)
+        for pool, quota in zip(pools, quotas(pools, size), strict=True)
+        if quota
+    ]
+    total = sum(share for share, _ in drawn)
+    parts = [
+        torch.full((quota,), (share / total * size / quota) ** 0.5, dtype=torch.float64)
+        for share, quota in drawn
+    ]
+    return torch.cat(parts)
+
+
+def training_rows(table: FrameTable, job: Job) -> tuple[np.ndarray, np.ndarray]:
+    """Return all that a frame-wise student of the canonical features learns from in this job.
+
+    Returns:
+        Raw features, float64 of shape (rows, features), and targets, float64 of shape (rows,).
+    """
+    seen = Examples.of(table, CANONICAL.features, window=1).without(job.hold_out)
+    pools = make_pools(seen, job, seen.frames.mean(0))
+    x = torch.cat([pool.x[pool.rows] for pool in pools])
+    return x.numpy(), torch.cat([pool.y for pool in pools]).numpy()
