@@ -82,7 +82,9 @@ MaxPairs = Annotated[
     int, typer.Option(min=0, help="Use at most this many pairs, sources in turn; 0 is all.")
 ]
 Sources = Annotated[str, typer.Option(help="Comma-separated sources to keep, or all.")]
-Strict = Annotated[YesNo, typer.Option(help="yes makes every file that is no usable pair an error.")]
+Strict = Annotated[
+    YesNo, typer.Option(help="yes makes every file that is no usable pair an error.")
+]
 Arch = Annotated[
     str, typer.Option(help="Architecture: mlp_small, quartic, ...; a wrong name lists all of them.")
 ]
@@ -151,9 +153,7 @@ def prewarm(
             frames=frames,
             jobs=jobs,
         )
-        done = prewarm(
-            choice, TerminalReporter(), scheduler=_given(scheduler), features=features
-        )
+        done = prewarm(choice, TerminalReporter(), scheduler=_given(scheduler), features=features)
         pairs = len(done.scan.pairs)
         print(
             f"{pairs} pairs, {done.frames} frames: {done.extracted} extracted, "
@@ -329,9 +329,7 @@ def main(arch: Arch = DEFAULT_ARCH, corpus: Clips = DEMO, assume_dims: Dims = AU
 
 @app.command()
 def register(
-    run_id: Annotated[
-        str, typer.Option(help="The training run whose student is promoted.")
-    ] = NONE,
+    run_id: Annotated[str, typer.Option(help="The training run whose student is promoted.")] = NONE,
     version: Annotated[
         str, typer.Option(help="Instead: point the alias back at this registered version.")
     ] = NONE,
@@ -410,7 +408,7 @@ def score(
     ),
     jobs: Jobs = 0,
 ) -> None:
-    """Score a video, or the pairs of a manifest; only the features that the model reads are extracted."""
+    """Score a video, or the pairs of a manifest; extract only the features that the model reads."""
     with _exit_code():
         given = [path is not None for path in (ref, dis)]
         if any(given) if manifest else not all(given):

@@ -162,7 +162,9 @@ def print_sources(report: "EvalReport") -> None:
 
 def print_comparison(comparison: "Comparison") -> None:
     """Print a sweep's table and its recommendation."""
-    title = f"RMSE out of fold, {comparison.seeds} seeds per fold; CPU of its features, full VMAF is 1"
+    title = (
+        f"RMSE out of fold, {comparison.seeds} seeds per fold; CPU of its features, full VMAF is 1"
+    )
     table = _table(title, COMPARISON_COLUMNS)
     for row in comparison.rows:
         table.add_row(

@@ -233,7 +233,8 @@ def make_demo_corpus(
     except OSError as error:
         raise InputError(
             f"cannot make the demo corpus in {folder}: {error.strerror}; "
-            f"free {MEGABYTES} MB there, or set VMAF_TINY_AI_CACHE to a folder that can be written, then run again"
+            f"free {MEGABYTES} MB there, "
+            "or set VMAF_TINY_AI_CACHE to a folder that can be written, then run again"
         ) from error
 
 

@@ -49,7 +49,8 @@ def read_manifest(path: Path, size: str, pix_fmt: str) -> list[ManifestRow]:
 
     if not rows or not set(PATHS) <= rows[0].keys():
         raise InputError(
-            f"{path} has no row with the columns {' and '.join(PATHS)}; its first line must name them"
+            f"{path} has no row with the columns {' and '.join(PATHS)}; "
+            "its first line must name them"
         )
     for number, row in enumerate(rows, 1):
         if not all(row[name] for name in PATHS):

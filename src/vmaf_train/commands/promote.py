@@ -16,7 +16,7 @@ from vmaf_train.tracking.run import tracked
 
 @dataclass(frozen=True)
 class Registered:
-    """A promotion: the gates it passed, the version that its alias names, one line per changed file."""
+    """A promotion: its gates, the version that the alias names, one line per changed file."""
 
     gates: Sequence[Gate]
     version: str

@@ -130,7 +130,5 @@ def _scored_before(out: Path) -> set[Key]:
             )
         rows = list(reader)
     if not out.read_bytes().endswith(b"\n"):
-        raise InputError(
-            f"{out} ends within a row, as after a full disk; delete its last line"
-        )
+        raise InputError(f"{out} ends within a row, as after a full disk; delete its last line")
     return {tuple(row[name] for name in KEY) for row in rows}

@@ -175,4 +175,4 @@ def _choose_fits(
         for name in dict.fromkeys(archs or ARCHITECTURES):
             reads = ARCHITECTURES[name].trained if name in ARCHITECTURES else True
             if archs or reads or not teacher.missing_from(row.features):
-                yield _Fits(find_architecture(name, row.features), row)
+                yield _Fits(find_architecture(name, row.features, teacher), row)

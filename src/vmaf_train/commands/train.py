@@ -75,7 +75,7 @@ def train_in(
 ) -> Trained:
     """Do what `train` does, in a run that is already there."""
     features = find_feature_set(settings.features).features
-    make_loop = find_loop(trainer, find_architecture(arch, features))
+    make_loop = find_loop(trainer, find_architecture(arch, features, choice.teacher))
     smoke = not settings.epochs
     corpus = open_corpus(choice, reporter, features, smoke=smoke)
     hold_out = choose_hold_out(corpus.sources, val_source)

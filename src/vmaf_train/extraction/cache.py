@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError, model_validator
 
-from vmaf_train.clips.video import FileStamp, Pair
+from vmaf_train.clips.pairs import Pair
+from vmaf_train.clips.video import FileStamp
 from vmaf_train.contracts import Contract
 from vmaf_train.errors import InputError
 from vmaf_train.extraction.libvmaf import Ffmpeg

@@ -15,7 +15,7 @@ from functools import cache
 from distributed import Client, LocalCluster
 from distributed.scheduler import KilledWorker
 
-from vmaf_train.clips.video import Pair
+from vmaf_train.clips.pairs import Pair
 from vmaf_train.errors import InputError
 from vmaf_train.extraction.libvmaf import Ffmpeg, find_ffmpeg
 from vmaf_train.extraction.logs import FrameScores
@@ -46,11 +46,11 @@ def cluster_workers(scheduler: str, ffmpeg: Ffmpeg, reporter: Reporter) -> OpenW
         with ExitStack() as opened:
             client = _connect(scheduler, opened)
             reporter.say(f"dashboard: {client.dashboard_link}")
-            pool = client.get_executor(pure=False, retries=RETRIES)
+            pool = client.get_executor(pure=False, retries=RETRIES)  # type: ignore[no-untyped-call]
             try:
                 yield Workers(
                     lambda job: pool.submit(libvmaf_pass, job, ffmpeg.libvmaf_version),
-                    count=sum(client.nthreads().values()),
+                    count=sum(client.nthreads().values()),  # type: ignore[no-untyped-call]
                     cores=1,
                     losses=(KilledWorker, *Workers.losses),
                 )

@@ -9,7 +9,7 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_co
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 
-from vmaf_train.clips.video import Pair
+from vmaf_train.clips.pairs import Pair
 from vmaf_train.errors import ExtractionError
 from vmaf_train.extraction.cache import ClipCache, cache_root, identity_of
 from vmaf_train.extraction.libvmaf import Ffmpeg

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from heapq import heapify, heapreplace
 from itertools import groupby
 
-from vmaf_train.clips.video import Pair
+from vmaf_train.clips.pairs import Pair
 
 # Costs, in distorted pixels that libvmaf scores in the same time: the start of a process, and each
 # reference pixel that is read.

@@ -110,8 +110,7 @@ def read_parquet(path: Path) -> Exported:
     except FileNotFoundError as error:
         raise InputError(f"no file {path}; {again}") from error
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:
-        invalid = isinstance(error, ValidationError)
-        reason = error.errors()[0]["msg"] if invalid else repr(error)
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else repr(error)
         raise InputError(f"{path} is no file of exported features ({reason}); {again}") from error
     if len(table.y_N) != len(table.clip_N) or table.digest != facts.digest:
         raise InputError(

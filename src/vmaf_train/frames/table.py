@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from vmaf_train.clips.video import Pair
+from vmaf_train.clips.pairs import Pair
 from vmaf_train.errors import InputError
 from vmaf_train.extraction.logs import FrameScores
 from vmaf_train.teacher.teachers import DEFAULT_TEACHER, Teacher
@@ -105,7 +105,9 @@ class FrameTable:
 
     def is_of(self, source: str) -> np.ndarray:
         """Tell which frames are of a source: bool of shape (frames,)."""
-        return np.array([name == source for name in self.clip_sources])[self.clip_N]
+        clips = np.array([name == source for name in self.clip_sources])
+        frames: np.ndarray = clips[self.clip_N]
+        return frames
 
     def window_rows(self, window: int) -> np.ndarray:
         """Return the rows of the window around each frame.

@@ -15,8 +15,8 @@ from vmaf_train.frames.table import FrameTable
 from vmaf_train.judging.agreement import LEVEL, RESAMPLES, compare
 from vmaf_train.judging.evaluation import pool
 from vmaf_train.judging.recommendation import recommend
-from vmaf_train.judging.report import EvalReport, Metrics
-from vmaf_train.judging.rows import ArchRow, Difference, Interval, Spread
+from vmaf_train.judging.report import EvalReport, Interval, Metrics
+from vmaf_train.judging.rows import ArchRow, Difference, Spread
 from vmaf_train.metrics import rmse
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.templates import template

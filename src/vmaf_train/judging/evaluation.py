@@ -139,7 +139,7 @@ def _by_clip(
 
 
 def _references(table: FrameTable, facts: Mapping[str, object]) -> dict[str, Metrics]:
-    """Return what the student is compared with: the teacher's SVR, and the mean of training scores."""
+    """Return the references: the teacher's SVR, and always the mean of the training scores."""
     rows = {"teacher_svr": compare(table.teacher.score(table.x_NF, table.features), table.y_N)}
     mean = facts.get("target_mean")
     if isinstance(mean, float):
@@ -148,7 +148,7 @@ def _references(table: FrameTable, facts: Mapping[str, object]) -> dict[str, Met
 
 
 def _box_errors(student: OnnxStudent, teacher: Teacher) -> BoxErrors | None:
-    """Compare student and teacher over the feature box; None where the features are not the same."""
+    """Compare student and teacher over the feature box; None if their features differ."""
     if set(student.features) != set(teacher.features):
         return None
     x_NF, truth_N = _box(teacher, student.features)

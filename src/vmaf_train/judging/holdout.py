@@ -12,8 +12,9 @@ from vmaf_train.judging.report import EvalReport
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.reporting import Epoch
 from vmaf_train.students.export import export_student
+from vmaf_train.students.loops import Loop
 from vmaf_train.students.settings import Settings
-from vmaf_train.students.training import Loop, fit
+from vmaf_train.students.training import fit
 
 
 @dataclass(frozen=True, eq=False)

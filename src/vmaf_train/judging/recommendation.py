@@ -7,7 +7,7 @@ from vmaf_train.judging.rows import ArchRow, Difference
 
 
 def recommend(rows: Sequence[ArchRow], differences: Sequence[Difference]) -> str:
-    """Return one line of recommendation, or one line per cost of extraction if there are several."""
+    """Return one line of recommendation, or one per cost of extraction if there are several."""
     trained = [row for row in rows if row.trained]
     if not trained:
         return "nothing was fitted, so there is nothing to recommend"

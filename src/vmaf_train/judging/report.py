@@ -25,13 +25,13 @@ class Metrics(Contract):
     bias: float
 
     def named(self, prefix: str) -> dict[str, float]:
-        """Return the figures by their MLflow name, `<prefix><figure>`, without those that are None."""
+        """Return the figures by MLflow name, `<prefix><figure>`; those that are None are left out."""
         figures = {f"{prefix}{name}": getattr(self, name) for name in FIGURES}
         return {name: value for name, value in figures.items() if value is not None}
 
 
 class SourceMetrics(Metrics):
-    """A source's frames; `in_training` is None where the file does not name its training sources."""
+    """A source's frames; `in_training` is None if the file does not name its sources."""
 
     in_training: bool | None
 
@@ -120,7 +120,7 @@ class EvalReport(Metrics):
 
     @property
     def model_metrics(self) -> dict[str, float]:
-        """What is known of the model whatever the frames, by MLflow name: size, cost, box errors."""
+        """What does not depend on the frames, by MLflow name: latency, size, cost, box errors."""
         latency = self.latency.model_dump()
         metrics: dict[str, float] = {
             f"latency/{name}": value for name, value in latency.items() if name.endswith("_us")

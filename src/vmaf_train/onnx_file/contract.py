@@ -50,8 +50,7 @@ def _parts(model: onnx.ModelProto) -> list[tuple[bool, str]]:
         (bool(foreign), f"operators outside the allow-list: {', '.join(foreign)}"),
         (
             shapes != fitting,
-            f"input and output are {shapes}, "
-            f"not {INPUT} float32 [N, F] and {OUTPUT} float32 [N]",
+            f"input and output are {shapes}, not {INPUT} float32 [N, F] and {OUTPUT} float32 [N]",
         ),
     ]
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vmaf_train.errors import InputError
-from vmaf_train.features import CANONICAL, SCORE_MAX, SCORE_MIN
+from vmaf_train.features import CANONICAL
 from vmaf_train.students.gauss_newton import GaussNewton
 from vmaf_train.students.nets import (
     WINDOW,
@@ -23,6 +23,7 @@ from vmaf_train.students.nets import (
     Transformer,
 )
 from vmaf_train.students.solvers import Adam, LeastSquares, NoTraining, Solver
+from vmaf_train.teacher.teachers import DEFAULT_TEACHER, Teacher
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Architecture:
         parameters: number of trained parameters on the canonical feature set; checked when a
             student is built.
         solver: finds them.
-        net: makes the net for a number of features.
+        net: makes the net for a number of features and a teacher, which few nets need.
         window: frames that one score is made from; above 1, the rows of a call must be the frames
             of one clip, in order.
     """
@@ -42,7 +43,7 @@ class Architecture:
     name: str
     parameters: int
     solver: type[Solver[Any]]
-    net: Callable[[int], Net]
+    net: Callable[[int, Teacher], Net]
     window: int = 1
 
     @property
@@ -59,20 +60,28 @@ class Architecture:
 ARCHITECTURES = {
     row.name: row
     for row in (
-        Architecture("linear", 7, LeastSquares, lambda inputs: Polynomial(inputs, 1)),
-        Architecture("quadratic", 28, LeastSquares, lambda inputs: Polynomial(inputs, 2)),
-        Architecture("cubic", 84, LeastSquares, lambda inputs: Polynomial(inputs, 3)),
-        Architecture("quartic", 210, LeastSquares, lambda inputs: Polynomial(inputs, 4)),
-        Architecture("quintic", 462, LeastSquares, lambda inputs: Polynomial(inputs, 5)),
-        Architecture("mlp_small", 257, GaussNewton, lambda inputs: Mlp(inputs, (16, 8))),
-        Architecture("mlp_medium", 2561, GaussNewton, lambda inputs: Mlp(inputs, (64, 32))),
+        Architecture("linear", 7, LeastSquares, lambda inputs, teacher: Polynomial(inputs, 1)),
+        Architecture("quadratic", 28, LeastSquares, lambda inputs, teacher: Polynomial(inputs, 2)),
+        Architecture("cubic", 84, LeastSquares, lambda inputs, teacher: Polynomial(inputs, 3)),
+        Architecture("quartic", 210, LeastSquares, lambda inputs, teacher: Polynomial(inputs, 4)),
+        Architecture("quintic", 462, LeastSquares, lambda inputs, teacher: Polynomial(inputs, 5)),
+        Architecture("mlp_small", 257, GaussNewton, lambda inputs, teacher: Mlp(inputs, (16, 8))),
         Architecture(
-            "mlp_bn", 1905, Adam, lambda inputs: Mlp(inputs, (32, 32, 16), normalised=True)
+            "mlp_medium", 2561, GaussNewton, lambda inputs, teacher: Mlp(inputs, (64, 32))
         ),
         Architecture(
-            "cnn1d", 641, GaussNewton, lambda inputs: TemporalMlp(inputs, (16, 8)), window=WINDOW
+            "mlp_bn", 1905, Adam, lambda inputs, teacher: Mlp(inputs, (32, 32, 16), normalised=True)
         ),
-        Architecture("transformer", 673, Adam, Transformer, window=WINDOW),
+        Architecture(
+            "cnn1d",
+            641,
+            GaussNewton,
+            lambda inputs, teacher: TemporalMlp(inputs, (16, 8)),
+            window=WINDOW,
+        ),
+        Architecture(
+            "transformer", 673, Adam, lambda inputs, teacher: Transformer(inputs), window=WINDOW
+        ),
         Architecture("teacher_svr", 0, NoTraining, SupportVectors),
     )
 }
@@ -83,6 +92,7 @@ class Student(nn.Module):
 
     Attributes:
         architecture: its row.
+        teacher: whose scores it imitates.
         features: names of the columns that it reads, in order.
         n_parameters: number of trained parameters.
         x_mean_F, x_std_F: float64 of shape (features,); mean and deviation of the training rows.
@@ -95,11 +105,14 @@ class Student(nn.Module):
     y_mean: Tensor
     y_std: Tensor
 
-    def __init__(self, architecture: Architecture, features: Sequence[str]) -> None:
+    def __init__(
+        self, architecture: Architecture, features: Sequence[str], teacher: Teacher
+    ) -> None:
         super().__init__()
         self.architecture = architecture
+        self.teacher = teacher
         self.features = tuple(features)
-        self.net = architecture.net(len(self.features))
+        self.net = architecture.net(len(self.features), teacher)
         self.n_parameters = sum(weights.numel() for weights in self.net.parameters())
         if self.features == CANONICAL.features:
             assert self.n_parameters == architecture.parameters, (architecture, self.n_parameters)
@@ -135,7 +148,7 @@ class Student(nn.Module):
         if self.architecture.window > 1:
             z = windows(z, self.architecture.window)
         score_N: Tensor = self.net(z) * self.y_std + self.y_mean
-        return score_N.clamp(SCORE_MIN, SCORE_MAX).float()
+        return score_N.clamp(*self.teacher.score_range).float()
 
 
 def _deviation(values: Tensor) -> Tensor:
@@ -158,7 +171,9 @@ def windows(z_TF: Tensor, window: int) -> Tensor:
     return nn.functional.pad(z_TF, (0, 0, reach, reach)).unfold(0, window, 1).mT
 
 
-def find_architecture(name: str, features: Sequence[str] = CANONICAL.features) -> Architecture:
+def find_architecture(
+    name: str, features: Sequence[str], teacher: Teacher = DEFAULT_TEACHER
+) -> Architecture:
     """Return the row of this name, for students that read these features.
 
     Raises:
@@ -167,20 +182,22 @@ def find_architecture(name: str, features: Sequence[str] = CANONICAL.features) -
     if name not in ARCHITECTURES:
         raise InputError(f"unknown arch {name!r}; choose one of: {', '.join(ARCHITECTURES)}")
     architecture = ARCHITECTURES[name]
-    if not architecture.trained and tuple(features) != CANONICAL.features:
+    if not architecture.trained and tuple(features) != teacher.features:
         raise InputError(
-            f"{name} is the teacher, which reads {len(CANONICAL.features)} features, "
+            f"{name} is the teacher, which reads {len(teacher.features)} features, "
             f"not {len(features)}; pass features={CANONICAL.name}, or another arch"
         )
     return architecture
 
 
-def build(name: str, features: Sequence[str], seed: int) -> Student:
+def build(
+    name: str, features: Sequence[str], seed: int, teacher: Teacher = DEFAULT_TEACHER
+) -> Student:
     """Build a student with freshly drawn weights; the same seed draws the same weights.
 
     Raises:
         InputError: as `find_architecture` does.
     """
-    architecture = find_architecture(name, features)
+    architecture = find_architecture(name, features, teacher)
     torch.manual_seed(seed)
-    return Student(architecture, features)
+    return Student(architecture, features, teacher)

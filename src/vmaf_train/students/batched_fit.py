@@ -42,14 +42,14 @@ class BatchedFit:
         self, arch: str, table: FrameTable, jobs: Sequence[Job], settings: Settings
     ) -> None:
         features = find_feature_set(settings.features).features
-        architecture = find_architecture(arch, features)
+        architecture = find_architecture(arch, features, table.teacher)
         self.cancelled = False
         self.epochs = architecture.solver.epochs(settings.epochs)
         # Counted over all sources, whatever a job holds out: a fit must not depend on its company.
         self.steps = -(-len(table) // settings.batch_size)
         self._batch_size = settings.batch_size
 
-        self.students = {job: build(arch, features, job.seed).eval() for job in jobs}
+        self.students = {job: build(arch, features, job.seed, table.teacher).eval() for job in jobs}
         examples = Examples.of(table, features, architecture.window)
         self._pools = [_prepare(student, examples, job) for job, student in self.students.items()]
         self._root_weight = torch.stack(

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vmaf_train.features import CANONICAL, SCORE_MAX, SCORE_MIN
 from vmaf_train.frames.table import FrameTable
 from vmaf_train.students.architectures import Student
 from vmaf_train.students.settings import Job
-from vmaf_train.teacher import points as sampling
-from vmaf_train.teacher.svr import CompletedTeacher, missing_of
+from vmaf_train.teacher.completion import CompletedTeacher
+from vmaf_train.teacher.points import cover, mixtures
+from vmaf_train.teacher.teachers import Teacher
 
 # Rows per part of `Pool.parts`, to bound memory.
 PART_ROWS = 16384
@@ -37,6 +37,7 @@ class Examples:
         y_N: float64 of shape (examples,), the teacher's scores.
         clip_N: int32 of shape (examples,), index of each example's clip.
         clip_sources: the source of each clip.
+        teacher: whose scores `y_N` holds.
     """
 
     features: tuple[str, ...]
@@ -47,6 +48,7 @@ class Examples:
     y_N: np.ndarray
     clip_N: np.ndarray
     clip_sources: tuple[str, ...]
+    teacher: Teacher
 
     @classmethod
     def of(cls, table: FrameTable, features: Sequence[str], window: int) -> "Examples":
@@ -62,10 +64,11 @@ class Examples:
             x=np.concatenate([x_NF, np.full((1, len(features)), np.nan)]),
             rows=table.window_rows(window) if window > 1 else frame_N,
             frame_N=frame_N,
-            missing_NM=table.select(missing_of(features)).x_NF,
+            missing_NM=table.select(table.teacher.missing_from(features)).x_NF,
             y_N=table.y_N,
             clip_N=table.clip_N,
             clip_sources=table.clip_sources,
+            teacher=table.teacher,
         )
 
     @property
@@ -148,7 +151,9 @@ def make_pools(examples: Examples, job: Job, x_mean_F: np.ndarray) -> list[Pool]
     if not job.teacher_points:
         return [_pool_of(examples, examples.y_N)]
 
-    teacher = CompletedTeacher(examples.features, examples.frames, examples.missing_NM)
+    teacher = CompletedTeacher(
+        examples.teacher, examples.features, examples.frames, examples.missing_NM
+    )
     pools = [
         _pool_of(examples, _targets(examples, teacher)),
         *_teacher_points(examples, teacher, job, x_mean_F),
@@ -185,10 +190,10 @@ def _unclipped_targets(examples: Examples, teacher: CompletedTeacher) -> np.ndar
     """
     y_N = examples.y_N.copy()
     x_NF = examples.frames
-    high = y_N >= SCORE_MAX
-    low = y_N <= SCORE_MIN
-    y_N[high] = np.maximum(teacher.score(x_NF[high], clip=False), SCORE_MAX)
-    y_N[low] = np.minimum(teacher.score(x_NF[low], clip=False), SCORE_MIN)
+    lowest, highest = examples.teacher.score_range
+    high, low = y_N >= highest, y_N <= lowest
+    y_N[high] = np.maximum(teacher.score(x_NF[high], clip=False), highest)
+    y_N[low] = np.minimum(teacher.score(x_NF[low], clip=False), lowest)
     return y_N
 
 
@@ -202,10 +207,11 @@ def _teacher_points(
     n_cover = job.teacher_points // 2
     n_mixed = job.teacher_points - n_cover
 
-    mixed = sampling.mixtures(read, examples.features, n_mixed, draw)
-    cover = sampling.cover((n_cover, *read.shape[1:-1]), examples.features, draw)
+    highest_F = examples.teacher.highest_of(examples.features)
+    mixed = mixtures(read, highest_F, n_mixed, draw)
+    covering = cover((n_cover, *read.shape[1:-1]), highest_F, draw)
     yield _labelled(mixed, teacher, MIXTURES)
-    yield _labelled(cover, teacher, COVER)
+    yield _labelled(covering, teacher, COVER)
 
 
 def _labelled(points: np.ndarray, teacher: CompletedTeacher, share: Share) -> Pool:
@@ -246,12 +252,12 @@ def root_weights(pools: Sequence[Pool], size: int) -> Tensor:
 
 
 def training_rows(table: FrameTable, job: Job) -> tuple[np.ndarray, np.ndarray]:
-    """Return all that a frame-wise student of the canonical features learns from in this job.
+    """Return all that a frame-wise student of the teacher's features learns from in this job.
 
     Returns:
         Raw features, float64 of shape (rows, features), and targets, float64 of shape (rows,).
     """
-    seen = Examples.of(table, CANONICAL.features, window=1).without(job.hold_out)
+    seen = Examples.of(table, table.teacher.features, window=1).without(job.hold_out)
     pools = make_pools(seen, job, seen.frames.mean(0))
     x = torch.cat([pool.x[pool.rows] for pool in pools])
     return x.numpy(), torch.cat([pool.y for pool in pools]).numpy()

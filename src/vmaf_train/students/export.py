@@ -13,8 +13,8 @@ import torch
 from onnx import GraphProto, TensorProto, helper
 
 from vmaf_train.errors import VmafTrainError
-from vmaf_train.features import SCORE_MAX, SCORE_MIN
-from vmaf_train.onnx_file.contract import INPUT, IR_VERSION, OPSET, OUTPUT
+from vmaf_train.frames.table import FrameTable
+from vmaf_train.onnx_file.contract import INPUT, IR_VERSION, OPSET, OUTPUT, check_contract
 from vmaf_train.onnx_file.inference import METADATA_PREFIX, OnnxStudent
 from vmaf_train.students.architectures import Student
 from vmaf_train.students.export_networks import (
@@ -78,13 +78,31 @@ def _graph(student: Student) -> GraphProto:
     """Return the student's graph: its net, then the clip."""
     graph = Graph()
     scores = WRITERS[type(student.net)](graph, student, student.net)
-    graph.add("Clip", scores, np.array(SCORE_MIN), np.array(SCORE_MAX))
+    lowest, highest = student.teacher.score_range
+    graph.add("Clip", scores, np.array(lowest), np.array(highest))
     graph.nodes[-1].output[0] = OUTPUT
 
     rows = "N" if student.architecture.window == 1 else "T"
     taken = helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, [rows, len(student.features)])
     given = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [rows])
     return helper.make_graph(graph.nodes, "vmaf_student", [taken], [given], graph.tensors)
+
+
+def export_student(student: Student, facts: Mapping[str, object], table: FrameTable) -> OnnxStudent:
+    """Write a student as an ONNX file, check it, and load it.
+
+    Args:
+        student: fitted.
+        facts: further JSON values for the file's metadata.
+        table: frames on which the file must give the torch model's scores.
+
+    Raises:
+        VmafTrainError: the file breaks the contract, or gives other scores.
+    """
+    exported = OnnxStudent(to_onnx(student, facts), student.architecture.name)
+    check_contract(exported.content)
+    check_same_scores(exported, student, table.select(student.features).x_NF)
+    return exported
 
 
 def check_same_scores(

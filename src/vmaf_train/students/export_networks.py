@@ -5,7 +5,6 @@ Standardisation, batch normalisation and the target's scale are folded into the 
 
 import numpy as np
 
-from vmaf_train.features import CANONICAL
 from vmaf_train.onnx_file.contract import INPUT
 from vmaf_train.students.architectures import Student
 from vmaf_train.students.graph import Graph, Layer, layer_of, rescaled, standardised_image
@@ -119,14 +118,14 @@ def write_support_vectors(graph: Graph, student: Student, net: SupportVectors) -
     With d = gamma |x - v|^2 and t = tanh(d / 2): exp(-d) = 1 - 2 t / (1 + t). The weights of a
     nu-SVR sum to zero, up to rounding, so their sum joins the constant offset.
     """
-    teacher = net.teacher
-    order = [teacher.features.index(name) for name in CANONICAL.features]
-    slope_F, intercept_F = teacher.slopes[1:][order], teacher.intercepts[1:][order]
-    support_SF = teacher.support_SF[:, order]
+    svr = net.teacher.svr
+    order = [svr.features.index(name) for name in net.teacher.features]
+    slope_F, intercept_F = svr.slopes[1:][order], svr.intercepts[1:][order]
+    support_SF = svr.support_SF[:, order]
     # Distances are taken from the centre of the vectors: smaller numbers keep more digits.
     centre_F = support_SF.mean(0)
     near_SF = support_SF - centre_F
-    half_gamma = teacher.gamma / 2
+    half_gamma = svr.gamma / 2
 
     # d / 2 = gamma / 2 (|x|^2 - 2 x . v + |v|^2)
     scaled = graph.add("Add", graph.add("Mul", INPUT, slope_F), intercept_F - centre_F)
@@ -137,7 +136,7 @@ def write_support_vectors(graph: Graph, student: Student, net: SupportVectors) -
     kernel = graph.add("Div", half, graph.add("Add", half, np.array(1.0)))
 
     # score = (sum_s w_s (1 - 2 kernel_s) - rho - intercept) / slope
-    slope, intercept = teacher.slopes[0], teacher.intercepts[0]
-    offset = (teacher.weights_S.sum() - teacher.rho - intercept) / slope
-    weights = -2 * teacher.weights_S[None] / slope
+    slope, intercept = svr.slopes[0], svr.intercepts[0]
+    offset = (svr.weights_S.sum() - svr.rho - intercept) / slope
+    weights = -2 * svr.weights_S[None] / slope
     return graph.vector(graph.dense(kernel, weights, np.array([offset])))

@@ -12,8 +12,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from vmaf_train.features import CANONICAL
-from vmaf_train.teacher.svr import load_teacher
+from vmaf_train.teacher.teachers import Teacher
 
 # Frames that a temporal net reads for one score: the frame itself and two on either side.
 WINDOW = 5
@@ -239,12 +238,15 @@ class SupportVectors(Net):
     """The teacher's own regressor: reads raw features and gives raw scores; nothing to train.
 
     Args:
-        inputs: number of features, that of the canonical set.
+        inputs: number of features; all of the teacher's, in its order.
+        teacher: whose regressor it is.
     """
 
-    def __init__(self, inputs: int) -> None:
+    def __init__(self, inputs: int, teacher: Teacher) -> None:
         super().__init__()
-        self.teacher = load_teacher()
+        assert inputs == len(teacher.features), (inputs, teacher)
+        self.teacher = teacher
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.from_numpy(self.teacher.score(x.numpy(), CANONICAL.features, clip=False))
+        score_N = self.teacher.score(x.numpy(), self.teacher.features, clip=False)
+        return torch.from_numpy(score_N)

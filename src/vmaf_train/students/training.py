@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from vmaf_train.features import find_feature_set
 from vmaf_train.frames.table import FrameTable
-from vmaf_train.reporting import Epoch as Epoch
+from vmaf_train.metrics import rmse
+from vmaf_train.reporting import Epoch
 from vmaf_train.students.architectures import Student
 from vmaf_train.students.batched_fit import BatchedFit
 from vmaf_train.students.loops import Loop, OnEpoch, plain_loop
@@ -56,15 +56,14 @@ def fit(
     wanted = Job(seed=settings.seed, teacher_points=settings.teacher_points)
     without_points = Job(seed=settings.seed)
     inputs = val.select(find_feature_set(settings.features).features)
-    clips = [torch.from_numpy(inputs.x_NF[val.rows_of(clip)]) for clip in range(len(val.clips))]
+    clips = [torch.from_numpy(inputs.x_NF[rows]) for rows in val.clip_rows]
     history = []
 
     def note(number: int, losses: Mapping[Job, float], students: Mapping[Job, Student]) -> None:
         # Clip by clip, since a student may read windows.
         with torch.inference_mode():
             score_N = torch.cat([students[wanted](x_TF) for x_TF in clips]).numpy()
-        val_rmse = float(np.sqrt(np.mean((score_N - val.y_N) ** 2)))
-        history.append(Epoch(number, losses[wanted], val_rmse))
+        history.append(Epoch(number, losses[wanted], rmse(score_N, val.y_N)))
         on_epoch(history[-1])
 
     students = fit_many(arch, train, [wanted, without_points], settings, on_epoch=note, loop=loop)

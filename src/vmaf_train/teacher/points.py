@@ -37,9 +37,11 @@ def cover(shape: tuple[int, ...], highest_F: np.ndarray, draw: np.random.Generat
     """Draw float64 points of shape (*shape, features) over the feature box, more at its faces."""
     # (1 - cos(pi u)) / 2 with uniform u has the arcsine law.
     share = (1 - np.cos(np.pi * draw.uniform(size=(*shape, len(highest_F))))) / 2
-    return share * highest_F
+    points: np.ndarray = share * highest_F
+    return points
 
 
 def uniform(n: int, highest_F: np.ndarray, draw: np.random.Generator) -> np.ndarray:
     """Draw float64 points of shape (n, features), uniform over the feature box."""
-    return draw.uniform(size=(n, len(highest_F))) * highest_F
+    points: np.ndarray = draw.uniform(size=(n, len(highest_F))) * highest_F
+    return points
