@@ -85,7 +85,13 @@ def _graph(student: Student) -> GraphProto:
     rows = "N" if student.architecture.window == 1 else "T"
     taken = helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, [rows, len(student.features)])
     given = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [rows])
-    return helper.make_graph(graph.nodes, "vmaf_student", [taken], [given], graph.tensors)
+    return helper.make_graph(
+        graph.nodes,
+        name="vmaf_student",
+        inputs=[taken],
+        outputs=[given],
+        initializer=graph.tensors,
+    )
 
 
 def export_student(student: Student, facts: Mapping[str, object], table: FrameTable) -> OnnxStudent:

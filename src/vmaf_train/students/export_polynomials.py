@@ -4,7 +4,7 @@ Symbols, for n features:
     u: (1, z_1, ..., z_n), with z the standardised features; u = lift x + shift for raw features x
     q: all products of two entries of u
     s: squares of half sums of two entries of u; they span q, q = back s
-    H: weights of a polynomial that is written as a sum over products of two factors
+    H: matrix of weights of a polynomial that is a bilinear form, left' H right
 
 Every monomial up to degree d is a product of exactly d entries of u, since u_0 = 1.
 """

@@ -17,7 +17,7 @@ class Settings:
         batch_size: rows per step; below four, the teacher's points get none.
         lr: longest Gauss-Newton step (norm over all weights), or Adam's highest rate; 0 takes the
             solver's default.
-        seed: seed for initial weights, batch order and the teacher's points.
+        seed: for initial weights, batch order and the teacher's points.
         teacher_points: feature vectors labelled by the teacher that join the training rows.
         features: name of the feature set that the student reads.
     """
