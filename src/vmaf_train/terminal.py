@@ -143,7 +143,8 @@ def print_report(report: "EvalReport", title: str) -> None:
     if box := report.box:
         print(
             f"Anywhere in the box of possible features: RMSE {box.rmse:.4f}, "
-            f"max error {box.max_abs_error:.3f} ({box.n_samples} random vectors against the teacher)"
+            f"max error {box.max_abs_error:.3f} "
+            f"({box.n_samples} random vectors against the teacher)"
         )
     latency = report.latency
     print(

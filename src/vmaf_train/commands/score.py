@@ -1,7 +1,7 @@
 """`score`: rate a distorted video against its reference with a student.
 
-Only the features that the student reads are extracted. Neither torch nor MLflow is imported, so that
-the start costs little beside ffmpeg's.
+Only the features that the student reads are extracted. Neither torch nor MLflow is imported, so
+that the start costs little beside ffmpeg's.
 """
 
 import json

@@ -25,7 +25,7 @@ class Metrics(Contract):
     bias: float
 
     def named(self, prefix: str) -> dict[str, float]:
-        """Return the figures by MLflow name, `<prefix><figure>`; those that are None are left out."""
+        """Return the figures by MLflow name, `<prefix><figure>`, but not those that are None."""
         figures = {f"{prefix}{name}": getattr(self, name) for name in FIGURES}
         return {name: value for name, value in figures.items() if value is not None}
 

@@ -75,7 +75,7 @@ class Run:
             mlflow.set_tag("mlflow.runName", name)
 
     def end(self, status: str, error: str = "") -> None:
-        """Close the run, if it was started, as FINISHED, FAILED or KILLED, with the error as a tag."""
+        """Close the run, if it was started, as FINISHED, FAILED or KILLED; tag the error."""
         if not self.run_id:
             return
         self._flush()
