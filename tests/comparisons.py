@@ -1,7 +1,7 @@
 """What the tests of comparisons share: rows of a sweep, made up."""
 
-from vmaf_train.judging.comparison import ArchRow, Spread
-from vmaf_train.judging.evaluation import Interval, LatencyFacts, Metrics
+from vmaf_train.judging.report import Interval, LatencyFacts, Metrics
+from vmaf_train.judging.rows import ArchRow, Spread
 
 
 def latency(row_p50_us: float) -> LatencyFacts:

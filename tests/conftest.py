@@ -10,16 +10,18 @@ import pytest
 import torch
 from promotion import train
 
-from vmaf_train.clips.layout import Pair, YuvFormat
-from vmaf_train.commands import train as pipeline
+from vmaf_train.clips.pairs import Pair
+from vmaf_train.clips.video import Video, YuvFormat
+from vmaf_train.commands.prewarm import prewarm
+from vmaf_train.commands.train import train as train_command
 from vmaf_train.extraction import libvmaf
-from vmaf_train.extraction.libvmaf import FrameScores
+from vmaf_train.extraction.logs import FrameScores
 from vmaf_train.features import CANONICAL
-from vmaf_train.frames.opening import CorpusChoice
+from vmaf_train.frames.choice import CorpusChoice
 from vmaf_train.frames.table import FrameTable
 from vmaf_train.reporting import Reporter
 from vmaf_train.students.settings import Settings
-from vmaf_train.teacher.svr import load_teacher
+from vmaf_train.teacher.teachers import DEFAULT_TEACHER
 
 # Where other processes are busy too, torch's threads wait for one another for minutes; the weights are the same.
 torch.set_num_threads(1)
@@ -62,7 +64,7 @@ def demo_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     cache = tmp_path_factory.mktemp("demo-cache")
     with pytest.MonkeyPatch.context() as patch:
         isolate(patch, cache)
-        pipeline.prewarm(CorpusChoice(), Reporter())
+        prewarm(CorpusChoice(), Reporter())
     yield cache
 
 
@@ -119,6 +121,15 @@ def _yuv420p(luma: np.ndarray) -> bytes:
     return luma.clip(16, 235).round().astype(np.uint8).tobytes() + bytes([128]) * chroma
 
 
+SMALL = YuvFormat(64, 64)
+
+
+def named_pair(source: str, dis: str, frames: int, format: YuvFormat = SMALL) -> Pair:
+    """Return a pair that is only named: no file of it exists."""
+    ref_video = Video(Path(f"{source}_25fps.yuv"), format, 25.0)
+    return Pair(source, ref_video, Video(Path(dis), format, 25.0), frames, format)
+
+
 @pytest.fixture(scope="session")
 def make_table() -> Callable[..., FrameTable]:
     return _make_table
@@ -131,14 +142,12 @@ def _make_table(
     seed: int = 0,
 ) -> FrameTable:
     """Build a table of feature vectors drawn from the box they live in, scored by the teacher itself."""
-    draw, teacher = np.random.default_rng(seed), load_teacher()
+    draw, teacher = np.random.default_rng(seed), DEFAULT_TEACHER
     made = []
     for source in sources:
         for clip in range(1, clips + 1):
             dis = f"{source}_{10 * clip}_64_{100 * clip}.yuv"
-            pair = Pair(
-                source, Path(f"{source}_25fps.yuv"), Path(dis), 25.0, frames, YuvFormat(64, 64)
-            )
+            pair = named_pair(source, dis, frames)
             x_NF = draw.uniform(0.2, 1.0, (frames, 6)) * (1, 1, 1, 1, 1, 20)
             made.append(
                 (
@@ -210,12 +219,18 @@ def runs(demo_cache, store_template, tmp_path_factory):
             "linear": train("linear"),
         }
         ids["medium"] = train("mlp_medium", epochs=4)
-        done = pipeline.train(CorpusChoice(), "mlp_small", "Colony", Settings(epochs=4), Reporter())
-        ids["other hold-out"] = done.where[0].split()[1]
-        smoke = pipeline.train(
-            CorpusChoice(assume_dims="16x16"), "mlp_small", "auto", Settings(epochs=0), Reporter()
+        done = train_command(
+            CorpusChoice(), "mlp_small", Settings(epochs=4), Reporter(), val_source="Colony"
         )
-        ids["smoke"] = smoke.where[0].split()[1]
+        ids["other hold-out"] = done.links.run_id
+        smoke = train_command(
+            CorpusChoice(assume_dims="16x16"),
+            "mlp_small",
+            Settings(epochs=0),
+            Reporter(),
+            val_source="auto",
+        )
+        ids["smoke"] = smoke.links.run_id
     return address, ids
 
 

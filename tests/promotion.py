@@ -6,8 +6,8 @@ import mlflow
 from typer.testing import CliRunner
 
 from vmaf_train.cli import app
-from vmaf_train.commands import train as pipeline
-from vmaf_train.frames.opening import CorpusChoice
+from vmaf_train.commands.train import train as train_command
+from vmaf_train.frames.choice import CorpusChoice
 from vmaf_train.reporting import Reporter
 from vmaf_train.students.settings import Settings
 
@@ -23,8 +23,8 @@ def register(run_id: str, *options: str, dirty: bool = True):
 
 
 def train(arch: str, **settings: int) -> str:
-    done = pipeline.train(CorpusChoice(), arch, "auto", Settings(**settings), Reporter())
-    return done.where[0].split()[1]
+    done = train_command(CorpusChoice(), arch, Settings(**settings), Reporter(), val_source="auto")
+    return done.links.run_id
 
 
 def tree_files() -> dict[str, bytes]:

@@ -247,15 +247,15 @@ def test_a_cache_that_cannot_be_written_is_bad_input(corpus, cold_store, monkeyp
 
 def test_a_disk_that_fills_up_ends_the_prewarm_with_what_fits_kept(corpus, monkeypatch):
     written = []
-    whole_write = cache.ClipCache._write
+    whole_write = cache.write_whole
 
-    def fills_up(self, path, content):
+    def fills_up(path, content):
         if content and len(written) == 2:
-            raise cache.InputError(f"cannot write the cache {path}: {os.strerror(errno.ENOSPC)}")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         written.extend([path] if content else [])
-        whole_write(self, path, content)
+        whole_write(path, content)
 
-    monkeypatch.setattr(cache.ClipCache, "_write", fills_up)
+    monkeypatch.setattr(cache, "write_whole", fills_up)
     result = call("prewarm", "--corpus", corpus, *DIMS, "--jobs", 1)
     assert (result.exit_code, "No space left" in result.output) == (2, True)
     assert sorted(written) == files_below(cache.cache_root())
@@ -350,7 +350,7 @@ def test_an_interrupt_marks_the_run_killed_and_keeps_a_whole_cache(tmp_path, sto
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130, told
-    assert "the same command goes on from there" in told
+    assert "the same command continues from there" in told
     assert "Traceback" not in told
     kept = [path for path in files_below(cache.cache_root()) if path.suffix == ".json"]
     assert 3 <= len(kept) < 24

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from vmaf_train.clips import demo
-from vmaf_train.clips.layout import DIS_NAME, REF_NAME, YuvFormat, scan
+from vmaf_train.clips.netflix import DIS_NAME, REF_NAME, scan
+from vmaf_train.clips.video import YuvFormat
 from vmaf_train.errors import ExtractionError, InputError
 
 REAL_FORMAT = YuvFormat(demo.WIDTH, demo.HEIGHT)
@@ -53,7 +54,7 @@ def test_what_is_made_is_what_clip_names_says_and_a_whole_corpus(demo_cache):
     }
     assert {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} == named
     found = scan(folder, REAL_FORMAT, strict=True)
-    assert [(pair.ref.name, pair.dis.name) for pair in found.pairs] == sorted(
+    assert [(pair.ref.path.name, pair.dis.path.name) for pair in found.pairs] == sorted(
         demo.clip_names(), key=lambda pair: pair[1]
     )
     assert {pair.n_frames for pair in found.pairs} == {demo.FRAMES}
@@ -118,7 +119,7 @@ def test_several_threads_at_once_make_it_once(small, ffmpeg, tmp_path):
 
 def test_several_processes_at_once_make_it_once(ffmpeg, tmp_path):
     code = (
-        "import sys; from pathlib import Path; from vmaf_train import demo\n"
+        "import sys; from pathlib import Path; from vmaf_train.clips import demo\n"
         "demo.SOURCES, demo.RUNGS = demo.SOURCES[4:6], demo.RUNGS[::7]\n"
         "made = []\n"
         "folder = demo.make_demo_corpus(Path(sys.argv[1]), Path(sys.argv[2]), 1, made.append)\n"

@@ -6,15 +6,9 @@ from conftest import write_corpus
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmaf_train.clips.layout import (
-    DIS_NAME,
-    PIX_FMTS,
-    REF_NAME,
-    YuvFormat,
-    parse_dims,
-    parse_frames,
-    scan,
-)
+from vmaf_train.clips.netflix import DIS_NAME, REF_NAME, scan
+from vmaf_train.clips.pairs import parse_frames
+from vmaf_train.clips.video import PIX_FMTS, YuvFormat, parse_dims
 from vmaf_train.errors import InputError
 
 SMALL = YuvFormat(64, 64)
@@ -40,9 +34,12 @@ def test_pairs_come_by_source_and_clip_with_frames_counted_from_the_size(tmp_pat
     assert [pair.clip for pair in found.pairs] == [
         f"{s}_{q}_64_{k}" for s in ("Alpha", "Beta") for q, k in ((10, 100), (20, 200))
     ]
-    assert {(pair.n_frames, pair.fps, pair.format) for pair in found.pairs} == {(6, 25.0, SMALL)}
+    assert {(pair.n_frames, pair.ref.fps, pair.format) for pair in found.pairs} == {
+        (6, 25.0, SMALL)
+    }
     assert all(
-        pair.ref.name == f"{pair.source}_25fps.yuv" and pair.dis.is_file() for pair in found.pairs
+        pair.ref.path.name == f"{pair.source}_25fps.yuv" and pair.dis.path.is_file()
+        for pair in found.pairs
     )
     assert found.left_out == ()
 
@@ -50,7 +47,7 @@ def test_pairs_come_by_source_and_clip_with_frames_counted_from_the_size(tmp_pat
 def test_a_fractional_frame_rate_is_read(tmp_path):
     corpus = write_corpus(tmp_path / "c", sources=("Alpha",))
     (corpus / "ref" / "Alpha_25fps.yuv").rename(corpus / "ref" / "Alpha_29.97fps.yuv")
-    assert {pair.fps for pair in scan(corpus, SMALL).pairs} == {29.97}
+    assert {pair.ref.fps for pair in scan(corpus, SMALL).pairs} == {29.97}
 
 
 def test_two_references_of_one_source_are_refused_with_both_named(tmp_path):
@@ -153,7 +150,7 @@ def test_a_range_of_frames_counts_them_and_must_lie_in_every_clip(tmp_path):
 
 def test_a_pair_knows_its_files_as_they_were_scanned(tmp_path):
     (pair, *_) = scan(write_corpus(tmp_path / "c"), SMALL).pairs
-    for path, stamp in zip((pair.ref, pair.dis), pair.stamps, strict=True):
+    for path, stamp in ((video.path, video.stamp) for video in (pair.ref, pair.dis)):
         stat = path.stat()
         assert (stamp.name, stamp.size, stamp.mtime_ns) == (
             path.name,

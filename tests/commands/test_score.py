@@ -10,9 +10,9 @@ from conftest import write_corpus
 from typer.testing import CliRunner
 
 from vmaf_train.cli import app
-from vmaf_train.clips.layout import YuvFormat, scan
-from vmaf_train.commands import score as scoring
-from vmaf_train.commands.score import Video, load_scorer, score_video
+from vmaf_train.clips.netflix import scan
+from vmaf_train.clips.video import YuvFormat
+from vmaf_train.commands.score import load_scorer, score_video
 from vmaf_train.extraction.schedule import Pass
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +35,7 @@ def pairs(tmp_path_factory):
 def encoded(pair, ffmpeg, folder, *, suffix=".mkv", options=("-c:v", "ffv1"), size="160x90"):
     """Write both files of a pair in another form, frame for frame the same."""
     made = []
-    for path in (pair.ref, pair.dis):
+    for path in (pair.ref.path, pair.dis.path):
         made.append(folder / f"{path.stem}{suffix}")
         raw = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", "160x90", "-r", "25", "-i", str(path)]
         scaled = ["-vf", f"scale={size.replace('x', ':')}"] if size != "160x90" else []
@@ -45,15 +45,15 @@ def encoded(pair, ffmpeg, folder, *, suffix=".mkv", options=("-c:v", "ffv1"), si
 
 def test_the_exact_student_gives_the_teachers_scores(pairs, ffmpeg):
     for pair in pairs[:2]:
-        scored = score_video(
-            load_scorer(EXACT), Video(pair.ref, "160x90"), Video(pair.dis, "160x90"), ffmpeg, 1
-        )
+        scored = score_video(load_scorer(EXACT), pair.ref, pair.dis, ffmpeg, threads=1)
         np.testing.assert_allclose(scored.score_N, ffmpeg.extract(Pass((pair,)))[0].y_N, atol=0.1)
         assert np.ptp(scored.score_N) > 0.2
 
 
 def test_what_is_printed_are_the_frames_pooled(pairs):
-    told = json.loads(call(pairs[0].ref, pairs[0].dis, *RAW, "--model", LITE, "--per-frame").stdout)
+    told = json.loads(
+        call(pairs[0].ref.path, pairs[0].dis.path, *RAW, "--model", LITE, "--per-frame").stdout
+    )
     scores_N = np.array(told["scores"])
     assert (told["frames"], len(scores_N)) == (8, 8)
     assert told["mean"] == pytest.approx(scores_N.mean())
@@ -69,13 +69,13 @@ def test_what_is_printed_are_the_frames_pooled(pairs):
 def test_as_csv_there_is_a_row_for_the_video_or_one_a_frame(pairs):
     whole = list(
         csv.DictReader(
-            call(pairs[0].ref, pairs[0].dis, *RAW, "--format", "csv").stdout.splitlines()
+            call(pairs[0].ref.path, pairs[0].dis.path, *RAW, "--format", "csv").stdout.splitlines()
         )
     )
-    told = json.loads(call(pairs[0].ref, pairs[0].dis, *RAW).stdout)
+    told = json.loads(call(pairs[0].ref.path, pairs[0].dis.path, *RAW).stdout)
     assert [{key: float(value) for key, value in row.items()} for row in whole] == [told]
     frames = call(
-        pairs[0].ref, pairs[0].dis, *RAW, "--format", "csv", "--per-frame"
+        pairs[0].ref.path, pairs[0].dis.path, *RAW, "--format", "csv", "--per-frame"
     ).stdout.splitlines()
     assert [line.split(",")[0] for line in frames] == ["frame", *map(str, range(8))]
 
@@ -93,15 +93,15 @@ FORMS = {
 def test_a_video_in_another_form_scores_as_the_raw_frames_do(name, pairs, ffmpeg, tmp_path):
     ref, dis = encoded(pairs[1], ffmpeg, tmp_path, **FORMS[name])
     told = json.loads(call(ref, dis).stdout)
-    assert told == json.loads(call(pairs[1].ref, pairs[1].dis, *RAW).stdout)
+    assert told == json.loads(call(pairs[1].ref.path, pairs[1].dis.path, *RAW).stdout)
 
 
 def test_ten_bits_are_read_as_ten_bits(pairs, ffmpeg, tmp_path):
     raw = ("-f", "rawvideo", "-pix_fmt", "yuv420p10le")
     ref, dis = encoded(pairs[1], ffmpeg, tmp_path, suffix=".yuv", options=raw)
-    assert ref.stat().st_size == 2 * pairs[1].ref.stat().st_size
+    assert ref.stat().st_size == 2 * pairs[1].ref.path.stat().st_size
     told = json.loads(call(ref, dis, *RAW, "--pix-fmt", "yuv420p10le").stdout)
-    eight = json.loads(call(pairs[1].ref, pairs[1].dis, *RAW).stdout)
+    eight = json.loads(call(pairs[1].ref.path, pairs[1].dis.path, *RAW).stdout)
     assert told["frames"] == 8
     assert told["mean"] == pytest.approx(eight["mean"], abs=0.5)
 
@@ -126,9 +126,11 @@ LENGTHS = {"the reference": (8, 5), "the distorted video": (5, 8)}
 def test_of_videos_of_different_length_the_frames_of_both_are_scored_with_a_warning(
     name, suffix, pairs, ffmpeg, tmp_path
 ):
-    whole = json.loads(call(pairs[1].ref, pairs[1].dis, *RAW, "--per-frame").stdout)["scores"]
+    whole = json.loads(call(pairs[1].ref.path, pairs[1].dis.path, *RAW, "--per-frame").stdout)[
+        "scores"
+    ]
     paths = []
-    for path, frames in zip((pairs[1].ref, pairs[1].dis), LENGTHS[name], strict=True):
+    for path, frames in zip((pairs[1].ref.path, pairs[1].dis.path), LENGTHS[name], strict=True):
         paths.append(tmp_path / f"{path.stem}{suffix}")
         raw = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", "160x90", "-r", "25", "-i", str(path)]
         codec = ["-f", "rawvideo"] if suffix == ".yuv" else ["-c:v", "ffv1"]
@@ -159,16 +161,16 @@ def test_frames_that_cannot_be_decoded_are_told(pairs, ffmpeg, tmp_path):
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv444p", "yuv422p12le"])
 def test_raw_files_that_are_no_whole_number_of_frames_are_refused(pix_fmt, pairs):
     size = "160x100"
-    refused = call(pairs[0].ref, pairs[0].dis, "--size", size, "--pix-fmt", pix_fmt)
+    refused = call(pairs[0].ref.path, pairs[0].dis.path, "--size", size, "--pix-fmt", pix_fmt)
     assert refused.exit_code == 2
     assert f"not a whole number of {size} {pix_fmt} frames" in refused.output
     assert "pass the true size with --size and --pix-fmt" in refused.output
 
 
 def test_what_cannot_be_scored_is_bad_input_with_the_next_step(pairs, tmp_path):
-    ref, dis = pairs[0].ref, pairs[0].dis
+    ref, dis = pairs[0].ref.path, pairs[0].dis.path
     for words, message in (
-        ([ref, dis], "is raw and does not say its size; pass --size WxH"),
+        ([ref, dis], "is raw and does not state its size; pass --size WxH"),
         ([ref, dis, "--size", "160by90"], "like 1920x1080"),
         ([ref, dis, *RAW, "--pix-fmt", "nv12"], "'nv12' of"),
         ([ref, tmp_path / "none.mkv", *RAW], "no file"),
@@ -204,7 +206,7 @@ def test_a_sidecar_of_another_file_states_no_error(tmp_path):
 
 @pytest.fixture
 def manifest(pairs, tmp_path):
-    rows = [f"{pair.ref},{pair.dis},160x90" for pair in pairs]
+    rows = [f"{pair.ref.path},{pair.dis.path},160x90" for pair in pairs]
     path = tmp_path / "pairs.csv"
     path.write_text("\n".join(["ref,dis,size", *rows]) + "\n")
     return path
@@ -221,11 +223,11 @@ def test_a_manifests_pairs_land_in_one_file_and_are_not_scored_again(
     out = tmp_path / "scores.csv"
     assert call("--manifest", manifest, "--out", out).exit_code == 0
     rows = rows_of(out)
-    assert sorted(row["dis"] for row in rows) == sorted(str(pair.dis) for pair in pairs)
-    lone = json.loads(call(pairs[2].ref, pairs[2].dis, *RAW).stdout)
-    (row,) = [row for row in rows if row["dis"] == str(pairs[2].dis)]
+    assert sorted(row["dis"] for row in rows) == sorted(str(pair.dis.path) for pair in pairs)
+    lone = json.loads(call(pairs[2].ref.path, pairs[2].dis.path, *RAW).stdout)
+    (row,) = [row for row in rows if row["dis"] == str(pairs[2].dis.path)]
     assert {key: float(row[key]) for key in lone} == lone
-    monkeypatch.setattr(scoring, "score_video", None)
+    monkeypatch.setattr("vmaf_train.commands.score_manifest.score_video", None)
     assert call("--manifest", manifest, "--out", out).exit_code == 0
     assert rows_of(out) == rows
     monkeypatch.undo()
@@ -241,12 +243,12 @@ def test_a_manifests_pairs_land_in_one_file_and_are_not_scored_again(
 
 def test_a_pair_that_fails_is_told_and_the_same_command_goes_on_with_it(manifest, pairs, tmp_path):
     out, broken = tmp_path / "scores.csv", tmp_path / "later.yuv"
-    manifest.write_text(manifest.read_text() + f"{pairs[0].ref},{broken},160x90\n")
+    manifest.write_text(manifest.read_text() + f"{pairs[0].ref.path},{broken},160x90\n")
     failed = call("--manifest", manifest, "--out", out)
     assert failed.exit_code == 1
     assert f"{broken}: no file" in failed.output
     assert len(rows_of(out)) == len(pairs)
-    broken.write_bytes(pairs[1].dis.read_bytes())
+    broken.write_bytes(pairs[1].dis.path.read_bytes())
     assert call("--manifest", manifest, "--out", out).exit_code == 0
     assert len(rows_of(out)) == len(pairs) + 1
 
@@ -293,7 +295,7 @@ def test_scoring_starts_without_torch_and_mlflow(pairs):
     code = f"""
 import sys
 from vmaf_train.cli import app
-app({["score", str(pairs[0].ref), str(pairs[0].dis), *RAW, "--model", LITE]!r}, standalone_mode=False)
+app({["score", str(pairs[0].ref.path), str(pairs[0].dis.path), *RAW, "--model", LITE]!r}, standalone_mode=False)
 heavy = {{"torch", "mlflow", "scipy", "onnx", "pyarrow", "matplotlib", "filelock"}}
 print(sorted(heavy & sys.modules.keys()))
 """

@@ -9,12 +9,13 @@ from conftest import write_corpus
 from test_cli import DIMS, call, files_below
 from test_train import artifacts
 
-from vmaf_train.commands import train as pipeline
+from vmaf_train.commands.prewarm import prewarm
+from vmaf_train.commands.sweep import sweep as sweep_command
 from vmaf_train.errors import InputError
 from vmaf_train.extraction import cache
-from vmaf_train.frames.opening import CorpusChoice
+from vmaf_train.frames.choice import CorpusChoice
 from vmaf_train.judging.comparison import Comparison
-from vmaf_train.judging.evaluation import Metrics
+from vmaf_train.judging.report import Metrics
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.reporting import Reporter
 from vmaf_train.shipping.finding import FOR_EVALUATE, find_student
@@ -56,7 +57,7 @@ def filled(folder, tmp_path_factory):
     made = tmp_path_factory.mktemp("sweep-cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VMAF_TINY_AI_CACHE", str(made))
-        pipeline.prewarm(CorpusChoice(str(folder), "64x64"), Reporter())
+        prewarm(CorpusChoice(corpus=str(folder), assume_dims="64x64"), Reporter())
     return made
 
 
@@ -67,8 +68,13 @@ def swept_once(folder, filled, tmp_path_factory, store_template):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VMAF_TINY_AI_CACHE", str(filled))
         patch.setenv("MLFLOW_TRACKING_URI", address)
-        return address, pipeline.sweep(
-            CorpusChoice(str(folder), "64x64"), ARCHS, (), 2, QUICK, Reporter()
+        return address, sweep_command(
+            CorpusChoice(corpus=str(folder), assume_dims="64x64"),
+            QUICK,
+            Reporter(),
+            archs=ARCHS,
+            folds=(),
+            seeds=2,
         )
 
 
@@ -81,7 +87,7 @@ def swept(swept_once, monkeypatch):
 @pytest.fixture
 def choice(folder, filled, store, monkeypatch):
     monkeypatch.setenv("VMAF_TINY_AI_CACHE", str(filled))
-    return CorpusChoice(str(folder), "64x64")
+    return CorpusChoice(corpus=str(folder), assume_dims="64x64")
 
 
 # what a sweep leaves
@@ -190,8 +196,9 @@ def test_the_summary_holds_the_comparison_and_its_pictures(swept):
 
 def test_the_address_charts_the_runs_of_this_sweep_and_no_others(swept):
     done, runs = swept
-    assert any(runs["sweep"].info.run_id in line for line in done.where)
-    (charted,) = [line for line in done.where if "compareRunsMode=CHART" in line]
+    assert done.links.run_id == runs["sweep"].info.run_id
+    charted = done.links.charts
+    assert "compareRunsMode=CHART&workflowType=machine_learning" in charted
     key = re.search(r"viewStateShareKey=(\w+)$", charted)[1]
     tags = mlflow.get_experiment(runs["sweep"].info.experiment_id).tags
     view = json.loads(tags[f"mlflow.sharedViewState.{key}"])
@@ -210,7 +217,9 @@ def test_the_address_charts_the_runs_of_this_sweep_and_no_others(swept):
 def test_the_same_sweep_again_gives_the_same_students_under_another_tag(swept, choice):
     done, runs = swept
     hashes = {arch: runs[arch].data.tags["onnx_sha256"] for arch in ARCHS}
-    again = pipeline.sweep(choice, ("linear", "mlp_small", "linear"), SOURCES, 2, QUICK, Reporter())
+    again = sweep_command(
+        choice, QUICK, Reporter(), archs=("linear", "mlp_small", "linear"), folds=SOURCES, seeds=2
+    )
     assert {arch: runs_by_name()[arch].data.tags["onnx_sha256"] for arch in ARCHS} == hashes
     assert again.comparison.sweep != done.comparison.sweep
     unlike = {"sweep", "rows", "differences", "recommendation"}
@@ -292,8 +301,13 @@ def test_a_run_handed_over_becomes_the_summary_and_the_arch_runs_stand_beside_it
     monkeypatch.setenv("MLFLOW_RUN_ID", handed)
     if named:  # as `mlflow run` does
         monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", experiment)
-    pipeline.sweep(
-        choice, ("linear", "quadratic"), (), 1, Settings(epochs=1, teacher_points=0), Reporter()
+    sweep_command(
+        choice,
+        Settings(epochs=1, teacher_points=0),
+        Reporter(),
+        archs=("linear", "quadratic"),
+        folds=(),
+        seeds=1,
     )
     runs = runs_by_name()
     assert {name: run.info.status for name, run in runs.items()} == dict.fromkeys(
@@ -364,13 +378,13 @@ def test_an_interrupt_marks_the_arch_at_work_and_the_summary_killed(choice):
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        pipeline.sweep(
+        sweep_command(
             choice,
-            ("linear", "quadratic"),
-            (),
-            1,
             Settings(epochs=1, teacher_points=0),
             Interrupting(),
+            archs=("linear", "quadratic"),
+            folds=(),
+            seeds=1,
         )
     assert endings() == {"linear": "FINISHED", "quadratic": "KILLED", "sweep": "KILLED"}
 
@@ -379,7 +393,7 @@ def test_bad_input_marks_a_run_handed_over_as_failed(choice, monkeypatch):
     handed = mlflow.MlflowClient().create_run("0").info.run_id
     monkeypatch.setenv("MLFLOW_RUN_ID", handed)
     with pytest.raises(InputError):
-        pipeline.sweep(choice, ("linear",), ("Delta",), 1, QUICK, Reporter())
+        sweep_command(choice, QUICK, Reporter(), archs=("linear",), folds=("Delta",), seeds=1)
     (run,) = mlflow.search_runs(search_all_experiments=True, output_format="list")
     assert (run.info.run_id, run.info.status, "Delta" in run.data.tags["error"]) == (
         handed,

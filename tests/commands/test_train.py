@@ -17,10 +17,13 @@ import pytest
 from conftest import write_corpus
 
 from vmaf_train.clips import demo
-from vmaf_train.commands import train as pipeline
+from vmaf_train.commands.evaluate import evaluate_model
+from vmaf_train.commands.main import run_all
+from vmaf_train.commands.promote import check_tree, point_back, register
+from vmaf_train.commands.train import train
 from vmaf_train.errors import ExtractionError, InputError
-from vmaf_train.frames.opening import CorpusChoice
-from vmaf_train.judging.evaluation import EvalReport
+from vmaf_train.frames.choice import CorpusChoice
+from vmaf_train.judging.report import EvalReport
 from vmaf_train.reporting import Reporter
 from vmaf_train.shipping.finding import FOR_EVALUATE, find_student
 from vmaf_train.students.settings import Settings
@@ -51,7 +54,7 @@ def trained_once(demo_cache, tmp_path_factory, store_template):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VMAF_TINY_AI_CACHE", str(demo_cache))
         patch.setenv("MLFLOW_TRACKING_URI", address)
-        done = pipeline.train(CorpusChoice(), "mlp_small", "auto", Settings(), Reporter())
+        done = train(CorpusChoice(), "mlp_small", Settings(), Reporter(), val_source="auto")
         return address, done, only_run()
 
 
@@ -154,7 +157,7 @@ def test_a_run_without_an_onnx_file_is_bad_input(store):
 
 
 def test_the_same_seed_gives_the_same_bytes(trained, demo_choice, store):
-    again = pipeline.train(demo_choice, "mlp_small", "auto", Settings(), Reporter())
+    again = train(demo_choice, "mlp_small", Settings(), Reporter(), val_source="auto")
     assert again.student.content == trained[0].student.content
 
 
@@ -163,7 +166,7 @@ def test_evaluate_judges_every_source_and_marks_those_trained_on(
 ):
     file = tmp_path / "student.onnx"
     file.write_bytes(trained[0].student.content)
-    report = pipeline.evaluate_model(demo_choice, str(file), "all", Reporter()).report
+    report = evaluate_model(demo_choice, str(file), Reporter(), val_source="all").report
     assert [report.per_source[source.name].in_training for source in demo.SOURCES] == [True] * 8 + [
         False
     ]
@@ -178,7 +181,7 @@ def test_evaluate_on_one_source_agrees_with_the_training_report(
 ):
     file = tmp_path / "student.onnx"
     file.write_bytes(trained[0].student.content)
-    report = pipeline.evaluate_model(demo_choice, str(file), "Weather", Reporter()).report
+    report = evaluate_model(demo_choice, str(file), Reporter(), val_source="Weather").report
     assert (report.rmse, report.dataset.digest) == (
         trained[0].report.rmse,
         trained[0].report.dataset.digest,
@@ -186,18 +189,22 @@ def test_evaluate_on_one_source_agrees_with_the_training_report(
 
 
 def test_the_whole_demo_is_one_run_with_both_reports(demo_choice, store):
-    trained, judged = pipeline.run_all(demo_choice, "linear", Settings(), Reporter())
+    done = run_all(demo_choice, "linear", Settings(), Reporter())
     run = only_run()
     assert {"eval_report.json", "linear.onnx", "all_sources"} <= artifacts(run)
-    assert run.data.metrics["val/rmse"] == pytest.approx(trained.report.rmse)
-    assert run.data.metrics["eval/rmse"] == pytest.approx(judged.report.rmse)
-    assert run.data.tags["onnx_sha256"] == trained.student.sha256
+    assert run.data.metrics["val/rmse"] == pytest.approx(done.trained.report.rmse)
+    assert run.data.metrics["eval/rmse"] == pytest.approx(done.evaluated.report.rmse)
+    assert run.data.tags["onnx_sha256"] == done.trained.student.sha256
 
 
 def test_a_smoke_runs_no_libvmaf_makes_no_demo_and_ranks_nowhere(store, monkeypatch, tmp_path):
     monkeypatch.setenv("VMAF_FFMPEG", "no-such-ffmpeg")
-    done = pipeline.train(
-        CorpusChoice(assume_dims="16x16"), "mlp_medium", "auto", Settings(epochs=0), Reporter()
+    done = train(
+        CorpusChoice(assume_dims="16x16"),
+        "mlp_medium",
+        Settings(epochs=0),
+        Reporter(),
+        val_source="auto",
     )
     run = only_run()
     assert (run.info.status, run.data.tags["smoke"]) == ("FINISHED", "true")
@@ -209,19 +216,27 @@ def test_a_smoke_runs_no_libvmaf_makes_no_demo_and_ranks_nowhere(store, monkeypa
 
 def test_a_smoke_of_a_given_corpus_checks_its_files(tmp_path, store):
     corpus = write_corpus(tmp_path / "corpus", dims=(32, 32))
-    choice = CorpusChoice(str(corpus), "16x16")
-    done = pipeline.train(choice, "mlp_small", "auto", Settings(epochs=0), Reporter())
+    choice = CorpusChoice(corpus=str(corpus), assume_dims="16x16")
+    done = train(choice, "mlp_small", Settings(epochs=0), Reporter(), val_source="auto")
     assert done.report.n_samples == 2 * 24
     with pytest.raises(InputError, match="not a whole number"):
-        pipeline.train(
-            CorpusChoice(str(corpus), "48x40"), "mlp_small", "auto", Settings(epochs=0), Reporter()
+        train(
+            CorpusChoice(corpus=str(corpus), assume_dims="48x40"),
+            "mlp_small",
+            Settings(epochs=0),
+            Reporter(),
+            val_source="auto",
         )
 
 
 def test_tennis_is_held_out_where_it_is(tmp_path, store):
     corpus = write_corpus(tmp_path / "corpus", sources=("Alpha", "Tennis", "Zeta"))
-    done = pipeline.train(
-        CorpusChoice(str(corpus), "64x64"), "linear", "auto", Settings(), Reporter()
+    done = train(
+        CorpusChoice(corpus=str(corpus), assume_dims="64x64"),
+        "linear",
+        Settings(),
+        Reporter(),
+        val_source="auto",
     )
     assert done.report.hold_out == "Tennis"
 
@@ -233,7 +248,13 @@ def test_a_failed_extraction_marks_the_run_failed_with_the_error(tmp_path, store
     clip = sorted(path.stem for path in (corpus / "dis").iterdir())[0]
     monkeypatch.setenv("VMAF_FFMPEG", failing_for(clip, tmp_path))
     with pytest.raises(ExtractionError):
-        pipeline.train(CorpusChoice(str(corpus), "64x64"), "linear", "auto", Settings(), Reporter())
+        train(
+            CorpusChoice(corpus=str(corpus), assume_dims="64x64"),
+            "linear",
+            Settings(),
+            Reporter(),
+            val_source="auto",
+        )
     run = only_run()
     assert run.info.status == "FAILED"
     assert run.data.tags["error"].startswith("ExtractionError: 1 of 4 pairs failed")
@@ -244,8 +265,12 @@ def test_a_run_handed_over_is_taken_up_and_its_params_left_alone(store, monkeypa
     run_id = client.create_run("0").info.run_id
     client.log_param(run_id, "epochs", "'0'")
     monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
-    pipeline.train(
-        CorpusChoice(assume_dims="16x16"), "linear", "auto", Settings(epochs=0), Reporter()
+    train(
+        CorpusChoice(assume_dims="16x16"),
+        "linear",
+        Settings(epochs=0),
+        Reporter(),
+        val_source="auto",
     )
     run = only_run()
     assert (run.info.run_id, run.info.status, run.info.run_name) == (run_id, "FINISHED", "linear")
@@ -255,33 +280,29 @@ def test_a_run_handed_over_is_taken_up_and_its_params_left_alone(store, monkeypa
 def test_bad_input_marks_a_run_handed_over_as_failed(store, monkeypatch):
     monkeypatch.setenv("MLFLOW_RUN_ID", mlflow.MlflowClient().create_run("0").info.run_id)
     with pytest.raises(InputError):
-        pipeline.train(CorpusChoice(), "mlp_huge", "auto", Settings(), Reporter())
+        train(CorpusChoice(), "mlp_huge", Settings(), Reporter(), val_source="auto")
     assert only_run().info.status == "FAILED"
     assert "mlp_huge" in only_run().data.tags["error"]
 
 
 def test_a_checkout_is_dirty_by_what_is_not_committed_but_not_by_what_a_promotion_writes(tmp_path):
-    subprocess.run(
-        ["git", "clone", "-q", "--no-hardlinks", str(ROOT), str(tmp_path / "clone")], check=True
-    )
-    module = tmp_path / "clone" / "src" / "vmaf_train" / "tracking.py"
-    shutil.copy(ROOT / "src" / "vmaf_train" / "tracking.py", module)
-    git = [
-        "git",
-        "-C",
-        str(tmp_path / "clone"),
-        "-c",
-        "user.name=t",
-        "-c",
-        "user.email=t@example.org",
-    ]
+    clone = tmp_path / "clone"
+    quiet = ["git", "clone", "-q", "--no-hardlinks"]
+    subprocess.run([*quiet, str(ROOT), str(clone)], check=True)
+    package = Path("src") / "vmaf_train"
+    shutil.copytree(ROOT / package, clone / package, dirs_exist_ok=True)
+    git = ["git", "-C", str(clone), "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    subprocess.run([*git, "add", "-A"], check=True)
     subprocess.run([*git, "commit", "-qam", "as it is here", "--allow-empty"], check=True)
 
     def state() -> list[str]:
-        code = "from vmaf_train.tracking import git_state; print(*git_state())"
+        code = (
+            "from vmaf_train.tracking.checkout import find_checkout; "
+            "found = find_checkout(); print(found.commit, found.dirty)"
+        )
         done = subprocess.run(
             [sys.executable, "-c", code],
-            env={**os.environ, "PYTHONPATH": str(module.parents[1])},
+            env={**os.environ, "PYTHONPATH": str(clone / "src")},
             capture_output=True,
             text=True,
             check=True,
@@ -291,23 +312,31 @@ def test_a_checkout_is_dirty_by_what_is_not_committed_but_not_by_what_a_promotio
     commit = subprocess.run(
         [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
     ).stdout.strip()
-    (tmp_path / "clone" / "model" / "tiny" / "new.onnx").write_bytes(b"")
+    (clone / "model" / "tiny" / "new.onnx").write_bytes(b"")
     assert state() == [commit, "false"]
-    (tmp_path / "clone" / "src" / "new.py").write_text("")
+    (clone / "src" / "new.py").write_text("")
     assert state() == [commit, "true"]
 
 
 def test_passwords_and_paths_stay_out_of_what_is_shown_and_kept(tmp_path, store, monkeypatch):
     corpus = write_corpus(tmp_path / "corpus")
-    done = pipeline.train(
-        CorpusChoice(str(corpus), "64x64"), "linear", "auto", Settings(), Reporter()
+    done = train(
+        CorpusChoice(corpus=str(corpus), assume_dims="64x64"),
+        "linear",
+        Settings(),
+        Reporter(),
+        val_source="auto",
     )
     assert done.report.dataset.corpus == "corpus"
     assert str(tmp_path) not in done.report.model_dump_json()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:s3cret@127.0.0.1:9")
     with pytest.raises(InputError, match="cannot be used") as caught:
-        pipeline.train(
-            CorpusChoice(assume_dims="16x16"), "linear", "auto", Settings(epochs=0), Reporter()
+        train(
+            CorpusChoice(assume_dims="16x16"),
+            "linear",
+            Settings(epochs=0),
+            Reporter(),
+            val_source="auto",
         )
     assert "s3cret" not in str(caught.value)
 
@@ -315,8 +344,12 @@ def test_passwords_and_paths_stay_out_of_what_is_shown_and_kept(tmp_path, store,
 def test_a_name_chosen_by_the_user_is_kept(store, monkeypatch):
     run_id = mlflow.MlflowClient().create_run("0", run_name="tuesday").info.run_id
     monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
-    pipeline.train(
-        CorpusChoice(assume_dims="16x16"), "linear", "auto", Settings(epochs=0), Reporter()
+    train(
+        CorpusChoice(assume_dims="16x16"),
+        "linear",
+        Settings(epochs=0),
+        Reporter(),
+        val_source="auto",
     )
     assert only_run().info.run_name == "tuesday"
 
@@ -326,9 +359,9 @@ def test_a_file_store_works_and_one_not_allowed_is_bad_input(tmp_path, monkeypat
     choice = CorpusChoice(assume_dims="16x16")
     monkeypatch.delenv("MLFLOW_ALLOW_FILE_STORE", raising=False)
     with pytest.raises(InputError, match="MLFLOW_ALLOW_FILE_STORE=true"):
-        pipeline.train(choice, "linear", "auto", Settings(epochs=0), Reporter())
+        train(choice, "linear", Settings(epochs=0), Reporter(), val_source="auto")
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
-    pipeline.train(choice, "linear", "auto", Settings(epochs=0), Reporter())
+    train(choice, "linear", Settings(epochs=0), Reporter(), val_source="auto")
     assert only_run().info.status == "FINISHED"
     assert "linear.onnx" in artifacts(only_run())
 
@@ -398,24 +431,22 @@ def test_a_student_goes_the_whole_way_from_training_to_the_tree(
     kind, request, tmp_path, demo_choice
 ):
     address = request.getfixturevalue(kind)
-    done = pipeline.train(demo_choice, "mlp_small", "auto", Settings(), Reporter())
+    done = train(demo_choice, "mlp_small", Settings(), Reporter(), val_source="auto")
     assert only_run().info.status == "FINISHED"
     run_id = only_run().info.run_id
     assert find_student(run_id, FOR_EVALUATE).student.content == done.student.content
     if kind == "server":
-        assert any(address in line for line in done.where)
+        assert done.links.run.startswith(address) and done.links.start_ui is None
     (tmp_path / "checkout" / "model").mkdir(parents=True)
     checkout = tmp_path / "checkout"
-    registered = pipeline.register(run_id, None, checkout, allow_worse=False, allow_dirty=True)
+    registered = register(run_id, checkout, allow_dirty=True)
     assert (registered.version, registered.alias) == ("1", "default")
     assert (checkout / "model" / "tiny" / "vmaf_tiny_v1.onnx").read_bytes() == done.student.content
-    assert pipeline.check_tree(checkout) == []
-    assert (
-        pipeline.register(run_id, None, checkout, allow_worse=False, allow_dirty=True).changed == []
-    )
-    assert pipeline.register("", "1", checkout, allow_worse=False, allow_dirty=True).changed == []
-    assert pipeline.evaluate_model(
-        demo_choice, "models:/vmaf_tiny@default", "Weather", Reporter()
+    assert check_tree(checkout) == []
+    assert register(run_id, checkout, allow_dirty=True).changed == []
+    assert point_back("1", checkout).changed == []
+    assert evaluate_model(
+        demo_choice, "models:/vmaf_tiny@default", Reporter(), val_source="Weather"
     ).report.rmse == (done.report.rmse)
 
 

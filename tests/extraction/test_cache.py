@@ -3,15 +3,17 @@ import errno
 import json
 import logging
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import write_corpus
 
-from vmaf_train.clips.layout import YuvFormat, scan
+from vmaf_train.clips.netflix import scan
+from vmaf_train.clips.video import YuvFormat
 from vmaf_train.errors import InputError
 from vmaf_train.extraction.cache import ClipCache, cache_root, identity_of
-from vmaf_train.extraction.libvmaf import FrameScores
+from vmaf_train.extraction.logs import FrameScores
 from vmaf_train.features import CANONICAL
 
 
@@ -45,8 +47,8 @@ def test_a_clip_lies_under_its_source_and_nothing_else_lies_there(pair, stored):
 
 
 def test_a_touched_file_is_a_miss(pair, stored):
-    os.utime(pair.dis, ns=(1, 1))
-    (again, *_) = scan(pair.dis.parents[1], pair.format).pairs
+    os.utime(pair.dis.path, ns=(1, 1))
+    (again, *_) = scan(pair.dis.path.parents[1], pair.format).pairs
     assert again.clip == pair.clip
     assert stored[0].load(again, identity_of(again, "v1")) is None
 
@@ -123,25 +125,13 @@ def test_no_file_is_a_quiet_miss(pair, caplog):
 def test_a_full_disk_leaves_the_old_file_and_no_other(pair, stored, monkeypatch):
     cache, identity, scores = stored
     before = cache.path_of(pair).read_bytes()
-    real = os.fdopen
 
-    def full(descriptor, mode):
-        file = real(descriptor, mode)
+    def write_some(path, content):
+        with path.open("wb") as file:
+            file.write(content[:10])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-        class Full:
-            def __enter__(self):
-                return self
-
-            def __exit__(self, *_):
-                file.close()
-
-            def write(self, content):
-                file.write(content[:10])
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-        return Full()
-
-    monkeypatch.setattr(os, "fdopen", full)
+    monkeypatch.setattr(Path, "write_bytes", write_some)
     with pytest.raises(
         InputError, match=r"No space left on device; free some space or set VMAF_TINY_AI_CACHE"
     ):

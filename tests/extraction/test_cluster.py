@@ -13,13 +13,15 @@ import pytest
 from conftest import write_corpus
 from distributed import Client
 
-from vmaf_train.commands import train as pipeline
+from vmaf_train.commands.prewarm import prewarm
 from vmaf_train.errors import ExtractionError, InputError
 from vmaf_train.extraction import cluster
 from vmaf_train.extraction.cache import cache_root
+from vmaf_train.extraction.libvmaf import find_ffmpeg
 from vmaf_train.extraction.passes import frame_scores
 from vmaf_train.extraction.schedule import Pass
-from vmaf_train.frames.opening import CorpusChoice, open_pairs
+from vmaf_train.frames.choice import CorpusChoice
+from vmaf_train.frames.opening import open_pairs
 from vmaf_train.reporting import Reporter
 
 pytestmark = pytest.mark.slow
@@ -80,7 +82,9 @@ def workers(start_workers):
 
 
 def corpus_of(tmp_path, **options):
-    return CorpusChoice(str(write_corpus(tmp_path / "corpus", **options)), "64x64")
+    return CorpusChoice(
+        corpus=str(write_corpus(tmp_path / "corpus", **options)), assume_dims="64x64"
+    )
 
 
 def contents():
@@ -97,19 +101,19 @@ def children():
 
 def test_two_local_workers_fill_the_cache_as_this_machine_does(tmp_path, monkeypatch):
     choice, lines, before = corpus_of(tmp_path, rungs=3), [], children()
-    assert pipeline.prewarm(choice, Reporter()).extracted == 6
+    assert prewarm(choice, Reporter()).extracted == 6
     here = contents()
     monkeypatch.setenv("VMAF_TINY_AI_CACHE", str(tmp_path / "other"))
     reporter = Reporter()
     reporter.say = lines.append
-    assert pipeline.prewarm(choice, reporter, "local:2").extracted == 6
+    assert prewarm(choice, reporter, scheduler="local:2").extracted == 6
     assert contents() == here
     assert any(line.startswith("dashboard: http://") for line in lines)
     assert children() == before
 
 
-def test_nothing_of_a_local_cluster_listens_beyond_this_machine():
-    with cluster.on_a_cluster("local:1", "1", Reporter())(()):
+def test_nothing_of_a_local_cluster_listens_beyond_this_machine(ffmpeg):
+    with cluster.cluster_workers("local:1", ffmpeg, Reporter())(()):
         family = [psutil.Process(), *psutil.Process().children(recursive=True)]
         connections = [each for process in family for each in process.net_connections("tcp")]
         listening = {each.laddr.ip for each in connections if each.status == psutil.CONN_LISTEN}
@@ -117,17 +121,17 @@ def test_nothing_of_a_local_cluster_listens_beyond_this_machine():
 
 
 def test_a_poisoned_pair_is_named_after_its_retries_and_stops_no_other(
-    scheduler, workers, tmp_path
+    scheduler, workers, ffmpeg, tmp_path
 ):
     choice = corpus_of(tmp_path, rungs=4)
-    pairs = open_pairs(choice, None, Reporter()).pairs
-    with pairs[2].dis.open("r+b") as file:
+    pairs = open_pairs(choice, ffmpeg, Reporter()).pairs
+    with pairs[2].dis.path.open("r+b") as file:
         file.truncate(0)
     with pytest.raises(InputError, match="not a whole number"):
-        pipeline.prewarm(choice, Reporter(), scheduler)
-    place = cluster.on_a_cluster(scheduler, pipeline.find_ffmpeg().libvmaf_version, Reporter())
+        prewarm(choice, Reporter(), scheduler=scheduler)
+    remote = cluster.cluster_workers(scheduler, ffmpeg, Reporter())
     with pytest.raises(ExtractionError, match=f"1 of 8 pairs failed.*{pairs[2].clip}"):
-        list(frame_scores(pairs, pipeline.find_ffmpeg().libvmaf_version, place, Reporter()))
+        list(frame_scores(pairs, ffmpeg, remote, Reporter()))
     assert len(contents()) == 7
 
 
@@ -136,7 +140,7 @@ def test_a_pass_that_failed_once_is_run_again(scheduler, start_workers, fake_ffm
     once = f'case "$*" in *.yuv*) [ -e {failed} ] || {{ : > {failed}; exit 9; }};; esac; exec "$REAL" "$@"'
     start_workers(1, VMAF_FFMPEG=str(fake_ffmpeg(once)))
     choice = corpus_of(tmp_path, sources=("Alpha",), rungs=1)
-    assert pipeline.prewarm(choice, Reporter(), scheduler).extracted == 1
+    assert prewarm(choice, Reporter(), scheduler=scheduler).extracted == 1
     assert failed.exists()
 
 
@@ -147,37 +151,38 @@ def test_a_pair_that_kills_its_workers_is_named(scheduler, start_workers, fake_f
     with pytest.raises(
         ExtractionError, match=r"1 of 1 pairs failed.*Alpha_10_64_100: lost with its worker"
     ):
-        pipeline.prewarm(choice, Reporter(), scheduler)
+        prewarm(choice, Reporter(), scheduler=scheduler)
     assert contents() == {}
 
 
 def test_a_worker_of_another_libvmaf_ends_all_of_it(scheduler, workers, tmp_path):
-    pairs = open_pairs(corpus_of(tmp_path), None, Reporter()).pairs
-    place = cluster.on_a_cluster(scheduler, "0.0", Reporter())
+    ffmpeg = find_ffmpeg()
+    ffmpeg.libvmaf_version = "0.0"
+    pairs = open_pairs(corpus_of(tmp_path), ffmpeg, Reporter()).pairs
+    remote = cluster.cluster_workers(scheduler, ffmpeg, Reporter())
     with pytest.raises(
         InputError, match=rf"worker {socket.gethostname()} has libvmaf .*, this machine 0\.0"
     ):
-        list(frame_scores(pairs, "0.0", place, Reporter()))
+        list(frame_scores(pairs, ffmpeg, remote, Reporter()))
     assert contents() == {}
 
 
-def test_a_worker_that_is_killed_loses_nothing(scheduler, workers, tmp_path):
+def test_a_worker_that_is_killed_loses_nothing(scheduler, workers, ffmpeg, tmp_path):
     choice = corpus_of(tmp_path, sources=("Alpha", "Beta", "Gamma", "Delta"), rungs=6, frames=250)
-    version = pipeline.find_ffmpeg().libvmaf_version
-    pairs = open_pairs(choice, None, Reporter()).pairs
-    place = cluster.on_a_cluster(scheduler, version, Reporter())
+    pairs = open_pairs(choice, ffmpeg, Reporter()).pairs
+    remote = cluster.cluster_workers(scheduler, ffmpeg, Reporter())
     with (
-        closing(frame_scores(pairs, version, place, Reporter())) as scored,
+        closing(frame_scores(pairs, ffmpeg, remote, Reporter())) as scored,
         Client(scheduler) as client,
     ):
-        places = [next(scored).place]
+        indices = [next(scored).index]
         pids = client.run(os.getpid)
         busy = next(address for address, passes in client.processing().items() if passes)
         os.kill(pids[busy], signal.SIGKILL)
-        places += [each.place for each in scored]
+        indices += [each.index for each in scored]
         assert list(client.nthreads()) == [address for address in pids if address != busy]
-    assert sorted(places) == list(range(24))
-    assert pipeline.prewarm(choice, Reporter()).extracted == 0
+    assert sorted(indices) == list(range(24))
+    assert prewarm(choice, Reporter()).extracted == 0
 
 
 def test_whoever_cancels_leaves_whole_files_and_goes_on_from_there(scheduler, workers, tmp_path):
@@ -192,9 +197,9 @@ def test_whoever_cancels_leaves_whole_files_and_goes_on_from_there(scheduler, wo
             yield advance
 
     with pytest.raises(KeyboardInterrupt):
-        pipeline.prewarm(choice, Impatient(), scheduler)
+        prewarm(choice, Impatient(), scheduler=scheduler)
     assert len(contents()) == 1
-    again = pipeline.prewarm(choice, Reporter(), scheduler)
+    again = prewarm(choice, Reporter(), scheduler=scheduler)
     assert (again.extracted, again.frames) == (23, 24 * 150)
     assert len(contents()) == 24
 
@@ -203,22 +208,22 @@ def test_whoever_cancels_leaves_whole_files_and_goes_on_from_there(scheduler, wo
 def test_where_no_scheduler_answers_the_command_to_start_one_is_told(
     address, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(cluster, "PATIENCE_SECONDS", 1)
+    monkeypatch.setattr(cluster, "TIMEOUT_SECONDS", 1)
     with pytest.raises(
         InputError, match=r"no Dask scheduler with a worker answers at .*dask scheduler"
     ):
-        pipeline.prewarm(corpus_of(tmp_path), Reporter(), address)
+        prewarm(corpus_of(tmp_path), Reporter(), scheduler=address)
     assert contents() == {}
 
 
 def test_a_scheduler_without_workers_is_refused(scheduler, tmp_path, monkeypatch):
-    monkeypatch.setattr(cluster, "PATIENCE_SECONDS", 1)
+    monkeypatch.setattr(cluster, "TIMEOUT_SECONDS", 1)
     with pytest.raises(InputError, match="dask worker --nthreads 1"):
-        pipeline.prewarm(corpus_of(tmp_path), Reporter(), scheduler)
+        prewarm(corpus_of(tmp_path), Reporter(), scheduler=scheduler)
 
 
-def test_a_worker_of_another_libvmaf_is_named(tmp_path):
-    pairs = open_pairs(corpus_of(tmp_path), None, Reporter()).pairs
+def test_a_worker_of_another_libvmaf_is_named(ffmpeg, tmp_path):
+    pairs = open_pairs(corpus_of(tmp_path), ffmpeg, Reporter()).pairs
     with pytest.raises(
         InputError, match=rf"worker {socket.gethostname()} has libvmaf .*, this machine 0\.0"
     ):
@@ -229,4 +234,4 @@ def test_without_the_extra_the_command_that_installs_it_is_told(tmp_path, monkey
     monkeypatch.setitem(sys.modules, "distributed", None)
     monkeypatch.delitem(sys.modules, "vmaf_train.extraction.cluster")
     with pytest.raises(InputError, match=r"pip install 'vmaf-train\[cluster\]'"):
-        pipeline.prewarm(corpus_of(tmp_path), Reporter(), "local:1")
+        prewarm(corpus_of(tmp_path), Reporter(), scheduler="local:1")

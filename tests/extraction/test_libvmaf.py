@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 from conftest import write_corpus
 
-from vmaf_train.clips.layout import YuvFormat, scan
+from vmaf_train.clips.netflix import scan
+from vmaf_train.clips.video import YuvFormat
 from vmaf_train.errors import ExtractionError, InputError
-from vmaf_train.extraction.libvmaf import Ffmpeg, find_ffmpeg, parse_log
+from vmaf_train.extraction.libvmaf import Ffmpeg, find_ffmpeg
+from vmaf_train.extraction.logs import parse_log
 from vmaf_train.extraction.schedule import Pass
 from vmaf_train.features import ADM_DETAILS, CANONICAL
+from vmaf_train.teacher.teachers import DEFAULT_TEACHER
 
 
 def pairs_of(folder, **options):
@@ -22,7 +25,7 @@ def pairs_of(folder, **options):
 def own_log(ffmpeg, pair, folder) -> list[dict[str, float]]:
     """Ask ffmpeg's libvmaf filter directly, dis first, and return the metrics of each frame."""
     raw = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", str(pair.format), "-r", "25", "-i"]
-    command = [str(ffmpeg.path), "-v", "error", *raw, str(pair.dis), *raw, str(pair.ref)]
+    command = [str(ffmpeg.path), "-v", "error", *raw, str(pair.dis.path), *raw, str(pair.ref.path)]
     command += ["-lavfi", "libvmaf=log_fmt=json:log_path=own.json", "-f", "null", "-"]
     subprocess.run(command, cwd=folder, check=True, stdin=subprocess.DEVNULL)
     return [frame["metrics"] for frame in json.loads((folder / "own.json").read_text())["frames"]]
@@ -41,9 +44,8 @@ def test_scores_and_features_equal_libvmafs_own_log_exactly(ffmpeg, tmp_path):
 
 def test_the_distorted_clip_is_not_taken_for_the_reference(ffmpeg, tmp_path):
     pair = pairs_of(tmp_path / "c", frames=8, dims=(160, 90))[0]
-    other_way = own_log(
-        ffmpeg, type(pair)(pair.source, pair.dis, pair.ref, 25, 8, pair.format), tmp_path
-    )
+    turned = dataclasses.replace(pair, ref=pair.dis, dis=pair.ref)
+    other_way = own_log(ffmpeg, turned, tmp_path)
     assert (
         abs(
             ffmpeg.extract(Pass((pair,)))[0].y_N.mean()
@@ -71,7 +73,7 @@ def test_a_range_of_frames_is_scored_as_a_clip_of_these_frames_would_be(ffmpeg, 
 @pytest.mark.parametrize(("frames", "held", "wanted"), [(None, 4, 6), ((1, 6), 3, 5)])
 def test_a_file_that_was_cut_since_the_scan_is_refused(ffmpeg, tmp_path, frames, held, wanted):
     (pair, *_) = scan(write_corpus(tmp_path / "c"), YuvFormat(64, 64), frames=frames).pairs
-    for path in (pair.dis, pair.ref):
+    for path in (pair.dis.path, pair.ref.path):
         content = path.read_bytes()
         path.write_bytes(content[: 4 * pair.format.frame_bytes])
         with pytest.raises(ExtractionError, match=f"holds {held} frames, the files hold {wanted}"):
@@ -122,13 +124,13 @@ BAD_LOGS = [
 @pytest.mark.parametrize(("text", "message"), BAD_LOGS)
 def test_a_log_with_a_gap_a_null_or_too_few_frames_is_refused_with_clip_and_frame(text, message):
     with pytest.raises(ExtractionError, match=f"Alpha_10_32_50: .*{message}"):
-        parse_log(text, "Alpha_10_32_50", 3)
+        parse_log(text, "Alpha_10_32_50", 3, DEFAULT_TEACHER)
 
 
 def test_a_good_log_is_read_and_the_keys_of_older_builds_too():
     log = log_of(range(3))
     log["frames"][1]["metrics"] = dict.fromkeys(CANONICAL.features, 0.25) | {"vmaf": 30}
-    scores = parse_log(json.dumps(log), "clip", 3)
+    scores = parse_log(json.dumps(log), "clip", 3, DEFAULT_TEACHER)
     assert scores.x_NF[1].tolist() == [0.25] * 6
     assert scores.y_N.tolist() == [50.0, 30.0, 50.0]
 
@@ -169,7 +171,7 @@ def test_the_ffmpeg_of_the_variable_is_used(monkeypatch, ffmpeg, tmp_path):
 
 def test_a_failing_pass_tells_clip_command_and_last_words(ffmpeg, tmp_path):
     (pair, *_) = pairs_of(tmp_path / "c")
-    pair.dis.unlink()
+    pair.dis.path.unlink()
     with pytest.raises(
         ExtractionError, match=rf"{pair.clip}: .*No such file.*Command: .*-filter_complex"
     ):
@@ -189,7 +191,7 @@ def test_stop_ends_a_running_pass_and_refuses_the_next(tmp_path):
 
     thread = threading.Thread(target=extract)
     thread.start()
-    while not ffmpeg._processes._running:
+    while not ffmpeg.running:
         time.sleep(0.001)
     ffmpeg.stop()
     thread.join(timeout=5)

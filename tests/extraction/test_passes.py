@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 from conftest import write_corpus
 
-from vmaf_train.clips.layout import YuvFormat, scan
-from vmaf_train.commands import train as pipeline
+from vmaf_train.clips.netflix import scan
+from vmaf_train.clips.video import YuvFormat
+from vmaf_train.commands.prewarm import prewarm
 from vmaf_train.errors import ExtractionError, InputError
 from vmaf_train.extraction.cache import ClipCache, cache_root, identity_of
 from vmaf_train.extraction.libvmaf import Ffmpeg, find_ffmpeg
-from vmaf_train.extraction.passes import Passes, frame_scores, on_this_machine
+from vmaf_train.extraction.passes import Workers, frame_scores, local_workers
 from vmaf_train.extraction.schedule import Pass, plan
-from vmaf_train.frames.opening import CorpusChoice
+from vmaf_train.frames.choice import CorpusChoice
 from vmaf_train.reporting import Reporter
 
 SMALL = YuvFormat(64, 64)
@@ -26,7 +27,7 @@ def pairs_of(folder, **options):
 
 
 def extract(pairs, ffmpeg, cores=2):
-    return frame_scores(pairs, ffmpeg.libvmaf_version, on_this_machine(ffmpeg, cores), Reporter())
+    return frame_scores(pairs, ffmpeg, local_workers(ffmpeg, cores), Reporter())
 
 
 def same(a, b):
@@ -49,20 +50,20 @@ def test_every_pair_comes_once_with_its_own_scores_first_those_of_the_cache(ffmp
     known = list(extract(pairs[2:4], ffmpeg))
     assert [each.extracted for each in known] == [True, True]
     scored = list(extract(pairs, ffmpeg))
-    assert [(each.place, each.extracted) for each in scored[:2]] == [(2, False), (3, False)]
-    assert sorted(each.place for each in scored) == list(range(6))
+    assert [(each.index, each.extracted) for each in scored[:2]] == [(2, False), (3, False)]
+    assert sorted(each.index for each in scored) == list(range(6))
     assert all(each.extracted for each in scored[2:])
     for each in scored:
-        assert same(each.scores, ffmpeg.extract(Pass((pairs[each.place],)))[0])
+        assert same(each.scores, ffmpeg.extract(Pass((pairs[each.index],)))[0])
     assert not any(each.extracted for each in extract(pairs, ffmpeg))
 
 
 def test_a_pair_that_spoils_a_shared_pass_is_named_and_the_others_are_done(ffmpeg, tmp_path):
     pairs = pairs_of(tmp_path / "c", rungs=4)
     assert max(len(job.pairs) for job in plan(pairs, 1, 1)) == 4
-    with pairs[1].dis.open("r+b") as file:
+    with pairs[1].dis.path.open("r+b") as file:
         file.truncate(4 * SMALL.frame_bytes)
-    pairs[6].dis.unlink()
+    pairs[6].dis.path.unlink()
     with pytest.raises(ExtractionError, match="2 of 8 pairs failed") as caught:
         list(extract(pairs, ffmpeg, cores=1))
     assert pairs[1].clip in str(caught.value) and pairs[6].clip in str(caught.value)
@@ -70,14 +71,14 @@ def test_a_pair_that_spoils_a_shared_pass_is_named_and_the_others_are_done(ffmpe
     stored = [
         cache.load(pair, identity_of(pair, ffmpeg.libvmaf_version)) is not None for pair in pairs
     ]
-    assert stored == [place not in (1, 6) for place in range(8)]
+    assert stored == [index not in (1, 6) for index in range(8)]
 
 
 @pytest.mark.parametrize(("broken", "more"), [(3, ""), (5, "; and 2 more")])
 def test_of_many_failures_three_are_told_and_the_rest_counted(broken, more, ffmpeg, tmp_path):
     pairs = pairs_of(tmp_path / "c", rungs=3)
     for pair in pairs[:broken]:
-        pair.dis.unlink()
+        pair.dis.path.unlink()
     with pytest.raises(ExtractionError, match=f"{broken} of 6 pairs failed") as caught:
         list(extract(pairs, ffmpeg))
     assert str(caught.value).count("ended with status") == 3
@@ -102,13 +103,14 @@ def test_a_pair_that_is_lost_with_its_worker_is_named_and_the_others_are_done(
         return future
 
     @contextmanager
-    def place(pairs):
-        yield Passes(submit, workers=1, cores=1, losses=(ConnectionError, *Passes.losses))
+    def one_worker(pairs):
+        losses = (ConnectionError, *Workers.losses)
+        yield Workers(submit, count=1, cores=1, losses=losses)
 
     with pytest.raises(
         ExtractionError, match=rf"1 of 6 pairs .*{pairs[1].clip}: lost with its worker \({told}\)"
     ):
-        list(frame_scores(pairs, ffmpeg.libvmaf_version, place, Reporter()))
+        list(frame_scores(pairs, ffmpeg, one_worker, Reporter()))
     assert len(list(cache_root().rglob("*.json"))) == 5
 
 
@@ -143,7 +145,7 @@ def test_whoever_stops_early_ends_the_passes_that_run(tmp_path):
     pairs = pairs_of(tmp_path / "c", sources=("Alpha", "Beta", "Gamma"), rungs=2, frames=300)
     with closing(extract(pairs, ffmpeg, cores=1)) as scored:
         next(scored)
-    assert ffmpeg._processes._running == set()
+    assert ffmpeg.running == 0
     with pytest.raises(ExtractionError, match="stopped before it ran"):
         ffmpeg.extract(Pass(pairs[:1]))
     assert len(list(cache_root().rglob("*.json"))) == 1
@@ -161,7 +163,10 @@ def test_no_more_passes_run_at_once_than_jobs_are_asked_for(
     monkeypatch.setenv("VMAF_FFMPEG", str(ffmpeg))
     corpus = write_corpus(tmp_path / "c", sources=("Alpha", "Beta", "Gamma", "Delta"), rungs=1)
     assert (
-        pipeline.prewarm(CorpusChoice(str(corpus), "64x64", jobs=jobs), Reporter()).extracted == 4
+        prewarm(
+            CorpusChoice(corpus=str(corpus), assume_dims="64x64", jobs=jobs), Reporter()
+        ).extracted
+        == 4
     )
     running = np.cumsum([1 if line == "+" else -1 for line in log.read_text().split()])
     assert running.max() == jobs

@@ -1,24 +1,19 @@
 from collections import Counter
 from itertools import groupby, pairwise
-from pathlib import Path
 
 import pytest
+from conftest import named_pair
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmaf_train.clips.layout import Pair, YuvFormat
+from vmaf_train.clips.video import YuvFormat
 from vmaf_train.extraction.schedule import MOST_TOGETHER, SHORT_PASS, passes_at_once, plan
 
 HD, SMALL = YuvFormat(1920, 1080), YuvFormat(320, 180)
 
 
 def pairs_of(source, n, format=SMALL, frames=48):
-    return [
-        Pair(
-            source, Path(f"{source}_25fps.yuv"), Path(f"{source}_{k}_1_1.yuv"), 25.0, frames, format
-        )
-        for k in range(1, n + 1)
-    ]
+    return [named_pair(source, f"{source}_{k}_1_1.yuv", frames, format) for k in range(1, n + 1)]
 
 
 @given(

@@ -10,15 +10,21 @@ import pytest
 from conftest import write_corpus
 from pyarrow import parquet
 
-from vmaf_train.commands import train as pipeline
+from vmaf_train.commands.evaluate import evaluate_model
+from vmaf_train.commands.export_features import export_features
+from vmaf_train.commands.prewarm import prewarm
+from vmaf_train.commands.sweep import sweep
+from vmaf_train.commands.train import train
 from vmaf_train.errors import InputError
 from vmaf_train.extraction.cache import cache_root
-from vmaf_train.extraction.libvmaf import parse_log
-from vmaf_train.features import ADM_DETAILS, CANONICAL, TEACHER
-from vmaf_train.frames.opening import CorpusChoice, open_corpus
-from vmaf_train.frames.table import read_parquet
+from vmaf_train.extraction.logs import parse_log
+from vmaf_train.features import ADM_DETAILS, CANONICAL
+from vmaf_train.frames.choice import CorpusChoice
+from vmaf_train.frames.opening import open_corpus
+from vmaf_train.frames.parquet import read_parquet
 from vmaf_train.reporting import Reporter
 from vmaf_train.students.settings import Settings
+from vmaf_train.teacher.teachers import DEFAULT_TEACHER
 
 SHORT = Settings(epochs=2, teacher_points=256)
 
@@ -29,7 +35,7 @@ def exported(demo_cache, tmp_path_factory):
     path = tmp_path_factory.mktemp("exported") / "features.parquet"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VMAF_TINY_AI_CACHE", str(demo_cache))
-        pipeline.export_features(CorpusChoice(), path, Reporter())
+        export_features(CorpusChoice(), path, Reporter())
     return path
 
 
@@ -39,7 +45,7 @@ def no_ffmpeg(monkeypatch):
 
 
 def choice(path, **options):
-    return CorpusChoice(str(path), **options)
+    return CorpusChoice(corpus=str(path), **options)
 
 
 def without_facts(student):
@@ -53,9 +59,9 @@ def test_a_student_trained_from_the_file_is_that_of_the_clips(
     exported, demo_cache, store, monkeypatch
 ):
     monkeypatch.setenv("VMAF_TINY_AI_CACHE", str(demo_cache))
-    of_clips = pipeline.train(CorpusChoice(), "mlp_small", "auto", SHORT, Reporter())
+    of_clips = train(CorpusChoice(), "mlp_small", SHORT, Reporter(), val_source="auto")
     monkeypatch.setenv("VMAF_FFMPEG", "no-such-ffmpeg")
-    of_file = pipeline.train(choice(exported), "mlp_small", "auto", SHORT, Reporter())
+    of_file = train(choice(exported), "mlp_small", SHORT, Reporter(), val_source="auto")
     assert of_file.report.dataset.digest == of_clips.report.dataset.digest
     assert of_file.report.rmse == of_clips.report.rmse
     assert of_file.report.libvmaf_version == of_clips.report.libvmaf_version
@@ -81,7 +87,10 @@ def test_the_file_holds_every_number_that_the_cache_holds(exported, demo_cache):
 def test_the_file_tells_what_made_it(exported, demo_cache):
     facts = json.loads(parquet.read_schema(exported).metadata[b"vmaf_train"])
     assert facts["features"] == [*CANONICAL.features, *ADM_DETAILS]
-    assert (facts["teacher"], facts["digest"]) == (TEACHER, read_parquet(exported).table.digest)
+    assert (facts["teacher"], facts["digest"]) == (
+        DEFAULT_TEACHER.name,
+        read_parquet(exported).table.digest,
+    )
     first = facts["clips"][0]
     envelope = json.loads((demo_cache / first["source"] / f"{first['clip']}.json").read_text())
     assert first["identity"] == envelope["identity"]
@@ -100,14 +109,12 @@ def test_other_programs_see_source_clip_and_frame_of_each_row(exported):
 
 
 def test_evaluate_and_sweep_take_it_without_an_ffmpeg(exported, store, no_ffmpeg):
-    swept = pipeline.sweep(
-        choice(exported, max_pairs=18), ["linear"], ["Sand"], 1, SHORT, Reporter()
+    swept = sweep(
+        choice(exported, max_pairs=18), SHORT, Reporter(), archs=["linear"], folds=["Sand"], seeds=1
     )
     assert swept.comparison.rows[0].arch == "linear"
-    trained = pipeline.train(choice(exported), "linear", "Sand", SHORT, Reporter())
-    judged = pipeline.evaluate_model(
-        choice(exported), trained.where[0].split()[1], "Sand", Reporter()
-    )
+    trained = train(choice(exported), "linear", SHORT, Reporter(), val_source="Sand")
+    judged = evaluate_model(choice(exported), trained.links.run_id, Reporter(), val_source="Sand")
     assert judged.report.rmse == trained.report.rmse
 
 
@@ -121,8 +128,8 @@ def test_max_pairs_takes_its_sources_in_turn(exported, max_pairs, counts, no_ffm
 
 def test_a_range_of_frames_can_be_exported_and_the_file_tells_which(tmp_path):
     corpus, path = write_corpus(tmp_path / "corpus"), tmp_path / "part.parquet"
-    table = pipeline.export_features(
-        CorpusChoice(str(corpus), "64x64", frames="2:5"), path, Reporter()
+    table = export_features(
+        CorpusChoice(corpus=str(corpus), assume_dims="64x64", frames="2:5"), path, Reporter()
     )
     assert np.bincount(table.clip_N).tolist() == [3] * 4
     facts = json.loads(parquet.read_schema(path).metadata[b"vmaf_train"])
@@ -218,8 +225,8 @@ def test_what_only_clips_have_is_refused_for_a_file(exported):
         with pytest.raises(InputError, match="leave frames and assume_dims out"):
             open_corpus(choice(exported, **options), Reporter())
     for command in (
-        pipeline.prewarm,
-        lambda *args: pipeline.export_features(args[0], exported, args[1]),
+        prewarm,
+        lambda *args: export_features(args[0], exported, args[1]),
     ):
         with pytest.raises(InputError, match="holds frame scores and no clips"):
             command(choice(exported), Reporter())
@@ -241,15 +248,17 @@ def test_a_file_that_cannot_be_or_should_not_be_written_is_refused(
     (tmp_path / "folder.parquet").mkdir()
     before = sorted(tmp_path.iterdir())
     with pytest.raises(InputError, match=message):
-        pipeline.export_features(CorpusChoice(max_pairs=1), tmp_path / name, Reporter())
+        export_features(CorpusChoice(max_pairs=1), tmp_path / name, Reporter())
     assert sorted(tmp_path.iterdir()) == before
 
 
 def test_a_folder_that_does_not_exist_is_refused_before_any_pass(tmp_path):
     corpus = write_corpus(tmp_path / "corpus")
     with pytest.raises(InputError, match="cannot write"):
-        pipeline.export_features(
-            CorpusChoice(str(corpus), "64x64"), tmp_path / "no" / "f.parquet", Reporter()
+        export_features(
+            CorpusChoice(corpus=str(corpus), assume_dims="64x64"),
+            tmp_path / "no" / "f.parquet",
+            Reporter(),
         )
     assert list(cache_root().rglob("*.json")) == []
 
@@ -257,7 +266,7 @@ def test_a_folder_that_does_not_exist_is_refused_before_any_pass(tmp_path):
 def test_a_disk_that_fills_up_leaves_the_file_that_was_there(demo_cache, monkeypatch, tmp_path):
     monkeypatch.setenv("VMAF_TINY_AI_CACHE", str(demo_cache))
     path = tmp_path / "features.parquet"
-    pipeline.export_features(CorpusChoice(max_pairs=1), path, Reporter())
+    export_features(CorpusChoice(max_pairs=1), path, Reporter())
     before, write = path.read_bytes(), parquet.ParquetWriter.write_table
 
     def full(self, *args, **kwargs):
@@ -266,7 +275,7 @@ def test_a_disk_that_fills_up_leaves_the_file_that_was_there(demo_cache, monkeyp
 
     monkeypatch.setattr(parquet.ParquetWriter, "write_table", full)
     with pytest.raises(InputError, match=r"cannot write .*No space left on device"):
-        pipeline.export_features(CorpusChoice(max_pairs=2), path, Reporter())
+        export_features(CorpusChoice(max_pairs=2), path, Reporter())
     assert path.read_bytes() == before
     assert list(tmp_path.glob(".*.part")) == []
 
@@ -274,7 +283,7 @@ def test_a_disk_that_fills_up_leaves_the_file_that_was_there(demo_cache, monkeyp
 def test_a_libvmaf_that_logs_no_details_has_no_columns_for_them():
     metrics = dict.fromkeys(CANONICAL.features, 0.5) | {"vmaf": 50.0}
     log = {"frames": [{"frameNum": 0, "metrics": metrics}]}
-    assert parse_log(json.dumps(log), "clip", 1).features == CANONICAL.features
+    assert parse_log(json.dumps(log), "clip", 1, DEFAULT_TEACHER).features == CANONICAL.features
 
 
 def test_a_feature_that_is_not_there_is_named(exported):

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from vmaf_train.errors import InputError
-from vmaf_train.extraction.libvmaf import FrameScores
-from vmaf_train.frames.table import FrameTable, choose_hold_out, split
+from vmaf_train.extraction.logs import FrameScores
+from vmaf_train.frames.splits import choose_hold_out, split
+from vmaf_train.frames.table import FrameTable
 
 
 def clips_of(table, order=None):

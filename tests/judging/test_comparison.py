@@ -2,34 +2,27 @@
 
 import dataclasses
 import re
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from comparisons import latency, row_of
+from conftest import named_pair
 
-from vmaf_train.clips.layout import Pair, YuvFormat
-from vmaf_train.extraction.libvmaf import FrameScores
+from vmaf_train.extraction.logs import FrameScores
 from vmaf_train.features import CANONICAL
 from vmaf_train.frames.table import FrameTable
-from vmaf_train.judging.comparison import Comparison, CrossValidated, compare_archs, recommend
-from vmaf_train.judging.evaluation import BoxErrors, Interval
+from vmaf_train.judging.comparison import Comparison, CrossValidated, compare_archs
 from vmaf_train.judging.figures import sweep_figures
+from vmaf_train.judging.recommendation import recommend
+from vmaf_train.judging.report import BoxErrors, Interval
 
 
 def table_of(clips: list[tuple[str, list[float]]]) -> FrameTable:
     """Build a table from the source and the teacher's scores of each clip."""
     made = []
     for number, (source, scores) in enumerate(clips):
-        pair = Pair(
-            source,
-            Path(source),
-            Path(f"{source}_{number}_64_1.yuv"),
-            25.0,
-            len(scores),
-            YuvFormat(64, 64),
-        )
+        pair = named_pair(source, f"{source}_{number}_64_1.yuv", len(scores))
         made.append(
             (pair, FrameScores(CANONICAL.features, np.zeros((len(scores), 6)), np.array(scores)))
         )
@@ -52,7 +45,7 @@ def compared(table, teacher_points=0, **errors) -> Comparison:
         name: e if isinstance(e, CrossValidated) else result_of(table, e)
         for name, e in errors.items()
     }
-    return compare_archs(table, results, "abc", "demo", teacher_points)
+    return compare_archs(table, results, sweep="abc", corpus="demo", teacher_points=teacher_points)
 
 
 def verdicts(comparison: Comparison) -> dict[tuple[str, str], str]:

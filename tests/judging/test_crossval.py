@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vmaf_train.features import CANONICAL
-from vmaf_train.frames.table import split
+from vmaf_train.frames.splits import split
 from vmaf_train.judging.crossval import cross_validate
 from vmaf_train.judging.evaluation import score_table
 from vmaf_train.onnx_file.inference import OnnxStudent
@@ -17,7 +17,7 @@ from vmaf_train.students.training import fit
 FRAMES = 12
 QUICK = Settings(epochs=2, teacher_points=64)
 ARCHS = ("linear", "mlp_small", "cnn1d")
-FACTS = {"teacher": "vmaf_v0.6.1", "corpus": "demo", "libvmaf_version": "3.2.0"}
+FACTS = {"corpus": "demo", "libvmaf_version": "3.2.0"}
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +32,8 @@ def whole(table):
 
 
 def validated(arch, table, fold=None, seeds=2, settings=QUICK):
-    return cross_validate(
-        arch, table, table.only([fold]) if fold else table, seeds, settings, FACTS
-    )
+    judged = table.only([fold]) if fold else table
+    return cross_validate(arch, table, judged, settings, seeds=seeds, **FACTS)
 
 
 def rows_of(table, source):

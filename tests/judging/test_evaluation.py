@@ -4,21 +4,17 @@ import itertools
 import numpy as np
 import pytest
 
-from vmaf_train.features import CANONICAL, FEATURE_SETS, HIGHEST
-from vmaf_train.frames.table import FrameTable, split
-from vmaf_train.judging.evaluation import (
-    EvalReport,
-    Metrics,
-    bootstrap_over_clips,
-    compare,
-    evaluate,
-    score_table,
-)
+from vmaf_train.features import CANONICAL, FEATURE_SETS
+from vmaf_train.frames.splits import split
+from vmaf_train.frames.table import FrameTable
+from vmaf_train.judging.agreement import bootstrap_over_clips, compare
+from vmaf_train.judging.evaluation import evaluate, score_table
+from vmaf_train.judging.report import EvalReport, Metrics
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.students.export import to_onnx
 from vmaf_train.students.settings import Settings
 from vmaf_train.students.training import fit
-from vmaf_train.teacher.svr import load_teacher
+from vmaf_train.teacher.teachers import DEFAULT_TEACHER
 
 METRICS = tuple(Metrics.model_fields)
 
@@ -216,7 +212,7 @@ def test_a_student_reads_its_columns_by_name(student, table, judged):
 def test_the_references_are_the_teachers_own_svr_and_the_training_mean(judged, table):
     references = judged[0].references
     assert set(references) == {"teacher_svr", "training_mean"}
-    svr_N = load_teacher().score(table.x_NF, table.features)
+    svr_N = DEFAULT_TEACHER.score(table.x_NF, table.features)
     assert references["teacher_svr"].rmse == pytest.approx(
         np.sqrt(np.mean((svr_N - table.y_N) ** 2)), abs=1e-9
     )
@@ -341,9 +337,9 @@ def test_the_report_tells_the_latency(judged):
 
 
 def test_errors_over_the_feature_box_are_those_of_its_random_vectors_by_hand(judged, student):
-    highest = [HIGHEST[name] for name in student.features]
+    highest = DEFAULT_TEACHER.highest_of(student.features)
     x_NF = np.random.default_rng(0).uniform(size=(200_000, 6)) * highest
-    error_N = student.score(x_NF) - load_teacher().score(x_NF, student.features)
+    error_N = student.score(x_NF) - DEFAULT_TEACHER.score(x_NF, student.features)
     box = judged[0].box
     assert box.n_samples == 200_000
     assert (box.rmse, box.max_abs_error) == pytest.approx(

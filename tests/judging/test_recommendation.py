@@ -4,8 +4,9 @@ import re
 
 from comparisons import row_of
 
-from vmaf_train.judging.comparison import ArchRow, Difference, recommend
-from vmaf_train.judging.evaluation import Interval
+from vmaf_train.judging.recommendation import recommend
+from vmaf_train.judging.report import Interval
+from vmaf_train.judging.rows import ArchRow, Difference
 
 
 def differing(rows: list[ArchRow], level: float) -> list[Difference]:
@@ -31,7 +32,7 @@ def recommended(*rows: ArchRow, level: float = 0.5) -> str:
 def test_the_most_accurate_is_recommended_when_all_others_are_worse():
     line = recommended(row_of("fast", 3, 1), row_of("best", 1, 9), row_of("slow", 2, 20))
     assert re.match(
-        r"best: out-of-fold RMSE 1\.0000 \(95% 0\.5000 to 2\.0000\), 9\.0 µs a row; all other students are worse",
+        r"best: out-of-fold RMSE 1\.0000 \(95% 0\.5000 to 2\.0000\), 9\.0 µs per row; all other students are worse",
         line,
     )
     assert "\n" not in line
@@ -40,7 +41,7 @@ def test_the_most_accurate_is_recommended_when_all_others_are_worse():
 def test_a_faster_one_that_is_no_different_is_preferred_and_the_most_accurate_named():
     line = recommended(row_of("best", 1, 9), row_of("close", 1.1, 3), row_of("fast", 3, 1))
     assert line.startswith("close: out-of-fold RMSE 1.1000")
-    assert "best has 1.0000, a difference that the clips do not settle" in line
+    assert "best has 1.0000, a difference that these clips do not settle" in line
 
 
 def test_a_slower_one_that_is_no_different_is_named_but_not_preferred():

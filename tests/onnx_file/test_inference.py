@@ -4,8 +4,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from vmaf_train.errors import InputError
 from vmaf_train.features import CANONICAL
-from vmaf_train.frames.table import split
-from vmaf_train.onnx_file.inference import ROWS_A_CALL, OnnxStudent
+from vmaf_train.frames.splits import split
+from vmaf_train.onnx_file.inference import ROWS_PER_CALL, OnnxStudent
 from vmaf_train.students.export import to_onnx
 from vmaf_train.students.settings import Settings
 from vmaf_train.students.training import fit
@@ -71,16 +71,16 @@ def test_a_model_of_another_shape_is_refused_with_its_name(inputs, outputs, widt
 
 def test_long_tables_are_scored_in_parts_that_do_not_show(loaded):
     student = loaded["mlp_small"]
-    x_NF = box(ROWS_A_CALL + 3)
+    x_NF = box(ROWS_PER_CALL + 3)
     scores_N = student.score(x_NF)
-    assert scores_N.dtype == np.float64 and scores_N.shape == (ROWS_A_CALL + 3,)
+    assert scores_N.dtype == np.float64 and scores_N.shape == (ROWS_PER_CALL + 3,)
     np.testing.assert_allclose(scores_N[-5:], student.score(x_NF[-5:]), rtol=0, atol=1e-4)
 
 
 def test_a_clip_is_not_cut_where_windows_are_read(loaded, monkeypatch):
     student, x_NF = loaded["cnn1d"], box(11)
     whole_N = student.score(x_NF)
-    monkeypatch.setattr("vmaf_train.onnx_file.inference.ROWS_A_CALL", 4)
+    monkeypatch.setattr("vmaf_train.onnx_file.inference.ROWS_PER_CALL", 4)
     assert student.score(x_NF).tolist() == whole_N.tolist()
     cut_N = np.concatenate([student.score(x_NF[:4]), student.score(x_NF[4:])])
     assert np.abs(cut_N - whole_N).max() > 0.01

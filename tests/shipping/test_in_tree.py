@@ -11,7 +11,7 @@ import pytest
 from promotion import register
 
 from vmaf_train.features import EXAMPLE
-from vmaf_train.judging.evaluation import EvalReport
+from vmaf_train.judging.report import EvalReport
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.shipping.in_tree import (
     SHIPPED,
@@ -25,7 +25,7 @@ from vmaf_train.shipping.in_tree import (
 )
 from vmaf_train.shipping.sync import write_tree
 from vmaf_train.shipping.tree import Tree, check
-from vmaf_train.teacher.svr import load_teacher
+from vmaf_train.teacher.teachers import DEFAULT_TEACHER
 
 ROOT = Path(__file__).parents[2]
 
@@ -168,7 +168,7 @@ def test_the_example_on_a_shipped_card_gives_what_the_teacher_gives_within_the_e
         text=True,
         check=True,
     )
-    teacher = load_teacher().score(np.array([list(EXAMPLE.values())]), list(EXAMPLE))
+    teacher = DEFAULT_TEACHER.score(np.array([list(EXAMPLE.values())]), list(EXAMPLE))
     stated = Sidecar.model_validate_json(
         (ROOT / "model" / "tiny" / f"{row.id}.json").read_bytes()
     ).metrics

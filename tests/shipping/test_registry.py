@@ -10,7 +10,7 @@ import mlflow
 import pytest
 from promotion import DIRTY, alias, call, register, tree_files, versions
 
-from vmaf_train.commands import train as pipeline
+from vmaf_train.commands.promote import register as register_command
 from vmaf_train.errors import VmafTrainError
 from vmaf_train.shipping.in_tree import Index
 from vmaf_train.shipping.registry import fetch, promoted_students
@@ -81,10 +81,9 @@ def test_a_better_student_takes_the_alias(ids):
 
 def test_a_promotion_waits_for_another_that_writes_the_tree(ids):
     tree = Tree(Path())
-    allowed = {"allow_worse": False, "allow_dirty": True}
-    arguments = (ids["small"], None, Path())
+    arguments, allowed = (ids["small"], Path()), {"allow_dirty": True}
     with locked(tree):
-        waiting = threading.Thread(target=pipeline.register, args=arguments, kwargs=allowed)
+        waiting = threading.Thread(target=register_command, args=arguments, kwargs=allowed)
         waiting.start()
         waiting.join(timeout=1.5)
         assert (waiting.is_alive(), versions()) == (True, {})

@@ -55,7 +55,7 @@ def test_polynomials_are_solved_for_and_networks_take_steps_and_the_teacher_is_n
 def test_an_unknown_arch_is_refused_with_the_known_ones():
     choices = ", ".join(ARCHITECTURES)
     with pytest.raises(InputError, match=f"unknown arch 'mlp_tiny'; choose one of: {choices}"):
-        find_architecture("mlp_tiny")
+        find_architecture("mlp_tiny", CANONICAL.features)
 
 
 def test_the_teachers_regressor_is_refused_without_all_of_its_features():

@@ -8,7 +8,7 @@ import torch
 from fits import weights_of
 
 from vmaf_train.features import CANONICAL
-from vmaf_train.frames.table import split
+from vmaf_train.frames.splits import split
 from vmaf_train.students.architectures import build
 from vmaf_train.students.batched_fit import BatchedFit
 from vmaf_train.students.settings import Job, Settings

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from vmaf_train.errors import VmafTrainError
 from vmaf_train.features import CANONICAL
-from vmaf_train.frames.table import split
+from vmaf_train.frames.splits import split
 from vmaf_train.onnx_file.contract import ALLOWED_OPERATORS, check_contract
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.students.architectures import ARCHITECTURES
@@ -22,6 +22,7 @@ from vmaf_train.students.export import WRITERS, check_same_scores, to_onnx
 from vmaf_train.students.nets import WINDOW
 from vmaf_train.students.settings import Settings
 from vmaf_train.students.training import fit
+from vmaf_train.teacher.teachers import DEFAULT_TEACHER
 
 ARCHS = tuple(ARCHITECTURES)
 SHORT = Settings(epochs=3, batch_size=32, teacher_points=256)
@@ -39,7 +40,9 @@ def exported(make_table):
 
 
 def test_every_net_of_the_table_has_a_writer():
-    nets = {type(row.net(len(CANONICAL.features))) for row in ARCHITECTURES.values()}
+    nets = {
+        type(row.net(len(CANONICAL.features), DEFAULT_TEACHER)) for row in ARCHITECTURES.values()
+    }
     assert set(WRITERS) == nets
 
 

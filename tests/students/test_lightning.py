@@ -7,7 +7,7 @@ from fits import bytes_of, weights_of
 
 from vmaf_train.errors import InputError
 from vmaf_train.features import CANONICAL
-from vmaf_train.frames.table import split
+from vmaf_train.frames.splits import split
 from vmaf_train.students.architectures import build
 from vmaf_train.students.lightning import lightning_loop
 from vmaf_train.students.settings import Settings

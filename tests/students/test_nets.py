@@ -8,7 +8,7 @@ from fits import random_features
 from vmaf_train.features import CANONICAL
 from vmaf_train.students.architectures import ARCHITECTURES, build
 from vmaf_train.students.nets import WINDOW, BatchNorm, Polynomial, SupportVectors
-from vmaf_train.teacher.svr import load_teacher
+from vmaf_train.teacher.teachers import DEFAULT_TEACHER
 
 
 def test_a_polynomial_has_every_monomial_once_and_no_other():
@@ -63,7 +63,7 @@ def test_settled_statistics_are_those_of_training_on_the_same_rows_in_every_laye
 
 def test_the_support_vectors_are_the_unclipped_teacher():
     x_NF = random_features(300)
-    expected_N = load_teacher().score(x_NF, CANONICAL.features, clip=False)
+    expected_N = DEFAULT_TEACHER.score(x_NF, CANONICAL.features, clip=False)
     assert expected_N.min() < 0
-    given_N = SupportVectors(6)(torch.from_numpy(x_NF)).numpy()
+    given_N = SupportVectors(6, DEFAULT_TEACHER)(torch.from_numpy(x_NF)).numpy()
     np.testing.assert_allclose(given_N, expected_N, rtol=0, atol=1e-9)

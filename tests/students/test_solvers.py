@@ -7,7 +7,7 @@ from fits import assert_weights_close, random_batches, scores_of
 from torch.func import functional_call, grad
 
 from vmaf_train.features import CANONICAL
-from vmaf_train.frames.table import split
+from vmaf_train.frames.splits import split
 from vmaf_train.students.architectures import build
 from vmaf_train.students.nets import Polynomial
 from vmaf_train.students.settings import Settings

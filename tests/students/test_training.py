@@ -9,14 +9,14 @@ from fits import bytes_by_job, bytes_of, random_features, scores_of, weights_of
 
 from vmaf_train.errors import InputError
 from vmaf_train.features import CANONICAL
-from vmaf_train.frames.table import split
+from vmaf_train.frames.splits import split
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.students.architectures import ARCHITECTURES, build
 from vmaf_train.students.export import check_same_scores
 from vmaf_train.students.settings import Job, Settings
 from vmaf_train.students.solvers import Adam
 from vmaf_train.students.training import fit, fit_many
-from vmaf_train.teacher.svr import load_teacher
+from vmaf_train.teacher.teachers import DEFAULT_TEACHER
 
 FITTED = tuple(arch for arch, row in ARCHITECTURES.items() if row.trained)
 STEPPED = tuple(arch for arch, row in ARCHITECTURES.items() if row.takes_steps)
@@ -53,7 +53,7 @@ def test_the_seed_sets_the_batch_order_too(rows, monkeypatch):
     drawn = build("mlp_small", CANONICAL.features, 0)
     fresh = {name: weights.clone() for name, weights in drawn.state_dict().items()}
 
-    def same_start(arch, features, seed):
+    def same_start(arch, features, seed, teacher):
         drawn.load_state_dict(fresh)
         return drawn
 
@@ -164,11 +164,11 @@ def test_a_fit_that_fails_on_one_core_ends_those_on_the_others(table, cores):
 
 def test_points_bound_the_error_far_from_the_training_rows(rows):
     near_NF = 0.8 + 0.1 * rows[0].x_NF * (1, 1, 1, 1, 1, 0.1)
-    near_N = load_teacher().score(near_NF, CANONICAL.features)
+    near_N = DEFAULT_TEACHER.score(near_NF, CANONICAL.features)
     train = dataclasses.replace(rows[0], x_NF=near_NF, y_N=near_N)
     done = fit("quartic", train, rows[1], Settings(teacher_points=2048))
     x_NF = random_features(2000)
-    truth_N = load_teacher().score(x_NF, CANONICAL.features)
+    truth_N = DEFAULT_TEACHER.score(x_NF, CANONICAL.features)
     errors = [
         np.abs(scores_of(student, x_NF) - truth_N).max()
         for student in (done.student, done.without_points)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from vmaf_train.features import CANONICAL, HIGHEST
-from vmaf_train.frames.table import split
+from vmaf_train.features import CANONICAL
+from vmaf_train.frames.splits import split
 from vmaf_train.students.architectures import windows
 from vmaf_train.students.batched_fit import BatchedFit
 from vmaf_train.students.examples import training_rows
@@ -15,9 +15,9 @@ from vmaf_train.students.nets import WINDOW, Polynomial
 from vmaf_train.students.settings import Job, Settings
 from vmaf_train.students.training import fit
 from vmaf_train.teacher.points import cover, mixtures, uniform
-from vmaf_train.teacher.svr import load_teacher
+from vmaf_train.teacher.teachers import DEFAULT_TEACHER
 
-TOP = np.array([HIGHEST[name] for name in CANONICAL.features])
+TOP = DEFAULT_TEACHER.highest_of(CANONICAL.features)
 
 
 def rng(seed=0):
@@ -35,8 +35,8 @@ def test_the_box_ends_above_1_for_all_features_but_motion_which_ends_at_40():
 def test_all_points_lie_in_the_box(shape):
     rows = rng().uniform(0, 1.2, (50, *shape[1:], 6)) * TOP
     for points in (
-        cover(shape, CANONICAL.features, rng()),
-        mixtures(rows, CANONICAL.features, 500, rng()),
+        cover(shape, TOP, rng()),
+        mixtures(rows, TOP, 500, rng()),
     ):
         assert points.shape == (*shape, 6)
         assert (points >= 0).all() and (points <= TOP).all()
@@ -45,8 +45,8 @@ def test_all_points_lie_in_the_box(shape):
 def test_the_same_source_of_randomness_gives_the_same_points():
     rows = rng().uniform(0.2, 0.9, (50, 6))
     for make in (
-        lambda r: mixtures(rows, CANONICAL.features, 20, r),
-        lambda r: cover((20,), CANONICAL.features, r),
+        lambda r: mixtures(rows, TOP, 20, r),
+        lambda r: cover((20,), TOP, r),
     ):
         np.testing.assert_array_equal(make(rng(3)), make(rng(3)))
         assert (make(rng(3)) != make(rng(4))).all()
@@ -54,29 +54,27 @@ def test_the_same_source_of_randomness_gives_the_same_points():
 
 def test_mixtures_lie_on_lines_through_two_rows_and_a_tenth_beyond_but_for_a_little_jitter():
     rows = np.array([[0.4] * 5 + [4.0], [0.6] * 5 + [6.0]])
-    points = mixtures(rows, CANONICAL.features, 5000, rng())
+    points = mixtures(rows, TOP, 5000, rng())
     share = (points[:, :5] - 0.4) / 0.2
     # A tenth of the rows' deviation of 0.1, so 0.05 of the way between them.
     assert -0.4 < share.min() < -0.1 and 1.1 < share.max() < 1.4
     assert 0.03 < (share - share.mean(1, keepdims=True)).std() < 0.06
-    alike = mixtures(rows[:1].repeat(3, 0), CANONICAL.features, 10, rng())
+    alike = mixtures(rows[:1].repeat(3, 0), TOP, 10, rng())
     np.testing.assert_allclose(alike, rows[:1].repeat(10, 0), rtol=1e-12)
 
 
 def test_a_mixture_of_windows_mixes_all_frames_alike():
     # Windows whose frames do not differ, so that those of their mixtures differ by the jitter alone.
     still = rng().uniform(0.3, 0.6, (50, 1, 6)).repeat(WINDOW, 1)
-    points = mixtures(still, CANONICAL.features, 2000, rng())
+    points = mixtures(still, TOP, 2000, rng())
     assert points.std(1).mean() < 0.15 * still.std((0, 1)).mean()
     # Of two rows at random places on the line between them.
     assert points[:, 2].std(0) == pytest.approx(still.std((0, 1)) * 0.84, rel=0.15)
 
 
 def test_the_cover_is_densest_at_the_faces_and_even_draws_are_not():
-    near = [
-        (points < 0.05 * TOP).mean() for points in (cover((20000,), CANONICAL.features, rng()),)
-    ]
-    near.append((uniform(20000, CANONICAL.features, rng()) < 0.05 * TOP).mean())
+    near = [(points < 0.05 * TOP).mean() for points in (cover((20000,), TOP, rng()),)]
+    near.append((uniform(20000, TOP, rng()) < 0.05 * TOP).mean())
     assert near[0] == pytest.approx(2 * np.arcsin(np.sqrt(0.05)) / np.pi, abs=0.005)
     assert near[1] == pytest.approx(0.05, abs=0.005)
 
@@ -146,7 +144,7 @@ def test_every_target_of_a_batch_is_the_teachers_unclipped_score_of_the_frame_or
     lowest = []
     for z, t in batched.batches():
         frames = z[0] if z.ndim == 3 else z[0, :, WINDOW // 2]
-        expected_N = load_teacher().score(
+        expected_N = DEFAULT_TEACHER.score(
             unstandardised(student, frames), CANONICAL.features, clip=False
         )
         np.testing.assert_allclose(
@@ -163,7 +161,7 @@ def test_without_points_a_fit_knows_the_training_rows_and_their_scores_only(trai
 
 
 def test_points_are_labelled_by_the_teacher_without_its_clip(train):
-    teacher = load_teacher()
+    teacher = DEFAULT_TEACHER
     x_NF, y_N = training_rows(train, Job((), 3, 200))
     assert len(x_NF) == len(train) + 200
     np.testing.assert_allclose(
@@ -177,7 +175,7 @@ def test_points_are_labelled_by_the_teacher_without_its_clip(train):
 def test_clipped_scores_of_training_rows_go_on_smoothly_with_points_and_the_others_stay_as_libvmaf_said(
     train,
 ):
-    teacher = load_teacher()
+    teacher = DEFAULT_TEACHER
     assert (train.y_N == 100).any() and (train.y_N == 0).any()
     off = dataclasses.replace(train, y_N=np.where(train.y_N % 100 > 0, train.y_N + 0.25, train.y_N))
     _, with_points = training_rows(off, Job((), 0, 2))
@@ -192,7 +190,7 @@ def test_clipped_scores_of_training_rows_go_on_smoothly_with_points_and_the_othe
 def test_a_clipped_score_is_never_moved_into_the_range_that_is_not_clipped(train):
     y_N = np.where(train.y_N > 50, 100.0, 0.0)
     _, labels_N = training_rows(dataclasses.replace(train, y_N=y_N), Job((), 0, 2))
-    smooth_N = load_teacher().score(train.x_NF, CANONICAL.features, clip=False)
+    smooth_N = DEFAULT_TEACHER.score(train.x_NF, CANONICAL.features, clip=False)
     inside = (smooth_N > 0) & (smooth_N < 100)
     assert set(y_N[inside]) == {0.0, 100.0}
     np.testing.assert_array_equal(labels_N[: len(train)][inside], y_N[inside])

@@ -5,9 +5,10 @@ import pytest
 
 from vmaf_train.errors import InputError
 from vmaf_train.features import CANONICAL
-from vmaf_train.teacher.svr import load_teacher
+from vmaf_train.teacher.svr import packaged_model, read_svr
+from vmaf_train.teacher.teachers import DEFAULT_TEACHER
 
-TEACHERS_OWN_ORDER = ("adm2", "motion2", "vif_scale0", "vif_scale1", "vif_scale2", "vif_scale3")
+MODELS_OWN_ORDER = ("adm2", "motion2", "vif_scale0", "vif_scale1", "vif_scale2", "vif_scale3")
 
 
 @pytest.fixture(scope="module")
@@ -21,9 +22,7 @@ def passes(demo_cache):
 
 
 def model_file(tmp_path, **changes):
-    from vmaf_train.teacher.svr import _packaged_model
-
-    model = json.loads(_packaged_model().read_text())
+    model = json.loads(packaged_model(DEFAULT_TEACHER.name).read_text())
     model["model_dict"] |= changes
     (tmp_path / "model.json").write_text(json.dumps(model))
     return tmp_path / "model.json"
@@ -32,13 +31,13 @@ def model_file(tmp_path, **changes):
 def test_the_teacher_agrees_with_libvmafs_log_on_real_passes(passes):
     x_NF, y_N = passes
     assert len(y_N) == 72 * 48
-    assert np.abs(load_teacher().score(x_NF, CANONICAL.features) - y_N).max() < 2e-4
+    assert np.abs(DEFAULT_TEACHER.score(x_NF, CANONICAL.features) - y_N).max() < 2e-4
 
 
 def test_columns_are_matched_by_name_in_any_order(passes):
     x_NF, _ = passes
-    teacher = load_teacher()
-    assert teacher.features == TEACHERS_OWN_ORDER != CANONICAL.features
+    teacher = DEFAULT_TEACHER
+    assert teacher.svr.features == MODELS_OWN_ORDER != teacher.features == CANONICAL.features
     expected_N = teacher.score(x_NF, CANONICAL.features)
     for seed in range(3):
         order = np.random.default_rng(seed).permutation(6)
@@ -49,43 +48,42 @@ def test_columns_are_matched_by_name_in_any_order(passes):
 def test_columns_that_the_teacher_does_not_read_change_nothing(passes):
     x_NF, _ = passes
     wider_NF = np.column_stack([np.full(len(x_NF), np.nan), x_NF])
-    scored_N = load_teacher().score(wider_NF, ("other", *CANONICAL.features))
-    np.testing.assert_array_equal(scored_N, load_teacher().score(x_NF, CANONICAL.features))
+    scored_N = DEFAULT_TEACHER.score(wider_NF, ("other", *CANONICAL.features))
+    np.testing.assert_array_equal(scored_N, DEFAULT_TEACHER.score(x_NF, CANONICAL.features))
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 999, 1000, 1001])
-def test_scores_do_not_depend_on_the_chunk(passes, chunk):
+def test_scores_do_not_depend_on_the_chunk(passes, chunk, monkeypatch):
     x_NF = passes[0][:1000]
-    teacher = load_teacher()
-    whole_N = teacher.score(x_NF, CANONICAL.features)
-    np.testing.assert_allclose(
-        teacher.score(x_NF, CANONICAL.features, chunk=chunk), whole_N, rtol=0, atol=1e-9
-    )
+    whole_N = DEFAULT_TEACHER.score(x_NF, CANONICAL.features)
+    monkeypatch.setattr("vmaf_train.teacher.svr.ROWS_PER_CHUNK", chunk)
+    in_chunks_N = DEFAULT_TEACHER.score(x_NF, CANONICAL.features)
+    np.testing.assert_allclose(in_chunks_N, whole_N, rtol=0, atol=1e-9)
 
 
 def test_scores_stay_in_0_to_100_and_reach_both_ends():
     x_NF = np.random.default_rng(0).uniform(0, 1.05, (5000, 6)) * (1, 1, 1, 1, 1, 40)
-    y_N = load_teacher().score(x_NF, CANONICAL.features)
+    y_N = DEFAULT_TEACHER.score(x_NF, CANONICAL.features)
     assert (y_N.min(), y_N.max()) == (0.0, 100.0)
     assert y_N.shape == (5000,) and y_N.dtype == np.float64
 
 
 def test_no_rows_give_no_scores():
-    assert load_teacher().score(np.empty((0, 6)), CANONICAL.features).shape == (0,)
+    assert DEFAULT_TEACHER.score(np.empty((0, 6)), CANONICAL.features).shape == (0,)
 
 
 def test_the_score_transform_of_the_file_stays_off(tmp_path, passes):
     x_NF = passes[0][:100]
-    plain = load_teacher(
+    plain = read_svr(
         model_file(tmp_path, score_transform={"enabled": True, "p0": 50.0, "p1": 0.0, "p2": 0.0})
     )
     np.testing.assert_array_equal(
-        plain.score(x_NF, CANONICAL.features), load_teacher().score(x_NF, CANONICAL.features)
+        plain.score(x_NF, CANONICAL.features), DEFAULT_TEACHER.score(x_NF, CANONICAL.features)
     )
 
 
 def test_the_clip_of_the_file_is_kept(tmp_path, passes):
-    narrow = load_teacher(model_file(tmp_path, score_clip=[40.0, 60.0]))
+    narrow = read_svr(model_file(tmp_path, score_clip=[40.0, 60.0]))
     scored_N = narrow.score(passes[0], CANONICAL.features)
     assert (scored_N.min(), scored_N.max()) == (40.0, 60.0)
 
@@ -94,7 +92,7 @@ def broken(path, content=None):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(InputError, match="is not a readable teacher model") as caught:
-        load_teacher(path)
+        read_svr(path)
     assert caught.value.exit_code == 2
     assert str(path) in str(caught.value)
     assert "pip install --force-reinstall ffmpeg-quality-metrics" in str(caught.value)
@@ -138,7 +136,6 @@ def test_a_model_of_another_kind_is_an_input_error_with_the_next_step(tmp_path, 
 
 
 def test_a_missing_package_is_an_input_error_with_the_next_step(monkeypatch):
-    load_teacher.cache_clear()
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(InputError, match="run: pip install ffmpeg-quality-metrics"):
-        load_teacher()
+        packaged_model(DEFAULT_TEACHER.name)

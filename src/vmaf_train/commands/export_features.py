@@ -34,6 +34,9 @@ def export_features(choice: CorpusChoice, path: Path, reporter: Reporter) -> Fra
     ffmpeg = find_ffmpeg(choice.teacher)
     pairs = open_pairs(choice, ffmpeg, reporter).pairs
     table = table_of_pairs(pairs, ffmpeg, choice.cores, reporter)
-    identities = (identity_of(pair, ffmpeg).model_dump(mode="json") for pair in pairs)
-    write_parquet(table, path, ffmpeg.libvmaf_version, identities)
+    version = ffmpeg.libvmaf_version
+    identities = (
+        identity_of(pair, version, ffmpeg.teacher).model_dump(mode="json") for pair in pairs
+    )
+    write_parquet(table, path, version, identities)
     return table

@@ -12,7 +12,8 @@ from vmaf_train.judging.comparison import Comparison, CrossValidated, compare_ar
 from vmaf_train.judging.crossval import cross_validate
 from vmaf_train.judging.figures import sweep_figures
 from vmaf_train.reporting import Reporter
-from vmaf_train.students.architectures import ARCHITECTURES, Architecture, find_architecture
+from vmaf_train.students import architectures
+from vmaf_train.students.architectures import Architecture, find_architecture
 from vmaf_train.students.settings import Settings
 from vmaf_train.teacher.teachers import Teacher
 from vmaf_train.tracking.links import Links, links_to, share_view
@@ -72,8 +73,8 @@ def sweep(
     """
     with tracked("sweep") as run:
         sets = [find_feature_set(name) for name in dict.fromkeys(features)]
-        names = tuple(dict.fromkeys(archs)) or tuple(ARCHITECTURES)
-        fits = list(_choose_fits(archs, sets, choice.teacher))
+        names = tuple(dict.fromkeys(archs)) or tuple(architectures.ARCHITECTURES)
+        fits = list(_choose_fits(tuple(dict.fromkeys(archs)), sets, choice.teacher))
         columns = [column for row in sets for column in row.features]
         corpus = open_corpus(choice, reporter, columns)
         chosen = choose_folds(corpus.clip_sources, folds)
@@ -166,13 +167,16 @@ def log_comparison(
 def _choose_fits(
     archs: Sequence[str], sets: Sequence[FeatureSet], teacher: Teacher
 ) -> Iterator[_Fits]:
-    """Yield every architecture on every feature set.
+    """Yield each architecture that was named, or all of them, on every feature set.
 
-    With all architectures, those that cannot read a set are skipped there. One that was named
-    raises InputError instead.
+    Where all are wanted, skip those that cannot read a set. Naming one of these raises InputError.
     """
     for row in sets:
-        for name in dict.fromkeys(archs or ARCHITECTURES):
-            reads = ARCHITECTURES[name].trained if name in ARCHITECTURES else True
-            if archs or reads or not teacher.missing_from(row.features):
-                yield _Fits(find_architecture(name, row.features, teacher), row)
+        for name in archs or _readable(row, teacher):
+            yield _Fits(find_architecture(name, row.features, teacher), row)
+
+
+def _readable(row: FeatureSet, teacher: Teacher) -> list[str]:
+    """Return the names of the architectures that can read a feature set."""
+    whole = not teacher.missing_from(row.features)
+    return [arch.name for arch in architectures.ARCHITECTURES.values() if arch.trained or whole]

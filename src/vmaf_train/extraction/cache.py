@@ -17,7 +17,6 @@ from vmaf_train.clips.pairs import Pair
 from vmaf_train.clips.video import FileStamp
 from vmaf_train.contracts import Contract
 from vmaf_train.errors import InputError
-from vmaf_train.extraction.libvmaf import Ffmpeg
 from vmaf_train.extraction.logs import FrameScores
 from vmaf_train.files import write_whole
 from vmaf_train.teacher.teachers import DEFAULT_TEACHER, Teacher, find_teacher
@@ -73,8 +72,14 @@ def cache_root() -> Path:
     return Path(root).expanduser().absolute()
 
 
-def identity_of(pair: Pair, ffmpeg: Ffmpeg) -> Identity:
-    """Return the identity of a pair as its files were when the folder was scanned."""
+def identity_of(pair: Pair, libvmaf_version: str, teacher: Teacher = DEFAULT_TEACHER) -> Identity:
+    """Return the identity of a pair as its files were when the folder was scanned.
+
+    Args:
+        pair: from a scan.
+        libvmaf_version: that extracts its features.
+        teacher: that scores it.
+    """
     assert pair.ref.stamp and pair.dis.stamp, f"{pair.clip} is only a name"
     return Identity(
         ref=pair.ref.stamp,
@@ -83,8 +88,8 @@ def identity_of(pair: Pair, ffmpeg: Ffmpeg) -> Identity:
         height=pair.format.height,
         pix_fmt=pair.format.pix_fmt,
         frames=pair.frames,
-        libvmaf_version=ffmpeg.libvmaf_version,
-        teacher=ffmpeg.teacher.name,
+        libvmaf_version=libvmaf_version,
+        teacher=teacher.name,
     )
 
 
@@ -99,7 +104,7 @@ class ClipCache:
         part = ".{}-{}".format(*pair.frames) if pair.frames else ""
         return self.root / pair.source / f"{pair.clip}{part}.json"
 
-    def load(self, pair: Pair, identity: Identity, teacher: Teacher) -> FrameScores | None:
+    def load(self, pair: Pair, identity: Identity) -> FrameScores | None:
         """Return what is stored for the pair under this identity; None is a miss."""
         path = self.path_of(pair)
         try:
@@ -115,7 +120,8 @@ class ClipCache:
         if envelope.identity != identity or len(envelope.teacher_scores) != pair.n_frames:
             return None
 
-        features = tuple(name for name in teacher.logged if name in envelope.features)
+        logged = find_teacher(identity.teacher).logged
+        features = tuple(name for name in logged if name in envelope.features)
         columns = np.array([envelope.features[name] for name in features])
         return FrameScores(features, columns.T.copy(), np.array(envelope.teacher_scores))
 

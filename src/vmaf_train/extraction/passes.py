@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from vmaf_train.clips.pairs import Pair
 from vmaf_train.errors import ExtractionError
-from vmaf_train.extraction.cache import ClipCache, cache_root, identity_of
+from vmaf_train.extraction.cache import ClipCache, Identity, cache_root, identity_of
 from vmaf_train.extraction.libvmaf import Ffmpeg
 from vmaf_train.extraction.logs import FrameScores
 from vmaf_train.extraction.schedule import Pass, passes_at_once, plan
@@ -89,9 +89,13 @@ def frame_scores(
         ExtractionError: at the end, if some pairs failed; the others are in the cache.
     """
     cache = ClipCache(cache_root())
+
+    def identity(pair: Pair) -> Identity:
+        return identity_of(pair, ffmpeg.libvmaf_version, ffmpeg.teacher)
+
     missing: dict[Pair, int] = {}
     for index, pair in enumerate(pairs):
-        scores = cache.load(pair, identity_of(pair, ffmpeg), ffmpeg.teacher)
+        scores = cache.load(pair, identity(pair))
         if scores is None:
             missing[pair] = index
         else:
@@ -106,7 +110,7 @@ def frame_scores(
         closing(_extract(tuple(missing), workers)) as extracted,
     ):
         for pair, scores in extracted:
-            cache.store(pair, identity_of(pair, ffmpeg), scores)
+            cache.store(pair, identity(pair), scores)
             advance(pair.n_frames)
             yield Scored(missing[pair], scores, extracted=True)
 

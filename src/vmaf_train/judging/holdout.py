@@ -11,7 +11,7 @@ from vmaf_train.judging.evaluation import evaluate
 from vmaf_train.judging.report import EvalReport
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.reporting import Epoch
-from vmaf_train.students.export import export_student
+from vmaf_train.students.export import export_student, to_onnx
 from vmaf_train.students.loops import Loop
 from vmaf_train.students.settings import Settings
 from vmaf_train.students.training import fit
@@ -90,7 +90,7 @@ def fit_and_judge(
         corpus=corpus,
         libvmaf_version=libvmaf_version,
         hold_out=hold_out,
-        without_points=export_student(plain, {}, table) if plain else None,
+        without_points=OnnxStudent(to_onnx(plain, {}), arch) if plain else None,
     )
     return HeldOut(
         arch=arch,

@@ -1,0 +1,138 @@
+"""The options that commands share: their types, limits and help."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vmaf_train.features import FEATURE_SETS
+from vmaf_train.frames.choice import DEMO
+
+# The value of an option that is left out, because MLproject must pass one.
+NONE = "none"
+
+
+class YesNo(StrEnum):
+    """A switch that MLproject can pass as a value."""
+
+    yes = "yes"
+    no = "no"
+
+
+class Format(StrEnum):
+    """How scores are printed."""
+
+    json = "json"
+    csv = "csv"
+
+
+SETS = ", ".join(FEATURE_SETS)
+Clips = Annotated[
+    str, typer.Option(help=f"Folder in the Netflix layout, or {DEMO} for the embedded corpus.")
+]
+Corpus = Annotated[
+    str,
+    typer.Option(
+        help="Folder in the Netflix layout, .parquet file of export-features, "
+        f"or {DEMO} for the embedded corpus."
+    ),
+]
+Dims = Annotated[
+    str, typer.Option(help="WxH of every file; auto is 1920x1080, or the demo's own size.")
+]
+Jobs = Annotated[int, typer.Option(min=0, help="Cores to use; 0 is all.")]
+Frames = Annotated[str, typer.Option(help="FIRST:END, the frames of every clip to use, or all.")]
+MaxPairs = Annotated[
+    int, typer.Option(min=0, help="Use at most this many pairs, sources in turn; 0 is all.")
+]
+Sources = Annotated[str, typer.Option(help="Comma-separated sources to keep, or all.")]
+Strict = Annotated[
+    YesNo, typer.Option(help="yes makes every file that is no usable pair an error.")
+]
+Arch = Annotated[
+    str, typer.Option(help="Architecture: mlp_small, quartic, ...; a wrong name lists all of them.")
+]
+Epochs = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        max=100_000,
+        help="Passes over the training frames; 0 is a smoke test without libvmaf.",
+    ),
+]
+SweepEpochs = Annotated[
+    int, typer.Option(min=1, max=100_000, help="Passes over the training frames.")
+]
+BatchSize = Annotated[
+    int, typer.Option(min=4, help="Rows per step: half frames, half teacher's points.")
+]
+LearningRate = Annotated[
+    float,
+    typer.Option(
+        min=0, help="Longest Gauss-Newton step, or highest Adam rate; 0 is the solver's default."
+    ),
+]
+Features = Annotated[str, typer.Option(help=f"Feature set that the student reads: {SETS}.")]
+TeacherPoints = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        max=10_000_000,
+        help="Feature vectors labelled by the teacher to train on as well; 0 is none.",
+    ),
+]
+Tree = Annotated[str, typer.Option(help="The checkout whose model/tiny/ is meant.")]
+Seed = Annotated[
+    int, typer.Option(min=0, max=2**63 - 1, help="Seed for initial weights and batch order.")
+]
+
+Scheduler = Annotated[
+    str,
+    typer.Option(help="Dask scheduler (an extra): tcp://HOST:PORT, local:N workers, or none."),
+]
+PrewarmFeatures = Annotated[
+    str, typer.Option(help="Feature set that every clip must have; one pass fills all.")
+]
+Out = Annotated[Path, typer.Argument(help="The .parquet file to write.")]
+HoldOut = Annotated[
+    str, typer.Option(help="Held-out source; auto is Tennis, else the last by name.")
+]
+Trainer = Annotated[
+    str, typer.Option(help="plain, or lightning (an extra): the same steps run by Lightning.")
+]
+Archs = Annotated[str, typer.Option(help="Comma-separated architectures, or all.")]
+Folds = Annotated[str, typer.Option(help="Comma-separated sources to hold out in turn, or all.")]
+Seeds = Annotated[int, typer.Option(min=1, max=1000, help="Fits per fold and architecture.")]
+FeatureSets = Annotated[str, typer.Option(help=f"Comma-separated feature sets ({SETS}), or all.")]
+AnyModel = Annotated[
+    str, typer.Option(help="A run id, a models:/ URI or the path of an .onnx file.")
+]
+OneSource = Annotated[str, typer.Option(help="One source of the corpus, or all.")]
+OwnFeatures = Annotated[
+    str, typer.Option(help="Feature set that the model must read; auto is its own.")
+]
+RunId = Annotated[str, typer.Option(help="The training run whose student is promoted.")]
+Version = Annotated[
+    str, typer.Option(help="Instead: point the alias back at this registered version.")
+]
+AllowWorse = Annotated[YesNo, typer.Option(help="yes lets a worse student take the alias.")]
+AllowDirty = Annotated[YesNo, typer.Option(help="yes lets a run of uncommitted code pass.")]
+Check = Annotated[
+    bool, typer.Option("--check", help="Write nothing; name what differs and exit 1.")
+]
+Ref = Annotated[Path | None, typer.Argument(help="The reference video.")]
+Dis = Annotated[Path | None, typer.Argument(help="The distorted video.")]
+ScoreModel = Annotated[
+    str, typer.Option(help="Id of a shipped model, path of an .onnx file, or models:/ URI.")
+]
+PrintFormat = Annotated[Format, typer.Option(help="How to print.")]
+PerFrame = Annotated[
+    bool, typer.Option("--per-frame", help="Print the score of every frame as well.")
+]
+Size = Annotated[str, typer.Option(help="WxH of raw .yuv files.")]
+PixFmt = Annotated[str, typer.Option(help="Pixel format of raw .yuv files, as ffmpeg names it.")]
+Manifest = Annotated[
+    Path | None, typer.Option(help="CSV of pairs: ref,dis and, for raw files, size,pix_fmt.")
+]
+ScoresOut = Annotated[Path, typer.Option(help="CSV that a manifest's scores are added to.")]
