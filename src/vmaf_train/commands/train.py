@@ -16,9 +16,7 @@ from vmaf_train.students.architectures import find_architecture
 from vmaf_train.students.loops import find_loop
 from vmaf_train.students.settings import PLAIN, Settings
 from vmaf_train.tracking.links import Links, links_to
-from vmaf_train.tracking.run import Run, tracked
-
-EXAMPLE_ROWS = 4
+from vmaf_train.tracking.run import EXAMPLE_ROWS, Run, tracked
 
 
 @dataclass(frozen=True, eq=False)

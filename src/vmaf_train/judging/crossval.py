@@ -1,14 +1,29 @@
 """Fit one architecture for every fold and seed at once; score each fold with unseen students."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import numpy as np
 
 from vmaf_train.frames.table import FrameTable
 from vmaf_train.judging.comparison import CrossValidated
 from vmaf_train.judging.evaluation import evaluate, score_table
 from vmaf_train.onnx_file.inference import OnnxStudent
+from vmaf_train.students.architectures import Student
 from vmaf_train.students.export import export_student, to_onnx
 from vmaf_train.students.settings import Job, Settings
 from vmaf_train.students.training import fit_many
+
+
+@dataclass(frozen=True)
+class _Round:
+    """One fit of every fold: with one seed, and with or without the teacher's points."""
+
+    seed: int
+    teacher_points: int
+
+    def job(self, fold: str) -> Job:
+        return Job((fold,), self.seed, self.teacher_points)
 
 
 def cross_validate(
@@ -38,26 +53,15 @@ def cross_validate(
         InputError: a fit diverged.
         VmafTrainError: a file breaks the contract, or does not give its torch model's scores.
     """
-    folds, points = judged.sources, settings.teacher_points
-    kept_out = () if folds == table.sources else folds
+    points = settings.teacher_points
+    rounds = [_Round(settings.seed + number, points) for number in range(seeds)]
+    plain = _Round(settings.seed, 0)
+    kept_out = () if judged.sources == table.sources else judged.sources
+    kept_job = Job(kept_out, settings.seed, points)
 
-    def job(hold_out: tuple[str, ...], seed: int, points: int = points) -> Job:
-        return Job(hold_out, settings.seed + seed, points)
+    jobs = [each.job(fold) for each in (*rounds, plain) for fold in judged.sources]
+    students = fit_many(arch, table, [*jobs, kept_job], settings)
 
-    jobs = [job((fold,), seed) for seed in range(seeds) for fold in folds]
-    jobs += [job((fold,), 0, points=0) for fold in folds]
-    jobs += [job(kept_out, 0)]
-    students = fit_many(arch, table, jobs, settings)
-
-    def out_of_fold(seed: int, points: int = points) -> np.ndarray:
-        score_N = np.empty(len(judged))
-        for fold in folds:
-            fitted = students[job((fold,), seed, points)]
-            exported = OnnxStudent(to_onnx(fitted, {}), arch)
-            score_N[judged.is_of(fold)] = score_table(exported, judged.only({fold}))
-        return score_N
-
-    fitted = students[job(kept_out, 0)]
     seen = table.only(set(table.sources) - set(kept_out))
     facts = {
         "train_sources": seen.sources,
@@ -69,12 +73,22 @@ def cross_validate(
         "corpus": corpus,
         "libvmaf_version": libvmaf_version,
     }
-    kept = export_student(fitted, facts, table)
+    kept = export_student(students[kept_job], facts, table)
     report, _ = evaluate(kept, judged, name=arch, corpus=corpus, libvmaf_version=libvmaf_version)
     return CrossValidated(
-        score_SN=np.stack([out_of_fold(seed) for seed in range(seeds)]),
-        without_N=out_of_fold(0, points=0) if points else None,
+        score_SN=np.stack([_out_of_fold(students, each, judged) for each in rounds]),
+        without_N=_out_of_fold(students, plain, judged) if points else None,
         student=kept,
         report=report,
-        trained=fitted.architecture.trained,
+        trained=students[kept_job].architecture.trained,
     )
+
+
+def _out_of_fold(students: Mapping[Job, Student], round_: _Round, judged: FrameTable) -> np.ndarray:
+    """Score each fold with the student that did not see it: float64 of shape (frames,)."""
+    score_N = np.empty(len(judged))
+    for fold in judged.sources:
+        student = students[round_.job(fold)]
+        exported = OnnxStudent(to_onnx(student, {}), student.architecture.name)
+        score_N[judged.is_of(fold)] = score_table(exported, judged.only({fold}))
+    return score_N

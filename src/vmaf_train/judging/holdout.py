@@ -70,17 +70,7 @@ def fit_and_judge(
     """
     train, validation = split(table, hold_out)
     fitted = fit(arch, train, validation, settings, on_epoch=on_epoch, loop=loop)
-    facts = {
-        "teacher": table.teacher.name,
-        "hold_out": hold_out,
-        "train_sources": train.sources,
-        "corpus": corpus,
-        "train_frames": len(train),
-        "teacher_points": settings.teacher_points,
-        "train_digest": train.digest,
-        "libvmaf_version": libvmaf_version,
-        "smoke": not settings.epochs,
-    }
+    facts = _facts(train, settings, hold_out, corpus, libvmaf_version)
     student = export_student(fitted.student, facts, table)
     plain = fitted.without_points
     report, score_N = evaluate(
@@ -102,3 +92,24 @@ def fit_and_judge(
         history=fitted.history,
         smoke=not settings.epochs,
     )
+
+
+def _facts(
+    train: FrameTable,
+    settings: Settings,
+    hold_out: str,
+    corpus: str,
+    libvmaf_version: str | None,
+) -> dict[str, object]:
+    """Return what the ONNX file says of how it was trained."""
+    return {
+        "teacher": train.teacher.name,
+        "hold_out": hold_out,
+        "train_sources": train.sources,
+        "corpus": corpus,
+        "train_frames": len(train),
+        "teacher_points": settings.teacher_points,
+        "train_digest": train.digest,
+        "libvmaf_version": libvmaf_version,
+        "smoke": not settings.epochs,
+    }

@@ -37,6 +37,8 @@ RUN_ID_VARIABLE = "MLFLOW_RUN_ID"
 FLUSH_SECONDS = 5.0
 METRICS_PER_BATCH = 1000
 LONGEST_TAG = 5000
+# Of the input example of a logged model.
+EXAMPLE_ROWS = 4
 RANDOM_RUN_NAME = re.compile(r"[a-z]+-[a-z]+-\d+")
 MODEL_REQUIREMENTS = ("mlflow", "onnx", "onnxruntime", "numpy")
 # Errors that are MLflow's own, by the package that raises them.
