@@ -69,8 +69,8 @@ def seconds_with(workers: int, choice: CorpusChoice) -> float:
 
 def print_round(seconds: Mapping[str, float]) -> None:
     one, two = seconds["one"], seconds["two"]
-    share = one / two / 2
-    print(f"two workers {two:.2f} s, one {one:.2f} s: {share:.3f} of twice one", flush=True)
+    share = f"{one / two / 2:.3f} of twice one worker's throughput"
+    print(f"two workers {two:.2f} s, one {one:.2f} s: {share}", flush=True)
 
 
 def main() -> None:

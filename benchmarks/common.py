@@ -23,7 +23,6 @@ from vmaf_train.frames.choice import CorpusChoice
 from vmaf_train.frames.opening import open_corpus
 from vmaf_train.frames.table import FrameTable
 from vmaf_train.reporting import Reporter
-from vmaf_train.students.settings import Job, Settings
 
 Way = TypeVar("Way", bound=Hashable)
 Result = TypeVar("Result")
@@ -74,25 +73,6 @@ def choice_of(options: Namespace) -> CorpusChoice:
 def table_of(choice: CorpusChoice, features: Sequence[str] = ()) -> FrameTable:
     """Return all frames of a corpus, with the teacher's features and these."""
     return open_corpus(choice, Reporter(), features).table(())
-
-
-def held_out_errors(
-    arch: str, table: FrameTable, jobs: Sequence[Job], settings: Settings
-) -> list[float]:
-    """Fit all jobs at once; return each student's RMSE on the sources that it did not see."""
-    # torch takes long to import, and most benchmarks do without.
-    import torch
-
-    from vmaf_train.metrics import rmse
-    from vmaf_train.students.training import fit_many
-
-    errors = []
-    for job, student in fit_many(arch, table, jobs, settings).items():
-        held = table.only(job.hold_out)
-        with torch.inference_mode():
-            score_N = student(torch.from_numpy(held.x_NF)).numpy()
-        errors.append(rmse(score_N, held.y_N))
-    return errors
 
 
 @dataclass(frozen=True)

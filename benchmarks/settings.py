@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from common import clocked, header, held_out_errors, make_parser, row, table_of
+from common import clocked, header, make_parser, row, table_of
+from sweep import held_out_errors
 
 from vmaf_train.frames.choice import CorpusChoice
 from vmaf_train.frames.splits import choose_hold_out, split

@@ -32,7 +32,9 @@ from common import (
 from vmaf_train.clips.video import YuvFormat
 from vmaf_train.extraction.libvmaf import find_ffmpeg
 
-HERE = Path(__file__).resolve().parents[1]
+CHECKOUT = Path(__file__).resolve().parents[1]
+# Names of the two checkouts in the table.
+THIS, OTHER = "here", "against"
 MODEL = Path("model", "tiny", "vmaf_tiny_exact.onnx")
 SIZE, FRAMES = YuvFormat(320, 180), 8
 
@@ -67,19 +69,19 @@ def wall_times(checkouts: dict[str, Path], rounds: int) -> dict[tuple[str, str],
     """
     with throw_away_folder() as folder:
         pair = draw_pair(folder)
+        by_checkout = {name: commands(root, pair) for name, root in checkouts.items()}
+        # The checkouts take turns at each command, so that the times of a ratio are neighbours.
         ways = {
             (command, name): partial(
                 timed,
-                words,
+                by_checkout[name][command],
                 cwd=folder,
                 PYTHONPATH=str(root / "src"),
                 VMAF_TINY_AI_CACHE=str(folder / name),
             )
+            for command in by_checkout[THIS]
             for name, root in checkouts.items()
-            for command, words in commands(root, pair).items()
         }
-        # Sorted by command, so that the two times of a ratio are close to each other.
-        ways = dict(sorted(ways.items(), key=lambda way: way[0][0]))
         in_turn(ways, 1)
         times = in_turn(ways, rounds)
     return {way: [took.wall for took in taken] for way, taken in times.items()}
@@ -98,9 +100,9 @@ def main() -> None:
     parser = make_parser(__doc__, rounds=10)
     parser.add_argument("--against", type=Path, help="root of another checkout")
     options = parser.parse_args()
-    checkouts = {"here": HERE}
+    checkouts = {THIS: CHECKOUT}
     if options.against:
-        checkouts["against"] = other_checkout(parser, options.against)
+        checkouts[OTHER] = other_checkout(parser, options.against)
 
     times = wall_times(checkouts, options.rounds)
     columns = [f"{name}, s" for name in checkouts]
@@ -108,7 +110,7 @@ def main() -> None:
     for command in dict.fromkeys(command for command, _ in times):
         cells = [f"{median(times[command, name]):.3f}" for name in checkouts]
         if options.against:
-            shares = ratios(times[command, "here"], times[command, "against"])
+            shares = ratios(times[command, THIS], times[command, OTHER])
             cells.append(f"{median(shares):.3f}")
         print(row(command, *cells))
 

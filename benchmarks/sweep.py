@@ -19,7 +19,7 @@ from itertools import count, islice, pairwise
 
 import numpy as np
 import torch
-from common import clocked, header, held_out_errors, make_parser, row, table_of
+from common import clocked, header, make_parser, row, table_of
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.utils.data import DataLoader, TensorDataset
@@ -31,6 +31,7 @@ from vmaf_train.metrics import rmse
 from vmaf_train.students.examples import training_rows
 from vmaf_train.students.gauss_newton import DAMPING, FULL_STEPS, LONGEST_STEP, MOMENTUM
 from vmaf_train.students.settings import Job, Settings
+from vmaf_train.students.training import fit_many
 
 Batches = Iterator[tuple[Tensor, Tensor]]
 PlainFit = Callable[[nn.Sequential, Batches, int], None]
@@ -47,6 +48,19 @@ COLUMNS = (
     "RMSE",
     "ratio",
 )
+
+
+def held_out_errors(
+    arch: str, table: FrameTable, jobs: Sequence[Job], settings: Settings
+) -> list[float]:
+    """Fit all jobs at once; return each student's RMSE on the sources that it did not see."""
+    errors = []
+    for job, student in fit_many(arch, table, jobs, settings).items():
+        held = table.only(job.hold_out)
+        with torch.inference_mode():
+            score_N = student(torch.from_numpy(held.x_NF)).numpy()
+        errors.append(rmse(score_N, held.y_N))
+    return errors
 
 
 def adam(net: nn.Sequential, batches: Batches, steps: int) -> None:

@@ -16,8 +16,11 @@ COMMON = BENCHMARKS / "common.py"
 @pytest.fixture(autouse=True)
 def beside_the_benchmarks(monkeypatch):
     monkeypatch.syspath_prepend(BENCHMARKS)
+    before = set(sys.modules)
     yield
-    sys.modules.pop("common", None)
+    # Names as plain as these must not stay.
+    for name in {path.stem for path in BENCHMARKS.glob("*.py")} - before:
+        sys.modules.pop(name, None)
 
 
 @pytest.fixture
