@@ -1,6 +1,7 @@
 """Whole files: a reader sees the old content or the new content, never a part of it."""
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -10,6 +11,17 @@ PREFIX, SUFFIX = ".vmaf-train-", ".part"
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file under a temporary name beside its place, then rename it.
 
+    Raises:
+        OSError: as `whole_file` does.
+    """
+    with whole_file(path) as temporary:
+        temporary.write_bytes(content)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside a file; what is written there is renamed to the file at the end.
+
     The folder must exist. After a failure the temporary file is removed and `path` is as it was.
 
     Raises:
@@ -17,7 +29,7 @@ def write_whole(path: Path, content: bytes) -> None:
     """
     temporary = path.with_name(f"{PREFIX}{uuid4().hex}{SUFFIX}")
     try:
-        temporary.write_bytes(content)
+        yield temporary
         temporary.replace(path)
     except BaseException:
         # The first error is the one to report.

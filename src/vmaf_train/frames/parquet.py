@@ -12,20 +12,18 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
+from vmaf_train.contracts import Contract
 from vmaf_train.errors import InputError
+from vmaf_train.files import whole_file
 from vmaf_train.frames.table import FrameTable
 from vmaf_train.teacher.teachers import find_teacher
 
 METADATA_KEY = b"vmaf_train"
 
 
-class _Facts(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ExportedClip(_Facts):
+class ExportedClip(Contract):
     """One clip: its name, how many frames it has, and the identity of what made them."""
 
     source: str
@@ -34,7 +32,7 @@ class ExportedClip(_Facts):
     identity: dict[str, Any]
 
 
-class ExportedFacts(_Facts):
+class ExportedFacts(Contract):
     """What a file says of itself."""
 
     schema_version: Literal[1] = 1
@@ -82,14 +80,9 @@ def write_parquet(
         clips=tuple(clips),
     )
     rows = _rows_of(table, counts).replace_schema_metadata({METADATA_KEY: facts.model_dump_json()})
-    part = path.with_name(f".{path.name}.part")
     try:
-        try:
-            # Not by way of bytes in memory: the file may be large.
-            parquet.write_table(rows, part, compression="zstd")
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        with whole_file(path) as temporary:
+            parquet.write_table(rows, temporary, compression="zstd")
     except OSError as error:
         raise InputError(
             f"cannot write {path}: {error}; name a file in a folder that can be written"
