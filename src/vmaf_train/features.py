@@ -33,7 +33,8 @@ class FeatureSet:
 
 
 # ADM's details come with adm2 at no cost. Builds before libvmaf 3.1 log neither adm3 nor aim.
-ADM_DETAILS = ("adm_scale0", "adm_scale1", "adm_scale2", "adm_scale3", "adm3", "aim")
+ADM_SCALES = ("adm_scale0", "adm_scale1", "adm_scale2", "adm_scale3")
+ADM_DETAILS = (*ADM_SCALES, "adm3", "aim")
 FEATURE_SETS = {
     row.name: row
     for row in (
@@ -45,6 +46,12 @@ FEATURE_SETS = {
         ),
         FeatureSet(
             name="lite",
+            features=("adm2", *ADM_SCALES, "vif_scale1", "vif_scale2", "vif_scale3", "motion2"),
+            extraction=r"name=vif\:vif_skip_scale0=true|name=adm\:adm_skip_aim=true|name=motion",
+            cost=0.57,
+        ),
+        FeatureSet(
+            name="lite_vif",
             features=("adm2", "vif_scale1", "vif_scale2", "vif_scale3", "motion2"),
             extraction=r"name=vif\:vif_skip_scale0=true|name=adm|name=motion",
             cost=0.59,

@@ -1,6 +1,6 @@
 """What a user chooses to work on. Every command starts with it, so it imports little."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vmaf_train.clips.video import YuvFormat, parse_dims
@@ -8,9 +8,13 @@ from vmaf_train.processes import cores
 from vmaf_train.teacher.teachers import DEFAULT_TEACHER, Teacher
 
 DEMO = "demo"
+REAL = "real"
+JOIN = "+"
 AUTO = "auto"
 ALL = "all"
 TABLE_SUFFIX = ".parquet"
+# The packaged table of real frames; docs/real-corpus.md describes it.
+REAL_TABLE = Path(__file__).with_name(f"real{TABLE_SUFFIX}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +22,8 @@ class CorpusChoice:
     """Which pairs to work on.
 
     Attributes:
-        corpus: a folder in the Netflix layout, a .parquet file of `export-features`, or "demo".
+        corpus: a folder in the Netflix layout, a .parquet file of `export-features`, "demo",
+            "real", or several of these joined by "+".
         assume_dims: "WxH" of every file; "auto" is 1920x1080, or the demo corpus's own size.
         sources: keep only these; empty keeps all.
         max_pairs: keep at most this many, sources in turn; 0 keeps all.
@@ -43,8 +48,15 @@ class CorpusChoice:
         return self.jobs or cores()
 
     @property
+    def parts(self) -> tuple["CorpusChoice", ...]:
+        """The choice of each corpus that is joined; one for a corpus alone."""
+        if self.path.exists() or JOIN not in self.corpus:
+            return (self,)
+        return tuple(replace(self, corpus=name) for name in self.corpus.split(JOIN))
+
+    @property
     def is_demo(self) -> bool:
-        """Whether the corpus is the embedded one."""
+        """Whether the corpus is the demo corpus."""
         return self.corpus == DEMO
 
     @property
@@ -55,11 +67,15 @@ class CorpusChoice:
     @property
     def name(self) -> str:
         """The corpus's name without the path to it, which is private to this machine."""
-        return self.corpus if self.is_demo else self.path.resolve().name
+        if len(self.parts) > 1:
+            return JOIN.join(part.name for part in self.parts)
+        return self.corpus if self.corpus in (DEMO, REAL) else self.path.resolve().name
 
     @property
     def path(self) -> Path:
         """Where the corpus lies, unless it is the demo."""
+        if self.corpus == REAL:
+            return REAL_TABLE
         return Path(self.corpus).expanduser().absolute()
 
     def format_or(self, default: YuvFormat) -> YuvFormat:

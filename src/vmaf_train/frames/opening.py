@@ -1,6 +1,6 @@
-"""From the choice of a corpus to its frames: pairs in a folder, the demo, or a Parquet file."""
+"""From the choice of a corpus to its frames: pairs in a folder, the demo, Parquet, or a join."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +18,12 @@ from vmaf_train.extraction.libvmaf import Ffmpeg, find_ffmpeg
 from vmaf_train.extraction.logs import FrameScores
 from vmaf_train.extraction.passes import frame_scores, local_workers
 from vmaf_train.frames.choice import ALL, AUTO, CorpusChoice
+from vmaf_train.frames.joining import (
+    check_joinable,
+    check_no_copies,
+    join_tables,
+    unique_names,
+)
 from vmaf_train.frames.table import FrameTable
 from vmaf_train.reporting import Reporter
 from vmaf_train.teacher.teachers import Teacher
@@ -65,6 +71,8 @@ def open_corpus(
         InputError: no usable corpus or ffmpeg, or a cache that cannot be written.
     """
     columns = choice.teacher.columns_for(features)
+    if len(choice.parts) > 1:
+        return _open_join(choice, reporter, features, smoke)
     if choice.is_table:
         return _open_table(choice, columns, smoke)
     if smoke:
@@ -126,6 +134,42 @@ def table_of_pairs(
     return FrameTable.from_clips(ordered, columns or scores[0].features, ffmpeg.teacher)
 
 
+def _open_join(
+    choice: CorpusChoice, reporter: Reporter, features: Sequence[str], smoke: bool
+) -> Corpus:
+    """Open several corpora as one; a source name that two of them have gets the corpus's name."""
+    parts = [
+        (part.name, open_corpus(part, reporter, features, smoke=smoke)) for part in choice.parts
+    ]
+    names = unique_names([(name, corpus.clip_sources) for name, corpus in parts])
+    check_joinable({name: corpus.libvmaf_version for name, corpus in parts})
+
+    def table(sources: Collection[str]) -> FrameTable:
+        tables = [
+            corpus.table(of_part) if (of_part := _own_names(renamed, sources)) else None
+            for (_, corpus), renamed in zip(parts, names, strict=True)
+        ]
+        return join_tables(
+            [
+                (table, renamed)
+                for table, renamed in zip(tables, names, strict=True)
+                if table is not None
+            ]
+        )
+
+    clip_sources = tuple(
+        renamed[source]
+        for (_, corpus), renamed in zip(parts, names, strict=True)
+        for source in corpus.clip_sources
+    )
+    return Corpus(clip_sources, choice.teacher, parts[0][1].libvmaf_version, table)
+
+
+def _own_names(renamed: Mapping[str, str], wanted: Collection[str]) -> tuple[str, ...]:
+    """Return a corpus's own names of the wanted sources; of all for an empty choice."""
+    return tuple(own for own, shown in renamed.items() if not wanted or shown in wanted)
+
+
 def _open_table(choice: CorpusChoice, columns: Sequence[str], smoke: bool) -> Corpus:
     """Open a file of frame scores."""
     from vmaf_train.frames.parquet import read_parquet  # pyarrow takes long to import
@@ -135,6 +179,7 @@ def _open_table(choice: CorpusChoice, columns: Sequence[str], smoke: bool) -> Co
             f"{choice.corpus} is the frames as they were exported; leave frames and assume_dims out"
         )
     exported = read_parquet(choice.path)
+    check_no_copies(exported.table)
     table = exported.table.select(columns)
     if choice.max_pairs:
         table = table.take(first_in_turn(table.clip_sources, choice.max_pairs))
@@ -164,6 +209,10 @@ def _open_smoke(choice: CorpusChoice, columns: Sequence[str], reporter: Reporter
 
 
 def _check_is_pairs(choice: CorpusChoice) -> None:
+    if len(choice.parts) > 1:
+        raise InputError(
+            f"{choice.corpus} joins several corpora; run the command for each folder of clips alone"
+        )
     if choice.is_table:
         raise InputError(
             f"{choice.corpus} holds frame scores and no clips; "

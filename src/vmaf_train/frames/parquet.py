@@ -45,10 +45,11 @@ class ExportedFacts(Contract):
 
 @dataclass(frozen=True, eq=False)
 class Exported:
-    """The frames of an exported file, and the libvmaf that computed them."""
+    """The frames of an exported file, the libvmaf that computed them, and facts of its clips."""
 
     table: FrameTable
     libvmaf_version: str
+    clips: tuple[ExportedClip, ...]
 
 
 def write_parquet(
@@ -109,7 +110,7 @@ def read_parquet(path: Path) -> Exported:
         raise InputError(
             f"{path}: its rows are not those that were exported (their digest differs); {again}"
         )
-    return Exported(table, facts.libvmaf_version)
+    return Exported(table, facts.libvmaf_version, facts.clips)
 
 
 def _rows_of(table: FrameTable, counts: list[int]) -> pa.Table:

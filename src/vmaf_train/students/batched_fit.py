@@ -13,6 +13,8 @@ from vmaf_train.students.examples import Examples, Pool, make_pools, quotas, roo
 from vmaf_train.students.settings import Job, Settings
 from vmaf_train.students.solvers import Parts
 
+# Batches per epoch, at most: students need steps, and beyond these more rows bring nothing.
+MOST_STEPS = 512
 # Steps whose rows are drawn at once.
 DRAWN_STEPS = 64
 
@@ -34,7 +36,7 @@ class BatchedFit:
     Attributes:
         students: of each job; their weights are those of the last `end_epoch`.
         epochs: how many to run.
-        steps: batches per epoch.
+        steps: batches per epoch: one pass over the rows, but at most MOST_STEPS.
         cancelled: set it to stop the plain loop before its next epoch.
     """
 
@@ -46,7 +48,7 @@ class BatchedFit:
         self.cancelled = False
         self.epochs = architecture.solver.epochs(settings.epochs)
         # Counted over all sources, whatever a job holds out: a fit must not depend on its company.
-        self.steps = -(-len(table) // settings.batch_size)
+        self.steps = min(-(-len(table) // settings.batch_size), MOST_STEPS)
         self._batch_size = settings.batch_size
 
         self.students = {job: build(arch, features, job.seed, table.teacher).eval() for job in jobs}

@@ -13,7 +13,8 @@ class Settings:
     """What all fits of a run share.
 
     Attributes:
-        epochs: passes over the table, counted in batches; 0 keeps the initial weights.
+        epochs: passes over the table, counted in batches, of at most 512 each; 0 keeps the
+            initial weights.
         batch_size: rows per step; below four, the teacher's points get none.
         lr: longest Gauss-Newton step (norm over all weights), or Adam's highest rate; 0 takes the
             solver's default.

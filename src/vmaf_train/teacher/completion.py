@@ -1,21 +1,30 @@
-"""The teacher for feature sets that lack some of its features: a regression predicts these."""
+"""The teacher for feature sets that lack some of its features: a regression predicts these.
+
+Each missing feature is predicted as exp(q(z)), q a quadratic polynomial of the set's standardised
+features: the missing ones are VIF scales, which are positive and vary by ratios. Chosen by
+leave-one-source-out over the sources of the corpus `real`: docs/decisions/0008-natural-content.md.
+"""
 
 from collections.abc import Sequence
+from itertools import combinations_with_replacement
 
 import numpy as np
 
 from vmaf_train.teacher.teachers import Teacher
 
-# Features closer than this share of the largest spread differ only by the log's six decimals:
-# adm3 is computed from adm2 and aim.
-ROUNDING = 1e-4
+# Added to the diagonal of the normal equations, whose rows' weights add up to one.
+RIDGE = 1e-4
+# Logarithms are taken of values at least this large: a VIF of 0 has none.
+SMALLEST = 1e-3
+# Rows that are expanded at once, and rows that the regression reads; both bound memory.
+ROWS_PER_CHUNK, MOST_ROWS = 65536, 262_144
 
 
 class CompletedTeacher:
     """Scores rows of a feature set with the teacher, after predicting what the set lacks.
 
-    The prediction is linear least squares on training rows, which have all features. For a set
-    that lacks nothing this is the teacher itself.
+    The prediction is least squares with a small ridge on training rows, which have all features.
+    For a set that lacks nothing this is the teacher itself.
 
     Args:
         teacher: scores the completed rows.
@@ -32,19 +41,41 @@ class CompletedTeacher:
         self._teacher = teacher
         self._columns = (*features, *missing)
         self._highest_M = teacher.highest_of(missing)
-        self._mean_F, self._mean_M = x_NF.mean(0), missing_NM.mean(0)
-
-        deviation_F = x_NF.std(0)
+        self._mean_F, deviation_F = x_NF.mean(0), x_NF.std(0)
         self._scale_F = np.where(deviation_F > 0, deviation_F, 1.0)
-        self._slopes_FM = np.zeros((len(features), len(missing)))
+        self._weights_PM = np.zeros((0, 0))
         if missing:
-            # slopes = argmin |z slopes - (missing - mean)|^2
-            z_NF = (x_NF - self._mean_F) / self._scale_F
-            centred_NM = missing_NM - self._mean_M
-            self._slopes_FM = np.linalg.lstsq(z_NF, centred_NM, rcond=ROUNDING)[0]
+            rows = slice(None, None, -(-len(x_NF) // MOST_ROWS))
+            target_NM = np.log(np.maximum(missing_NM[rows], SMALLEST))
+            self._weights_PM = _ridge(self._quadratic(x_NF[rows]), target_NM)
+
+    def complete(self, x_NF: np.ndarray) -> np.ndarray:
+        """Return the missing features of rows of the set: float64 of shape (frames, missing)."""
+        if not len(self._highest_M):
+            return np.zeros((len(x_NF), 0))
+        predicted_NM = np.empty((len(x_NF), len(self._highest_M)))
+        for start in range(0, len(x_NF), ROWS_PER_CHUNK):
+            rows = slice(start, start + ROWS_PER_CHUNK)
+            predicted_NM[rows] = np.exp(self._quadratic(x_NF[rows]) @ self._weights_PM)
+        return predicted_NM.clip(0, self._highest_M)
 
     def score(self, x_NF: np.ndarray, clip: bool = True) -> np.ndarray:
         """Score rows, float of shape (frames, features), to float64 of shape (frames,)."""
+        completed = np.hstack([x_NF, self.complete(x_NF)])
+        return self._teacher.score(completed, self._columns, clip=clip)
+
+    def _quadratic(self, x_NF: np.ndarray) -> np.ndarray:
+        """Return 1, the standardised features and their products of two, for each row."""
         z_NF = (x_NF - self._mean_F) / self._scale_F
-        predicted_NM = np.clip(z_NF @ self._slopes_FM + self._mean_M, 0, self._highest_M)
-        return self._teacher.score(np.hstack([x_NF, predicted_NM]), self._columns, clip=clip)
+        pairs = combinations_with_replacement(range(z_NF.shape[1]), 2)
+        products = [z_NF[:, i] * z_NF[:, j] for i, j in pairs]
+        return np.column_stack([np.ones(len(z_NF)), z_NF, *products])
+
+
+def _ridge(a_NP: np.ndarray, b_NM: np.ndarray) -> np.ndarray:
+    """Return argmin_w |a w - b|^2 / N + RIDGE |w|^2, without a penalty on the constant."""
+    n = len(a_NP)
+    penalty = RIDGE * np.eye(a_NP.shape[1])
+    penalty[0, 0] = 0.0
+    weights_PM: np.ndarray = np.linalg.solve(a_NP.T @ a_NP / n + penalty, a_NP.T @ b_NM / n)
+    return weights_PM

@@ -1,0 +1,144 @@
+"""Error of students on natural content that they did not learn from, by size, by kind, by sources.
+
+Usage: python benchmarks/natural.py [--corpus PATH [--assume-dims WxH]] [--features lite,lite_vif]
+           [--archs mlp_small] [--curve]
+Students learn from the packaged corpus `real`. Out of fold: each of its sources is scored by a
+student of all others. Given: a student of all of `real` scores the corpus at PATH. RMSE per frame
+and pooled, in score points; the interval (95 %) comes from resampling sources. --curve prints the
+error by number of sources to learn from: the mean over draws of sources, on the sources left out.
+Clips of 1920x1080 stand apart.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from common import choice_of, header, make_parser, names, row, table_of
+
+from vmaf_train.features import find_feature_set
+from vmaf_train.frames.choice import AUTO, DEMO, REAL, REAL_TABLE, CorpusChoice
+from vmaf_train.frames.parquet import read_parquet
+from vmaf_train.frames.table import FrameTable
+from vmaf_train.judging.agreement import compare
+from vmaf_train.judging.evaluation import pool, score_table
+from vmaf_train.metrics import rmse
+from vmaf_train.onnx_file.inference import OnnxStudent
+from vmaf_train.students.export import to_onnx
+from vmaf_train.students.settings import Job, Settings
+from vmaf_train.students.training import fit_many
+
+CURVE, DRAWS = (4, 8, 15, 22, 30), 4
+RESAMPLES = 2000
+COLUMNS = ("student", "judged on", "frames", "RMSE", "interval", "pooled", "worst", "SROCC")
+
+
+def scores_of(
+    arch: str, table: FrameTable, jobs: Sequence[Job], settings: Settings, judged: FrameTable
+) -> dict[Job, np.ndarray]:
+    """Return each job's scores of all frames of `judged`."""
+    students = fit_many(arch, table, jobs, settings)
+    return {
+        job: score_table(OnnxStudent(to_onnx(student, {}), arch), judged)
+        for job, student in students.items()
+    }
+
+
+def out_of_fold(arch: str, table: FrameTable, settings: Settings) -> np.ndarray:
+    """Return each source's scores by a student of all others: float64 of shape (frames,)."""
+    points = settings.teacher_points
+    jobs = {source: Job(hold_out=(source,), teacher_points=points) for source in table.sources}
+    scores = scores_of(arch, table, list(jobs.values()), settings, table)
+    score_N = np.empty(len(table))
+    for source, job in jobs.items():
+        score_N[table.is_of(source)] = scores[job][table.is_of(source)]
+    return score_N
+
+
+def interval_over_sources(table: FrameTable, score_N: np.ndarray) -> tuple[float, float]:
+    """Return the 95 % percentile interval of the RMSE, by resampling sources."""
+    squares_N = (score_N - table.y_N) ** 2
+    masks = [table.is_of(source) for source in table.sources]
+    sums_S = np.array([squares_N[mask].sum() for mask in masks])
+    frames_S = np.array([mask.sum() for mask in masks])
+    picks = np.random.default_rng(0).integers(len(masks), size=(RESAMPLES, len(masks)))
+    resampled = np.sqrt(sums_S[picks].sum(1) / frames_S[picks].sum(1))
+    low, high = np.percentile(resampled, (2.5, 97.5))
+    return float(low), float(high)
+
+
+def line(name: str, judged_on: str, table: FrameTable, score_N: np.ndarray) -> str:
+    metrics = compare(score_N, table.y_N)
+    low, high = interval_over_sources(table, score_N)
+    return row(
+        name,
+        judged_on,
+        len(table),
+        f"{metrics.rmse:.3f}",
+        f"{low:.3f} to {high:.3f}",
+        f"{rmse(pool(score_N, table), pool(table.y_N, table)):.3f}",
+        f"{metrics.max_abs_error:.2f}",
+        f"{metrics.srocc or 0:.5f}",
+    )
+
+
+def parts_of(table: FrameTable, groups: Mapping[str, str]) -> Iterator[tuple[str, list[int]]]:
+    """Yield the name and the clips of each group, in order of name."""
+    for group in sorted(set(groups.values())):
+        clips = [index for index, clip in enumerate(table.clips) if groups.get(clip) == group]
+        if clips:
+            yield group, clips
+
+
+def print_groups(
+    name: str, what: str, table: FrameTable, score_N: np.ndarray, groups: Mapping[str, str]
+) -> None:
+    for group, clips in parts_of(table, groups):
+        frames = np.isin(table.clip_N, clips)
+        print(line(name, f"{what}, {group}", table.take(clips), score_N[frames]), flush=True)
+
+
+def curve(arch: str, table: FrameTable, settings: Settings) -> Iterator[tuple[int, float]]:
+    """Yield the number of sources learnt from, and the RMSE on sources left out."""
+    draw = np.random.default_rng(0)
+    for n in CURVE:
+        squares = []
+        for _ in range(DRAWS if n < CURVE[-1] else 1):
+            learnt = draw.permutation(table.sources)[:n].tolist()
+            held = tuple(source for source in table.sources if source not in learnt)
+            job = Job(hold_out=held, teacher_points=settings.teacher_points)
+            judged = table.only(held)
+            (score_N,) = scores_of(arch, table, [job], settings, judged).values()
+            squares.append(np.mean((score_N - judged.y_N) ** 2))
+        yield n, float(np.sqrt(np.mean(squares)))
+
+
+def main() -> None:
+    parser = make_parser(__doc__, corpus=DEMO, assume_dims=AUTO, archs=["mlp_small"])
+    parser.add_argument("--features", type=names, default=["lite", "lite_vif"])
+    parser.add_argument("--curve", action="store_true")
+    options = parser.parse_args()
+    clips = read_parquet(REAL_TABLE).clips
+    sizes = {clip.clip: f"{clip.identity['width']}x{clip.identity['height']}" for clip in clips}
+    kinds = {clip.clip: str(clip.identity["kind"]) for clip in clips}
+
+    print(header(*COLUMNS))
+    for set_name in options.features:
+        features = find_feature_set(set_name).features
+        real = table_of(CorpusChoice(corpus=REAL), features)
+        given = None if options.corpus == DEMO else table_of(choice_of(options), features)
+        for arch in options.archs:
+            settings, name = Settings(features=set_name), f"{arch}, {set_name}"
+            score_N = out_of_fold(arch, real, settings)
+            print(line(name, "out of fold", real, score_N), flush=True)
+            print_groups(name, "out of fold", real, score_N, sizes)
+            print_groups(name, "out of fold", real, score_N, kinds)
+            if given:
+                job = Job(teacher_points=settings.teacher_points)
+                (of_given,) = scores_of(arch, real, [job], settings, given).values()
+                print(line(name, options.corpus, given, of_given), flush=True)
+            if options.curve:
+                for n, error in curve(arch, real, settings):
+                    print(row(name, f"{n} sources learnt", "", f"{error:.3f}"), flush=True)
+
+
+if __name__ == "__main__":
+    main()
