@@ -53,11 +53,13 @@ class CompletedTeacher:
         """Return the missing features of rows of the set: float64 of shape (frames, missing)."""
         if not len(self._highest_M):
             return np.zeros((len(x_NF), 0))
-        predicted_NM = np.empty((len(x_NF), len(self._highest_M)))
+        most_M = np.log(self._highest_M)
+        predicted_NM = np.empty((len(x_NF), len(most_M)))
         for start in range(0, len(x_NF), ROWS_PER_CHUNK):
             rows = slice(start, start + ROWS_PER_CHUNK)
-            predicted_NM[rows] = np.exp(self._quadratic(x_NF[rows]) @ self._weights_PM)
-        return predicted_NM.clip(0, self._highest_M)
+            logarithm_NM = self._quadratic(x_NF[rows]) @ self._weights_PM
+            predicted_NM[rows] = np.exp(np.minimum(logarithm_NM, most_M))
+        return predicted_NM
 
     def score(self, x_NF: np.ndarray, clip: bool = True) -> np.ndarray:
         """Score rows, float of shape (frames, features), to float64 of shape (frames,)."""
