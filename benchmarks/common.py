@@ -67,7 +67,7 @@ def make_parser(doc: str | None, **defaults: object) -> ArgumentParser:
 def choice_of(options: Namespace) -> CorpusChoice:
     """Return the corpus that the options name; its path holds from any working folder."""
     choice = CorpusChoice(corpus=options.corpus, assume_dims=options.assume_dims)
-    return choice if choice.is_demo else replace(choice, corpus=str(choice.path))
+    return replace(choice, corpus=str(choice.path)) if choice.path.exists() else choice
 
 
 def table_of(choice: CorpusChoice, features: Sequence[str] = ()) -> FrameTable:

@@ -1,18 +1,19 @@
 """Error of students on natural content that they did not learn from, by size, by kind, by sources.
 
-Usage: python benchmarks/natural.py [--corpus PATH [--assume-dims WxH]] [--features lite,lite_vif]
-           [--archs mlp_small] [--curve]
+Usage: python benchmarks/natural.py [--corpus PATH [--assume-dims WxH]] [--archs mlp_small]
+           [--features lite,lite_vif] [--curve FILE.png]
 Students learn from the packaged corpus `real`. Out of fold: each of its sources is scored by a
 student of all others. Given: a student of all of `real` scores the corpus at PATH. RMSE per frame
-and pooled, in score points; the interval (95 %) comes from resampling sources. --curve prints the
-error by number of sources to learn from: the mean over draws of sources, on the sources left out.
-Clips of 1920x1080 stand apart.
+
+stand apart. --curve FILE.png draws the error of the completed teacher, which students imitate, by number
+of sources that it learnt from: over 40 random choices of them, judged on five sources left out.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from common import choice_of, header, make_parser, names, row, table_of
+from matplotlib.figure import Figure
 
 from vmaf_train.features import find_feature_set
 from vmaf_train.frames.choice import AUTO, DEMO, REAL, REAL_TABLE, CorpusChoice
@@ -25,8 +26,10 @@ from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.students.export import to_onnx
 from vmaf_train.students.settings import Job, Settings
 from vmaf_train.students.training import fit_many
+from vmaf_train.teacher.completion import CompletedTeacher
 
-CURVE, DRAWS = (4, 8, 15, 22, 30), 4
+# Sources learnt from, random choices of them, and sources that each choice is judged on.
+CURVE, DRAWS, JUDGED = (2, 4, 8, 12, 18, 26), 40, 5
 RESAMPLES = 2000
 COLUMNS = ("student", "judged on", "frames", "RMSE", "interval", "pooled", "worst", "SROCC")
 
@@ -96,25 +99,48 @@ def print_groups(
         print(line(name, f"{what}, {group}", table.take(clips), score_N[frames]), flush=True)
 
 
-def curve(arch: str, table: FrameTable, settings: Settings) -> Iterator[tuple[int, float]]:
-    """Yield the number of sources learnt from, and the RMSE on sources left out."""
+def completed_error(
+    features: Sequence[str], table: FrameTable, learnt: Sequence[str], judged: Sequence[str]
+) -> float:
+    """Return the RMSE on some sources of the teacher completed by a regression on others."""
+    train, held = table.only(learnt), table.only(judged)
+    missing_NM = train.select(table.teacher.missing_from(features)).x_NF
+    completed = CompletedTeacher(table.teacher, features, train.select(features).x_NF, missing_NM)
+    return rmse(completed.score(held.select(features).x_NF), held.y_N)
+
+
+def curve(features: Sequence[str], table: FrameTable) -> dict[int, np.ndarray]:
+    """Return the errors of random choices of sources, by how many were learnt from."""
     draw = np.random.default_rng(0)
-    for n in CURVE:
-        squares = []
-        for _ in range(DRAWS if n < CURVE[-1] else 1):
-            learnt = draw.permutation(table.sources)[:n].tolist()
-            held = tuple(source for source in table.sources if source not in learnt)
-            job = Job(hold_out=held, teacher_points=settings.teacher_points)
-            judged = table.only(held)
-            (score_N,) = scores_of(arch, table, [job], settings, judged).values()
-            squares.append(np.mean((score_N - judged.y_N) ** 2))
-        yield n, float(np.sqrt(np.mean(squares)))
+    errors: dict[int, list[float]] = {n: [] for n in CURVE}
+    for _ in range(DRAWS):
+        order = draw.permutation(table.sources).tolist()
+        for n in CURVE:
+            errors[n].append(
+                completed_error(features, table, order[JUDGED : JUDGED + n], order[:JUDGED])
+            )
+    return {n: np.array(values) for n, values in errors.items()}
+
+
+def draw_curves(curves: Mapping[str, Mapping[int, np.ndarray]], path: str) -> None:
+    """Draw the median error and its quartiles by number of sources, one line per feature set."""
+    figure = Figure(figsize=(6.4, 4.0), dpi=90, layout="constrained")
+    axes = figure.add_subplot(xlabel="sources learnt from", ylabel="RMSE, score points")
+    for name, errors in curves.items():
+        quartiles = np.array([np.percentile(values, (25, 50, 75)) for values in errors.values()])
+        axes.plot(list(errors), quartiles[:, 1], marker=".", label=name)
+        axes.fill_between(list(errors), quartiles[:, 0], quartiles[:, 2], alpha=0.2)
+    axes.set_xticks(CURVE)
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path)
 
 
 def main() -> None:
     parser = make_parser(__doc__, corpus=DEMO, assume_dims=AUTO, archs=["mlp_small"])
     parser.add_argument("--features", type=names, default=["lite", "lite_vif"])
-    parser.add_argument("--curve", action="store_true")
+    parser.add_argument("--curve", help="file of the figure")
     options = parser.parse_args()
     clips = read_parquet(REAL_TABLE).clips
     sizes = {clip.clip: f"{clip.identity['width']}x{clip.identity['height']}" for clip in clips}
@@ -135,9 +161,14 @@ def main() -> None:
                 job = Job(teacher_points=settings.teacher_points)
                 (of_given,) = scores_of(arch, real, [job], settings, given).values()
                 print(line(name, options.corpus, given, of_given), flush=True)
-            if options.curve:
-                for n, error in curve(arch, real, settings):
-                    print(row(name, f"{n} sources learnt", "", f"{error:.3f}"), flush=True)
+    if options.curve:
+        curves = {}
+        for set_name in options.features:
+            features = find_feature_set(set_name).features
+            curves[set_name] = curve(features, table_of(CorpusChoice(corpus=REAL), features))
+            for n, errors in curves[set_name].items():
+                print(row(set_name, f"{n} sources learnt", "", f"{np.median(errors):.3f}"))
+        draw_curves(curves, options.curve)
 
 
 if __name__ == "__main__":
