@@ -200,6 +200,8 @@ def test_a_sidecar_of_another_file_states_no_error(tmp_path):
     assert load_scorer(str(copy)).rmse is None
     copy.with_suffix(".json").write_text(Path(EXACT).with_suffix(".json").read_text())
     assert load_scorer(str(copy)).rmse is None
+    copy.with_suffix(".json").write_text('{"sha256": "of another file"}')
+    assert load_scorer(str(copy)).rmse is None
     copy.with_suffix(".json").write_text(Path(LITE).with_suffix(".json").read_text())
     assert load_scorer(str(copy)).rmse > 0
 

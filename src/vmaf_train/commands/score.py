@@ -159,8 +159,9 @@ def _stated_rmse(student: OnnxStudent, sidecar: Path) -> float | None:
         return None
     try:
         stated = json.loads(sidecar.read_text())
-        rmse = float(stated["metrics"]["rmse"])
-        return rmse if stated["sha256"] == student.sha256 else None
+        if stated["sha256"] != student.sha256:
+            return None
+        return float(stated["metrics"]["rmse"])
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{sidecar} is no sidecar of ours ({error!r}); run: vmaf-train sync"
