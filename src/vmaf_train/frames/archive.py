@@ -11,8 +11,9 @@ from vmaf_train.frames.table import FrameTable
 from vmaf_train.teacher.teachers import Teacher
 
 HELD_OUT = "held_out.npz"
+# Columns of a table, in their order in the archive; those that hold names are tuples.
+_COLUMNS = ("features", "x_NF", "y_N", "clip_N", "clips", "clip_sources")
 _NAMES = ("features", "clips", "clip_sources")
-_ARRAYS = ("x_NF", "y_N", "clip_N")
 
 
 def pack(table: FrameTable, score_N: np.ndarray) -> bytes:
@@ -22,9 +23,7 @@ def pack(table: FrameTable, score_N: np.ndarray) -> bytes:
         table: the frames.
         score_N: float64 of shape (frames,).
     """
-    columns: dict[str, Any] = {
-        name: np.asarray(getattr(table, name)) for name in (*_NAMES, *_ARRAYS)
-    }
+    columns: dict[str, Any] = {name: np.asarray(getattr(table, name)) for name in _COLUMNS}
     packed = io.BytesIO()
     np.savez_compressed(packed, score_N=score_N, **columns)
     return packed.getvalue()
