@@ -86,7 +86,7 @@ def open_pairs(choice: CorpusChoice, ffmpeg: Ffmpeg, reporter: Reporter) -> Scan
     Raises:
         InputError: no usable corpus of pairs, or a cache that cannot be written.
     """
-    _check_is_pairs(choice)
+    _check_choice(choice)
     ClipCache(cache_root()).check_writable()
     if choice.is_demo:
         format = _demo_format(choice)
@@ -150,7 +150,7 @@ def _open_table(choice: CorpusChoice, columns: Sequence[str], smoke: bool) -> Co
 
 def _open_smoke(choice: CorpusChoice, columns: Sequence[str], reporter: Reporter) -> Corpus:
     """Open a corpus whose features and scores are all zero; the demo's pairs are only named."""
-    _check_is_pairs(choice)
+    _check_choice(choice)
     if choice.is_demo:
         pairs = _name_demo(choice)
     else:
@@ -163,7 +163,9 @@ def _open_smoke(choice: CorpusChoice, columns: Sequence[str], reporter: Reporter
     return Corpus(tuple(pair.source for pair in pairs), choice.teacher, None, table)
 
 
-def _check_is_pairs(choice: CorpusChoice) -> None:
+def _check_choice(choice: CorpusChoice) -> None:
+    """Refuse what no corpus of pairs can give, before the demo is made or anything is written."""
+    _range(choice)
     if choice.is_table:
         raise InputError(
             f"{choice.corpus} holds frame scores and no clips; "
