@@ -8,6 +8,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import MLFlowLogger
 from torch import Tensor
@@ -84,7 +85,9 @@ class BatchedModule(LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Log the loss of the first job, the student that `fit` returns."""
-        self.log("lightning/train_loss", next(iter(self.mean_losses.values())))
+        loss = next(iter(self.mean_losses.values()))
+        # As a tensor: Lightning would round a float to float32.
+        self.log("lightning/train_loss", torch.tensor(loss, dtype=torch.float64))
 
     def configure_optimizers(self) -> None:
         """Configure none: the solver moves the weights."""
