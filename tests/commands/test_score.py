@@ -139,7 +139,7 @@ def test_of_videos_of_different_length_the_frames_of_both_are_scored_with_a_warn
             check=True,
         )
     told = call(*paths, *RAW, "--per-frame")
-    assert f"warning: {name} goes on after the 5 frames that both have" in told.stderr
+    assert f"warning: {name} is longer than the 5 frames that both have" in told.stderr
     scores = json.loads(told.stdout)["scores"]
     # The last frame of five has no next one for its motion.
     assert (len(scores), scores[:4]) == (5, whole[:4])
