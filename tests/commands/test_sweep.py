@@ -324,7 +324,7 @@ def test_a_run_handed_over_becomes_the_summary_and_the_arch_runs_stand_beside_it
 
 
 BAD_INPUT = [
-    (["--folds", "Alpha", "--max-pairs", "3"], "Alpha has one pair, which settles no difference"),
+    (["--folds", "Alpha", "--max-pairs", "3"], "Alpha has one pair, too few for an interval"),
     (
         ["--archs", "linear,mlp_huge"],
         r"unknown arch 'mlp_huge'; choose one of: linear, .*mlp_small",
