@@ -140,7 +140,7 @@ def open_video(path: Path, size: str, pix_fmt: str) -> Video:
     if pix_fmt not in PIX_FMTS:
         raise InputError(
             f"pixel format {pix_fmt!r} of {path} is none of {', '.join(PIX_FMTS)}; "
-            "convert the file to one of them"
+            "convert the file to one of these"
         )
     dims = parse_dims(size)
     format = YuvFormat(dims.width, dims.height, pix_fmt)

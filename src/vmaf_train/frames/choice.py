@@ -23,7 +23,7 @@ class CorpusChoice:
         sources: keep only these; empty keeps all.
         max_pairs: keep at most this many, one per source in turn; 0 keeps all.
         strict: raise an error for files that form no usable pair, instead of leaving them out.
-        frames: "FIRST:END" of every clip, without END; or "all".
+        frames: "FIRST:END" of every clip (END is excluded), or "all".
         jobs: number of cores to use; 0 uses all.
         teacher: the teacher whose scores label the frames.
     """

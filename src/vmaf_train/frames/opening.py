@@ -60,7 +60,7 @@ def open_corpus(
         choice: the corpus.
         reporter: receives one line per file that is left out, and follows the libvmaf passes.
         features: features that the student reads. The tables hold these and the teacher's.
-        smoke: for a smoke run: zeros for every feature and score, without libvmaf.
+        smoke: use zeros for every feature and score, without libvmaf.
 
     Raises:
         InputError: the corpus or the ffmpeg is not usable, or the cache cannot be written.

@@ -53,7 +53,7 @@ def bootstrap_over_clips(
     n_clips = len(sums_CM)
     if n_clips < 2:
         return {}
-    # A resample is constant if its variances are rounding, beside those of all frames.
+    # Relative to the variances over all frames, those of a constant resample are only rounding.
     constant = 1e-12 * score_N.var() * truth_N.var()
 
     def resampled(picks: np.ndarray, axis: int) -> np.ndarray:

@@ -166,11 +166,11 @@ def windows(z_TF: Tensor, window: int) -> Tensor:
     """Return the window around each frame of a clip, with zeros beyond its ends.
 
     Args:
-        z_TF: of shape (frames, features).
+        z_TF: standardised features, float64 of shape (frames, features).
         window: number of frames, odd.
 
     Returns:
-        Of shape (frames, window, features).
+        float64 of shape (frames, window, features).
     """
     reach = window // 2
     return nn.functional.pad(z_TF, (0, 0, reach, reach)).unfold(0, window, 1).mT

@@ -1,4 +1,4 @@
-"""A batched fit: the students of several jobs, their examples, and the solver of them all."""
+"""A batched fit: the students of several jobs, their examples, and their shared solver."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -66,7 +66,7 @@ class BatchedFit:
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the next epoch's batches as `step` takes them; none if the solver takes no steps.
 
-        Rows are drawn with replacement. What a job draws depends only on its own seed and pools.
+        Rows are drawn with replacement. The rows of a job depend only on its seed and its pools.
         """
         if not self._solver.takes_steps:
             return
@@ -109,7 +109,7 @@ class BatchedFit:
 
         Args:
             number: number of the epoch, from 1.
-            losses: what `step` returned for each batch of the epoch.
+            losses: the losses that `step` returned for each batch of the epoch.
 
         Raises:
             InputError: a loss or a weight is no longer finite.

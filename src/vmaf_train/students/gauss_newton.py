@@ -40,8 +40,8 @@ class GaussNewton(SteppingSolver[Mlp]):
     """Gauss-Newton in float64, for all jobs at once along the first axis.
 
     Attributes:
-        weights: of each layer, float64 of shape (jobs, outputs, inputs).
-        biases: of each layer, float64 of shape (jobs, 1, outputs).
+        weights: weights of each layer, float64 of shape (jobs, outputs, inputs).
+        biases: biases of each layer, float64 of shape (jobs, 1, outputs).
     """
 
     default_lr = LONGEST_STEP
@@ -95,8 +95,8 @@ class GaussNewton(SteppingSolver[Mlp]):
         for weights, biases in zip(self.weights[:-1], self.biases[:-1], strict=True):
             # a = tanh(a W' + b)
             inputs.append(torch.tanh(torch.baddbmm(biases, inputs[-1], weights.mT)))
-        # A sum, not a product with one column: that would round differently for one job than for
-        # several. The same holds in `_carried`.
+        # A sum, because a product with one column rounds differently for one job than for several.
+        # The same holds in `_carried`.
         predicted = (inputs[-1] * self.weights[-1]).sum(-1) + self.biases[-1].squeeze(-1)
         return inputs, predicted
 

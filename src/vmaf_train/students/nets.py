@@ -1,7 +1,7 @@
 """The nets: from standardised features to standardised scores.
 
 A net takes float64 of shape (..., rows, features), or (..., rows, window, features) if it reads
-windows, and returns float64 of shape (..., rows). A leading axis may be jobs that are trained
+windows, and returns float64 of shape (..., rows). A leading axis can be jobs that are trained
 together: nets multiply with `@` only, so weights stacked along that axis work too.
 """
 
@@ -105,7 +105,7 @@ class Mlp(Net):
         super().__init__()
         self.settles = normalised
         widths = (inputs, *hidden, 1)
-        # Batch normalisation subtracts the mean, so a bias before it would have no effect.
+        # Batch normalisation subtracts the mean, so a bias before it has no effect.
         biased = [not normalised] * len(hidden) + [True]
         self.dense = nn.ModuleList(
             Dense(i, o, biased=b) for (i, o), b in zip(pairwise(widths), biased, strict=True)
@@ -199,7 +199,7 @@ class Transformer(Net):
 
     Args:
         inputs: number of features.
-        width: of the embedding; the feed-forward layer is twice as wide.
+        width: width of the embedding; the feed-forward layer is twice as wide.
         window: number of frames.
     """
 

@@ -37,8 +37,8 @@ class Job:
 
     Attributes:
         hold_out: sources that the student must not see.
-        seed: as in `Settings`.
-        teacher_points: as in `Settings`.
+        seed: see `Settings`.
+        teacher_points: see `Settings`.
     """
 
     hold_out: tuple[str, ...] = ()

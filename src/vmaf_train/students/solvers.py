@@ -73,7 +73,7 @@ class Solver(Generic[AnyNet]):
 
         Args:
             number: number of the epoch, from 1.
-            losses: what `step` returned for each batch of the epoch.
+            losses: the losses that `step` returned for each batch of the epoch.
             rows: all training rows of each job.
 
         Returns:

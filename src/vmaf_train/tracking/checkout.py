@@ -31,7 +31,7 @@ def find_checkout() -> Checkout:
         return done.stdout.strip()
 
     try:
-        # An installed copy may lie inside a checkout of something else. Only a checkout that tracks
+        # An installed copy can lie inside another project's checkout. Only a checkout that tracks
         # this file counts.
         git("ls-files", "--error-unmatch", here.name)
         changed = git("status", "--porcelain", "--", ":/", *_OUTPUTS)

@@ -113,7 +113,7 @@ class Run:
             self._flush()
 
     def log_files(self, files: Mapping[str, bytes | Figure], folder: str = "") -> None:
-        """Log artifacts by file name: bytes as they are, figures in the format that it ends in."""
+        """Log artifacts by file name; its ending decides the format of a figure."""
         with tempfile.TemporaryDirectory(prefix="vmaf-train-") as made:
             for name, content in files.items():
                 if isinstance(content, bytes):
@@ -157,7 +157,7 @@ class Run:
         )
         self.run_id = run.info.run_id
         if active:
-            # Without this tag, the UI lists the runs of a sweep. With it, the UI folds them up.
+            # With this tag, the UI hides the runs of a sweep below their parent run.
             mlflow.MlflowClient().delete_tag(self.run_id, "mlflow.parentRunId")
         # Otherwise MLflow's fluent calls resume the run of this variable.
         os.environ.pop(RUN_ID_VARIABLE, None)
