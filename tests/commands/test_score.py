@@ -174,8 +174,8 @@ def test_what_cannot_be_scored_is_bad_input_with_the_next_step(pairs, tmp_path):
         ([ref, dis, "--size", "160by90"], "like 1920x1080"),
         ([ref, dis, *RAW, "--pix-fmt", "nv12"], "'nv12' of"),
         ([ref, tmp_path / "none.mkv", *RAW], "no file"),
-        ([ref, "--manifest", ref], "wants a reference and a distorted video, or --manifest"),
-        ([ref], "wants a reference and a distorted video, or --manifest"),
+        ([ref, "--manifest", ref], "needs a reference and a distorted video, or --manifest"),
+        ([ref], "needs a reference and a distorted video, or --manifest"),
         ([ref, dis, *RAW, "--model", "vmaf_huge"], "no model vmaf_huge"),
         ([ref, dis, *RAW, "--model", tmp_path / "none.onnx"], "no file"),
         (

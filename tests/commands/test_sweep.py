@@ -333,8 +333,8 @@ BAD_INPUT = [
         ["--folds", "Alpha,Delta"],
         r"folds Delta not in the corpus; choose some of: Alpha, Beta, Gamma, or all",
     ),
-    (["--archs", ""], r"archs '' names none; write them like a,b or all"),
-    (["--folds", ","], r"folds ',' names none; write them like a,b or all"),
+    (["--archs", ""], r"archs '' holds no name; write names like a,b or all"),
+    (["--folds", ","], r"folds ',' holds no name; write names like a,b or all"),
     (["--max-pairs", "1"], r"Alpha is the only source"),
     (["--corpus", "nowhere"], r"no corpus folder .*nowhere"),
 ]
