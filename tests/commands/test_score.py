@@ -139,7 +139,7 @@ def test_of_videos_of_different_length_the_frames_of_both_are_scored_with_a_warn
             check=True,
         )
     told = call(*paths, *RAW, "--per-frame")
-    assert f"warning: {name} goes on after the 5 frames that both have" in told.stderr
+    assert f"warning: {name} is longer than the 5 frames that both have" in told.stderr
     scores = json.loads(told.stdout)["scores"]
     # The last frame of five has no next one for its motion.
     assert (len(scores), scores[:4]) == (5, whole[:4])
@@ -174,8 +174,8 @@ def test_what_cannot_be_scored_is_bad_input_with_the_next_step(pairs, tmp_path):
         ([ref, dis, "--size", "160by90"], "like 1920x1080"),
         ([ref, dis, *RAW, "--pix-fmt", "nv12"], "'nv12' of"),
         ([ref, tmp_path / "none.mkv", *RAW], "no file"),
-        ([ref, "--manifest", ref], "wants a reference and a distorted video, or --manifest"),
-        ([ref], "wants a reference and a distorted video, or --manifest"),
+        ([ref, "--manifest", ref], "needs a reference and a distorted video, or --manifest"),
+        ([ref], "needs a reference and a distorted video, or --manifest"),
         ([ref, dis, *RAW, "--model", "vmaf_huge"], "no model vmaf_huge"),
         ([ref, dis, *RAW, "--model", tmp_path / "none.onnx"], "no file"),
         (

@@ -1,7 +1,7 @@
-"""The loop of Lightning's Trainer, with its callbacks and its own logger to MLflow.
+"""A loop that runs in Lightning's Trainer, with its callbacks and its MLflow logger.
 
-Needs the extra `lightning`. The steps are those of the batched fit, so the weights are the same,
-byte for byte, as with the plain loop.
+It needs the extra `lightning`. The steps are those of the batched fit, so the weights have the same
+bytes as with the plain loop.
 """
 
 import logging
@@ -24,7 +24,7 @@ def lightning_loop(run_id: str = "", tracking_uri: str = "") -> Loop:
 
     Args:
         run_id: MLflow run that Lightning's logger writes to; empty logs nothing.
-        tracking_uri: of that run's store.
+        tracking_uri: tracking URI of that run's store.
     """
 
     def loop(batched: BatchedFit, on_epoch: OnEpoch | None) -> None:
@@ -43,7 +43,7 @@ def lightning_loop(run_id: str = "", tracking_uri: str = "") -> Loop:
             enable_model_summary=False,
         )
         with warnings.catch_warnings():
-            # Lightning warns of a loader without workers and a module without optimiser.
+            # Lightning warns about a loader without workers and a module without optimiser.
             warnings.simplefilter("ignore")
             trainer.fit(BatchedModule(batched), DataLoader(_Batches(batched), batch_size=None))
 
@@ -63,12 +63,12 @@ class _Batches(IterableDataset[tuple[Tensor, Tensor]]):
 class BatchedModule(LightningModule):
     """A batched fit as a LightningModule.
 
-    Its solver is no torch optimiser, so optimisation is manual.
+    Its solver is not a torch optimiser, so optimisation is manual.
 
     Attributes:
         batched: the batched fit.
-        losses: results of the steps of this epoch.
-        mean_losses: loss of the last epoch of each job.
+        losses: losses of the steps of this epoch.
+        mean_losses: loss of each job in the last epoch.
     """
 
     def __init__(self, batched: BatchedFit) -> None:
@@ -94,7 +94,7 @@ class BatchedModule(LightningModule):
 
 
 class EndEpochs(Callback):
-    """Gives the students their weights after each epoch, and tells `on_epoch`."""
+    """Writes the weights to the students after each epoch, and calls `on_epoch`."""
 
     def __init__(self, on_epoch: OnEpoch | None) -> None:
         self.on_epoch = on_epoch
