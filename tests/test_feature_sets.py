@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from conftest import write_corpus
 
-from vmaf_train.clips.netflix import scan
+from vmaf_train.clips.layouts import scan
 from vmaf_train.clips.video import YuvFormat
 from vmaf_train.commands.evaluate import evaluate_model
 from vmaf_train.commands.prewarm import prewarm

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vmaf_train.clips import demo
-from vmaf_train.clips.layouts import find_layout
+from vmaf_train.clips import demo, layouts
 from vmaf_train.clips.netflix import dis_source
 from vmaf_train.clips.pairs import Pair, Scan, first_in_turn, parse_frames
 from vmaf_train.clips.video import Video, YuvFormat
@@ -172,7 +171,7 @@ def _check_is_pairs(choice: CorpusChoice) -> None:
 
 
 def _scan(choice: CorpusChoice, folder: Path, format: YuvFormat, reporter: Reporter) -> Scan:
-    found = find_layout(folder).scan(
+    found = layouts.scan(
         folder,
         format,
         sources=choice.sources,
