@@ -25,7 +25,7 @@ class CorpusChoice:
         strict: files that are no usable pair are an error instead of being left out.
         frames: "first:end" of every clip, or "all".
         jobs: cores to use; 0 is all.
-        teacher: whose scores label the frames.
+        teacher: whose scores label the frames; a file of frame scores has its own.
     """
 
     corpus: str = DEMO

@@ -63,9 +63,10 @@ def open_corpus(
     Raises:
         InputError: no usable corpus or ffmpeg, or a cache that cannot be written.
     """
-    columns = choice.teacher.columns_for(features)
     if choice.is_table:
-        return _open_table(choice, columns, smoke)
+        return _open_table(choice, features, smoke)
+
+    columns = choice.teacher.columns_for(features)
     if smoke:
         return _open_smoke(choice, columns, reporter)
 
@@ -125,8 +126,8 @@ def table_of_pairs(
     return FrameTable.from_clips(ordered, columns or scores[0].features, ffmpeg.teacher)
 
 
-def _open_table(choice: CorpusChoice, columns: Sequence[str], smoke: bool) -> Corpus:
-    """Open a file of frame scores."""
+def _open_table(choice: CorpusChoice, features: Sequence[str], smoke: bool) -> Corpus:
+    """Open a file of frame scores; its own teacher labelled them."""
     from vmaf_train.frames.parquet import read_parquet  # pyarrow takes long to import
 
     if choice.frames != ALL or choice.assume_dims != AUTO:
@@ -134,7 +135,7 @@ def _open_table(choice: CorpusChoice, columns: Sequence[str], smoke: bool) -> Co
             f"{choice.corpus} is the frames as they were exported; leave frames and assume_dims out"
         )
     exported = read_parquet(choice.path)
-    table = exported.table.select(columns)
+    table = exported.table.select(exported.table.teacher.columns_for(features))
     if choice.max_pairs:
         table = table.take(first_in_turn(table.clip_sources, choice.max_pairs))
     if smoke:
