@@ -59,7 +59,8 @@ FEATURE_SETS = {
 }
 # The features of vmaf_v0.6.1: the default of every option, and what a foreign ONNX file reads.
 CANONICAL = FEATURE_SETS["canonical"]
-KNOWN = (*CANONICAL.features, *ADM_DETAILS)
+# Every feature of the table, once.
+KNOWN = tuple(dict.fromkeys(name for row in FEATURE_SETS.values() for name in row.features))
 
 # One frame of the demo corpus (Mosaic_50_126_92, frame 41; its teacher score is 81.9), for the
 # examples on model cards.
