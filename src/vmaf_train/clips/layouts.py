@@ -32,7 +32,10 @@ class Layout:
 
 # The first layout that recognises the path is taken. The last one recognises every path and says
 # in its errors what a corpus looks like.
-LAYOUTS = (Layout("Netflix", recognises=lambda path: True, find=netflix.find, hint=netflix.HINT),)
+LAYOUTS = (
+    # Further layouts stand before this one.
+    Layout("Netflix", recognises=lambda path: True, find=netflix.find, hint=netflix.HINT),
+)
 
 
 def find_layout(path: Path) -> Layout:
