@@ -10,7 +10,7 @@ from conftest import write_corpus
 from typer.testing import CliRunner
 
 from vmaf_train.cli import app
-from vmaf_train.clips.netflix import scan
+from vmaf_train.clips.layouts import scan
 from vmaf_train.clips.video import YuvFormat
 from vmaf_train.commands.score import load_scorer, score_video
 from vmaf_train.extraction.schedule import Pass
