@@ -6,7 +6,8 @@ from conftest import write_corpus
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmaf_train.clips.netflix import DIS_NAME, REF_NAME, scan
+from vmaf_train.clips.layouts import scan
+from vmaf_train.clips.netflix import DIS_NAME, REF_NAME
 from vmaf_train.clips.pairs import parse_frames
 from vmaf_train.clips.video import PIX_FMTS, YuvFormat, parse_dims
 from vmaf_train.errors import InputError
@@ -55,7 +56,7 @@ def test_two_references_of_one_source_are_refused_with_both_named(tmp_path):
     (corpus / "ref" / "Alpha_30fps.yuv").write_bytes(b"")
     with pytest.raises(
         InputError,
-        match=r"Alpha_30fps\.yuv: a second reference of source Alpha beside Alpha_25fps\.yuv",
+        match=r"Alpha_30fps\.yuv: a second reference of source Alpha next to Alpha_25fps\.yuv",
     ):
         scan(corpus, SMALL)
 

@@ -10,7 +10,7 @@ from conftest import write_corpus
 from typer.testing import CliRunner
 
 from vmaf_train.cli import app
-from vmaf_train.clips.netflix import scan
+from vmaf_train.clips.layouts import scan
 from vmaf_train.clips.video import YuvFormat
 from vmaf_train.commands.score import load_scorer, score_video
 from vmaf_train.extraction.schedule import Pass
@@ -139,7 +139,7 @@ def test_of_videos_of_different_length_the_frames_of_both_are_scored_with_a_warn
             check=True,
         )
     told = call(*paths, *RAW, "--per-frame")
-    assert f"warning: {name} goes on after the 5 frames that both have" in told.stderr
+    assert f"warning: {name} is longer than the 5 frames that both have" in told.stderr
     scores = json.loads(told.stdout)["scores"]
     # The last frame of five has no next one for its motion.
     assert (len(scores), scores[:4]) == (5, whole[:4])
@@ -174,8 +174,8 @@ def test_what_cannot_be_scored_is_bad_input_with_the_next_step(pairs, tmp_path):
         ([ref, dis, "--size", "160by90"], "like 1920x1080"),
         ([ref, dis, *RAW, "--pix-fmt", "nv12"], "'nv12' of"),
         ([ref, tmp_path / "none.mkv", *RAW], "no file"),
-        ([ref, "--manifest", ref], "wants a reference and a distorted video, or --manifest"),
-        ([ref], "wants a reference and a distorted video, or --manifest"),
+        ([ref, "--manifest", ref], "needs a reference and a distorted video, or --manifest"),
+        ([ref], "needs a reference and a distorted video, or --manifest"),
         ([ref, dis, *RAW, "--model", "vmaf_huge"], "no model vmaf_huge"),
         ([ref, dis, *RAW, "--model", tmp_path / "none.onnx"], "no file"),
         (
@@ -199,6 +199,8 @@ def test_a_sidecar_of_another_file_states_no_error(tmp_path):
     copy.write_bytes(Path(LITE).read_bytes())
     assert load_scorer(str(copy)).rmse is None
     copy.with_suffix(".json").write_text(Path(EXACT).with_suffix(".json").read_text())
+    assert load_scorer(str(copy)).rmse is None
+    copy.with_suffix(".json").write_text('{"sha256": "of another file"}')
     assert load_scorer(str(copy)).rmse is None
     copy.with_suffix(".json").write_text(Path(LITE).with_suffix(".json").read_text())
     assert load_scorer(str(copy)).rmse > 0

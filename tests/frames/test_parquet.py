@@ -21,10 +21,10 @@ from vmaf_train.extraction.logs import parse_log
 from vmaf_train.features import ADM_DETAILS, CANONICAL
 from vmaf_train.frames.choice import CorpusChoice
 from vmaf_train.frames.opening import open_corpus
-from vmaf_train.frames.parquet import read_parquet
+from vmaf_train.frames.parquet import read_parquet, write_parquet
 from vmaf_train.reporting import Reporter
 from vmaf_train.students.settings import Settings
-from vmaf_train.teacher.teachers import DEFAULT_TEACHER
+from vmaf_train.teacher.teachers import DEFAULT_TEACHER, TEACHERS
 
 SHORT = Settings(epochs=2, teacher_points=256)
 
@@ -290,3 +290,15 @@ def test_a_feature_that_is_not_there_is_named(exported):
     table = dataclasses.replace(read_parquet(exported).table.select(CANONICAL.features))
     with pytest.raises(InputError, match="no aim among the features adm2"):
         table.select(("adm2", "aim"))
+
+
+def test_a_file_brings_its_own_teacher(exported, tmp_path, monkeypatch):
+    few = CANONICAL.features[:4]
+    other = dataclasses.replace(DEFAULT_TEACHER, name="other", features=few)
+    monkeypatch.setitem(TEACHERS, other.name, other)
+    table = dataclasses.replace(read_parquet(exported).table.select(few), teacher=other)
+    facts = [{} for _ in table.clips]
+    write_parquet(table, tmp_path / "other.parquet", "86da14d", facts)
+    corpus = open_corpus(choice(tmp_path / "other.parquet"), Reporter(), few[:2])
+    assert corpus.teacher is other
+    assert corpus.table(()).features == few

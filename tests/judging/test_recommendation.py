@@ -41,7 +41,7 @@ def test_the_most_accurate_is_recommended_when_all_others_are_worse():
 def test_a_faster_one_that_is_no_different_is_preferred_and_the_most_accurate_named():
     line = recommended(row_of("best", 1, 9), row_of("close", 1.1, 3), row_of("fast", 3, 1))
     assert line.startswith("close: out-of-fold RMSE 1.1000")
-    assert "best has 1.0000, a difference that these clips do not settle" in line
+    assert "best has 1.0000, which is not a significant difference" in line
 
 
 def test_a_slower_one_that_is_no_different_is_named_but_not_preferred():

@@ -216,6 +216,7 @@ def test_model_tiny_holds_what_a_sync_would_leave_and_nothing_else():
 
 
 def test_nothing_but_the_table_decides_what_is_shipped():
-    assert place_of("linear", "canonical") is None
-    assert place_of("quartic", "canonical") is None
-    assert [place_of(row.arch, row.features) for row in SHIPPED] == list(SHIPPED)
+    assert place_of("linear", "canonical", DEFAULT_TEACHER.name) is None
+    assert place_of("quartic", "canonical", DEFAULT_TEACHER.name) is None
+    assert place_of("mlp_small", "canonical", "vmaf_4k_v0.6.1") is None
+    assert [place_of(row.arch, row.features, row.teacher) for row in SHIPPED] == list(SHIPPED)

@@ -67,7 +67,7 @@ def test_registering_again_and_syncing_again_change_nothing(ids):
     register(ids["small"])
     before = {path: Path(path).stat().st_mtime_ns for path in tree_files()}
     assert register(ids["small"]).exit_code == 0
-    assert call("sync").output == "the tree held all of it already\n"
+    assert call("sync").output == "the tree is up to date\n"
     assert versions() == {"1": ids["small"]}
     assert {path: Path(path).stat().st_mtime_ns for path in tree_files()} == before
 

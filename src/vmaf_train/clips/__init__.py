@@ -2,6 +2,6 @@
 
 In: the path of a corpus. Out: `Pair`, a distorted clip and its reference, checked by file size, not
 yet read.
-Start with pairs.py and video.py. layouts.py is the table of layouts, netflix.py the one of the
-Netflix corpus, demo.py makes the embedded corpus.
+Start with pairs.py and video.py. layouts.py is the table of layouts and scans a corpus, netflix.py
+lists one in the Netflix layout, demo.py makes the embedded corpus.
 """

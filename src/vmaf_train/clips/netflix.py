@@ -1,4 +1,4 @@
-"""The Netflix layout: file names that state source and rung, and the pairs that a folder holds.
+"""The Netflix layout: file names that state source and rung, and the files that a folder holds.
 
 `ref/<source>_<fps>fps.yuv`, `dis/<source>_<quality>_<height>_<kbps>.yuv`, raw 8-bit yuv420p; every
 distorted file has its reference's size. `<quality>`, `<height>` and `<kbps>` are labels for people
@@ -7,12 +7,11 @@ and are never read as data.
 
 import os
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from vmaf_train.clips.pairs import Pair, Scan, first_in_turn
-from vmaf_train.clips.video import FileStamp, Video, YuvFormat, count_frames
+from vmaf_train.clips.pairs import Listing, Match
+from vmaf_train.clips.video import FileStamp, Video, YuvFormat
 from vmaf_train.errors import InputError
 
 _SOURCE = r"(?P<source>[A-Za-z0-9][A-Za-z0-9_-]*)"
@@ -20,6 +19,7 @@ REF_NAME = re.compile(_SOURCE + r"_(?P<fps>[1-9][0-9]*(?:\.[0-9]+)?)fps\.yuv")
 DIS_NAME = re.compile(_SOURCE + r"_(?P<quality>[0-9]+)_(?P<height>[0-9]+)_(?P<kbps>[0-9]+)\.yuv")
 REF_GRAMMAR = "<source>_<fps>fps.yuv"
 DIS_GRAMMAR = "<source>_<quality>_<height>_<kbps>.yuv"
+HINT = f"names must read ref/{REF_GRAMMAR} and dis/{DIS_GRAMMAR}"
 
 
 @dataclass(frozen=True)
@@ -34,60 +34,27 @@ class _Named:
         return self.parts["source"]
 
 
-def scan(
-    folder: Path,
-    format: YuvFormat,
-    *,
-    sources: Iterable[str] = (),
-    max_pairs: int = 0,
-    strict: bool = False,
-    frames: tuple[int, int] | None = None,
-) -> Scan:
-    """Find the pairs of a corpus folder and check the size of every file; no file is opened.
+def find(folder: Path, format: YuvFormat) -> Listing:
+    """List a folder that holds `ref/` and `dis/`; the identity of each file is taken on the way.
 
     Args:
-        folder: holds `ref/` and `dis/`.
-        format: geometry of every file; sizes are checked against it, never guessed.
-        sources: keep only these; empty keeps all.
-        max_pairs: keep at most this many, sources in turn, so that few pairs still hold several
-            sources; 0 keeps all.
-        strict: a file that would be left out is an error instead.
-        frames: use frames from the first number up to, but without, the second; None uses all.
+        folder: of the corpus.
+        format: geometry of every file.
 
     Raises:
-        InputError: no such folder, an unknown source, a file of a wrong size or with too few
-            frames, or no pair left.
+        InputError: no such folder, or two references of one source.
     """
     _check_folders(folder)
     left_out: list[str] = []
-    matched = _match(folder, left_out)
-    if strict and left_out:
-        raise InputError(
-            f"{folder}: {len(left_out)} file(s) not usable and strict is on: "
-            f"{'; '.join(left_out)}; rename or remove them, or run without strict"
+    matches = [
+        Match(
+            source=ref.source,
+            ref=_video(folder / "ref", ref, ref, format),
+            dis=_video(folder / "dis", dis, ref, format),
         )
-
-    wanted, known = set(sources), {ref.source for ref, _ in matched}
-    if unknown := wanted - known:
-        raise InputError(
-            f"{folder} has no pair of source {', '.join(sorted(unknown))}; "
-            f"it has {', '.join(sorted(known)) or 'none'}"
-        )
-    pairs = [
-        _pair(folder, ref, dis, format, frames)
-        for ref, dis in matched
-        if not wanted or ref.source in wanted
+        for ref, dis in _match(folder, left_out)
     ]
-    if not pairs:
-        raise InputError(
-            f"no pair found in {folder}: "
-            f"{'; '.join(left_out) or 'ref/ and dis/ hold no .yuv file'}; "
-            f"names must read ref/{REF_GRAMMAR} and dis/{DIS_GRAMMAR}"
-        )
-
-    pairs.sort(key=lambda pair: (pair.source, pair.clip))
-    kept = first_in_turn([pair.source for pair in pairs], max_pairs)
-    return Scan(tuple(pairs[index] for index in kept), tuple(left_out))
+    return Listing(tuple(matches), tuple(left_out))
 
 
 def dis_source(name: str) -> str:
@@ -146,26 +113,6 @@ def _grammatical(
     return named
 
 
-def _pair(
-    folder: Path, ref: _Named, dis: _Named, format: YuvFormat, frames: tuple[int, int] | None
-) -> Pair:
-    """Build a pair after checking that both files hold the same frames, and those asked for."""
-    fps = float(ref.parts["fps"])
-    ref_video = Video(folder / "ref" / ref.stamp.name, format, fps, ref.stamp)
-    dis_video = Video(folder / "dis" / dis.stamp.name, format, fps, dis.stamp)
-
-    held = count_frames(ref_video.path, ref.stamp.size, format, "assume_dims=WxH")
-    held_by_dis = count_frames(dis_video.path, dis.stamp.size, format, "assume_dims=WxH")
-    if held != held_by_dis:
-        raise InputError(
-            f"{dis_video.path} holds {held_by_dis} frames but its reference {ref_video.path} "
-            f"holds {held} (at {format} {format.pix_fmt}); "
-            "cut both to the same frames or remove the pair"
-        )
-    if frames and frames[1] > held:
-        raise InputError(
-            f"{dis_video.path} holds {held} frames, so frames {frames[0]}:{frames[1]} are not all "
-            "there; ask for fewer, or name the sources that have them"
-        )
-    n_frames = frames[1] - frames[0] if frames else held
-    return Pair(ref.source, ref_video, dis_video, n_frames, format, frames)
+def _video(folder: Path, named: _Named, ref: _Named, format: YuvFormat) -> Video:
+    """Return a file as a video; only the name of its reference states the frame rate."""
+    return Video(folder / named.stamp.name, format, float(ref.parts["fps"]), named.stamp)

@@ -1,4 +1,4 @@
-"""Pairs: a distorted clip and its reference; what a scan of a corpus finds."""
+"""Pairs: a distorted clip and its reference; what a layout lists and what a scan of it gives."""
 
 import re
 from collections.abc import Sequence
@@ -37,6 +37,28 @@ class Pair:
     def pixels(self) -> int:
         """Pixels of the distorted clip, all frames together."""
         return self.n_frames * self.format.pixels
+
+
+@dataclass(frozen=True)
+class Match:
+    """A distorted file and its reference, whose sizes are not checked yet.
+
+    Attributes:
+        source: name of the content.
+        ref, dis: the two videos, with format and stamp.
+    """
+
+    source: str
+    ref: Video
+    dis: Video
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a layout finds at a path: matches, and one line for every file that has none."""
+
+    matches: tuple[Match, ...]
+    left_out: tuple[str, ...] = field(default=())
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from vmaf_train.features import CANONICAL, FeatureSet, find_feature_set
+from vmaf_train.features import CANONICAL, FEATURE_SETS, FeatureSet, find_feature_set
 from vmaf_train.frames.choice import ALL, CorpusChoice
 from vmaf_train.frames.opening import open_corpus
 from vmaf_train.frames.splits import choose_folds
@@ -46,16 +46,16 @@ class _Fits:
 
 @dataclass(frozen=True, eq=False)
 class _Sweep:
-    """What all fits of a sweep share.
+    """Data and settings that all fits of a sweep share.
 
     Attributes:
-        id: value of the tag of all its runs.
-        table: every source.
-        judged: the sources that are held out in turn.
-        settings: of every fit, but for the feature set.
+        id: value of the tag `sweep` of all its runs.
+        table: frames of every source.
+        judged: frames of the folds, the sources that are held out in turn.
+        settings: settings of every fit, except the feature set.
         seeds: fits per fold.
-        corpus: its name.
-        libvmaf_version: that extracted the features.
+        corpus: name of the corpus.
+        libvmaf_version: version of the libvmaf that extracted the features.
     """
 
     id: str
@@ -105,25 +105,26 @@ def sweep(
     seeds: int = 5,
     features: Sequence[str] = (CANONICAL.name,),
 ) -> Swept:
-    """Fit every architecture once per fold and seed, judge it on unseen sources, and compare.
+    """Fit every architecture per fold and seed, judge each fit on its fold, and compare.
 
     Each architecture has a run, with the student that is kept; one more run has the comparison. All
-    of them carry the same tag `sweep`.
+    these runs have the same value of the tag `sweep`.
 
     Args:
         choice: the corpus.
-        settings: of every fit.
-        reporter: gets one line per architecture.
+        settings: settings of every fit.
+        reporter: receives one line per architecture.
         archs: names of architectures; empty is all.
         folds: sources to hold out in turn; empty is all.
-        seeds: fits per fold, with the settings' own seed and those that follow.
-        features: names of feature sets; each architecture is fitted for each of them.
+        seeds: fits per fold; their seeds count up from that of the settings.
+        features: names of feature sets; each architecture is fitted on each set. Empty is
+            every set that the teacher's passes give.
 
     Raises:
         InputError: an arch, a feature set, a fold or the corpus is not usable.
     """
     with tracked("sweep") as run:
-        sets = [find_feature_set(name) for name in dict.fromkeys(features)]
+        sets = _choose_sets(tuple(dict.fromkeys(features)), choice.teacher)
         named = tuple(dict.fromkeys(archs))
         fits = list(_choose_fits(named, sets, choice.teacher))
         corpus = open_corpus(choice, reporter, [column for row in sets for column in row.features])
@@ -159,7 +160,7 @@ def log_arch(
     table: FrameTable,
     tags: Mapping[str, str],
 ) -> None:
-    """Log one architecture of a sweep; `comparison` holds its row alone."""
+    """Log one architecture of a sweep; `comparison` holds only its row."""
     (row,) = comparison.rows
     student = result.student
     run.log_dataset(table, comparison.corpus, "sweep")
@@ -191,9 +192,9 @@ def _fit_in_own_run(
         run.start(row.name)
         run.log_settings({**logged, "arch": row.arch.name, "features": row.features.name})
         result = work.fit(row)
-        alone = work.compare({row.name: result})
-        log_arch(run, alone, result, work.table, work.tags)
-        reporter.say(f"{row.name}: out-of-fold RMSE {alone.rows[0].frames.rmse:.4f}")
+        comparison = work.compare({row.name: result})
+        log_arch(run, comparison, result, work.table, work.tags)
+        reporter.say(f"{row.name}: out-of-fold RMSE {comparison.rows[0].frames.rmse:.4f}")
         return result
 
 
@@ -211,12 +212,19 @@ def _logged_settings(
     }
 
 
+def _choose_sets(names: Sequence[str], teacher: Teacher) -> list[FeatureSet]:
+    """Return the feature sets that were named; for none, those whose features the teacher logs."""
+    if names:
+        return [find_feature_set(name) for name in names]
+    return [row for row in FEATURE_SETS.values() if set(row.features) <= set(teacher.logged)]
+
+
 def _choose_fits(
     archs: Sequence[str], sets: Sequence[FeatureSet], teacher: Teacher
 ) -> Iterator[_Fits]:
-    """Yield each architecture that was named, or all of them, on every feature set.
+    """Yield each named architecture, or all, on every feature set.
 
-    Where all are wanted, skip those that cannot read a set. Naming one of these raises InputError.
+    If none is named, skip those that cannot read a set. If such a one is named, raise InputError.
     """
     for row in sets:
         for name in archs or _readable(row, teacher):

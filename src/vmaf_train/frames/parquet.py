@@ -1,7 +1,7 @@
 """A FrameTable as one Parquet file: a corpus that needs neither pixels nor ffmpeg.
 
-One row per frame: source, clip, frame, every feature, and the teacher's score. What made the rows
-stands in the file's metadata, as JSON under the key `vmaf_train`.
+One row per frame: source, clip, frame, every feature, and the teacher's score. The file's metadata
+says which files and which libvmaf the rows come from, as JSON under the key `vmaf_train`.
 """
 
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ METADATA_KEY = b"vmaf_train"
 
 
 class ExportedClip(Contract):
-    """One clip: its name, how many frames it has, and the identity of what made them."""
+    """One clip: its name, its number of frames, and the identity of its files and its pass."""
 
     source: str
     clip: str
@@ -33,7 +33,7 @@ class ExportedClip(Contract):
 
 
 class ExportedFacts(Contract):
-    """What a file says of itself."""
+    """The metadata of a file."""
 
     schema_version: Literal[1] = 1
     features: tuple[str, ...]
@@ -59,9 +59,9 @@ def write_parquet(
 
     Args:
         table: the frames.
-        path: of the file; it is written beside its place and renamed.
-        libvmaf_version: that computed the features.
-        identities: of the clips, in the table's order.
+        path: path of the file; the write is atomic.
+        libvmaf_version: version of the libvmaf that extracted the features.
+        identities: identity of each clip, in the table's order.
 
     Raises:
         InputError: the file cannot be written.
@@ -91,10 +91,10 @@ def write_parquet(
 
 
 def read_parquet(path: Path) -> Exported:
-    """Read what `write_parquet` wrote, and check the rows against their digest.
+    """Read a file of `write_parquet`, and check the rows against their digest.
 
     Raises:
-        InputError: no such file, or its rows are not those that were exported.
+        InputError: there is no such file, or its rows are not those that were exported.
     """
     again = "write it with: vmaf-train export-features OUT.parquet --corpus FOLDER"
     try:

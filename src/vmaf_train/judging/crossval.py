@@ -1,4 +1,4 @@
-"""Fit one architecture for every fold and seed at once; score each fold with unseen students."""
+"""Fit one architecture for all folds and seeds; score each fold with students that never saw it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,31 +38,32 @@ def cross_validate(
 ) -> CrossValidated:
     """Fit and score an architecture.
 
-    The student that is kept is fitted on all sources; if only some are folds, on all but these.
+    The student that is kept is fitted on all sources; if only some are folds, on all the others.
 
     Args:
         arch: name of the architecture.
-        table: every source.
-        judged: the sources that are held out in turn: all of `table`, or some.
-        settings: of every fit. With teacher's points each fold is fitted once more without them.
-        seeds: fits per fold, with the settings' own seed and those that follow.
-        corpus: its name, for the report and the kept file.
-        libvmaf_version: that extracted the features.
+        table: frames of every source.
+        judged: frames of the folds, the sources that are held out in turn: all, or some.
+        settings: settings of every fit. With teacher's points, each fold is fitted once more
+            without them.
+        seeds: fits per fold; their seeds count up from that of the settings.
+        corpus: name of the corpus, for the report and the kept file.
+        libvmaf_version: version of the libvmaf that extracted the features.
 
     Raises:
         InputError: a fit diverged.
-        VmafTrainError: a file breaks the contract, or does not give its torch model's scores.
+        VmafTrainError: a file breaks the contract, or gives other scores than its torch model.
     """
     points = settings.teacher_points
     rounds = [_Round(settings.seed + number, points) for number in range(seeds)]
-    plain = _Round(settings.seed, 0)
-    kept_out = () if judged.sources == table.sources else judged.sources
-    kept_job = Job(kept_out, settings.seed, points)
+    without_points = _Round(settings.seed, 0)
+    unseen_by_kept = () if judged.sources == table.sources else judged.sources
+    kept_job = Job(unseen_by_kept, settings.seed, points)
 
-    jobs = [each.job(fold) for each in (*rounds, plain) for fold in judged.sources]
+    jobs = [each.job(fold) for each in (*rounds, without_points) for fold in judged.sources]
     students = fit_many(arch, table, [*jobs, kept_job], settings)
 
-    seen = table.only(set(table.sources) - set(kept_out))
+    seen = table.only(set(table.sources) - set(unseen_by_kept))
     facts = {
         "train_sources": seen.sources,
         "train_frames": len(seen),
@@ -77,7 +78,7 @@ def cross_validate(
     report, _ = evaluate(kept, judged, name=arch, corpus=corpus, libvmaf_version=libvmaf_version)
     return CrossValidated(
         score_SN=np.stack([_out_of_fold(students, each, judged) for each in rounds]),
-        without_N=_out_of_fold(students, plain, judged) if points else None,
+        without_N=_out_of_fold(students, without_points, judged) if points else None,
         student=kept,
         report=report,
         trained=students[kept_job].architecture.trained,

@@ -14,7 +14,7 @@ from vmaf_train.features import CANONICAL, EXAMPLE, FEATURE_SETS
 from vmaf_train.judging.report import REPORT, EvalReport
 from vmaf_train.onnx_file.contract import INPUT, OPSET, OUTPUT
 from vmaf_train.onnx_file.inference import OnnxStudent
-from vmaf_train.teacher.teachers import find_teacher
+from vmaf_train.teacher.teachers import DEFAULT_TEACHER, find_teacher
 from vmaf_train.templates import template
 
 LICENSE = "BSD-2-Clause-Patent"
@@ -33,9 +33,10 @@ class ShippedModel:
 
     Attributes:
         id: names its files, e.g. <id>.onnx.
-        alias: of the registered model; names the version that fills the place.
+        alias: alias of the registered model; it names the version that fills the place.
         arch, features: the architecture and the feature set that the student must have.
         description: one line, in the index and on the model card.
+        teacher: name of the teacher that the student must imitate.
     """
 
     id: str
@@ -43,6 +44,7 @@ class ShippedModel:
     arch: str
     features: str
     description: str
+    teacher: str = DEFAULT_TEACHER.name
 
 
 SHIPPED = (
@@ -90,10 +92,10 @@ class Promoted:
 
     Attributes:
         student: the loaded ONNX file.
-        report: of its run.
-        run_id: of the training run.
-        git_commit: of the code that trained it.
-        version: of the registered model; None for a student that was read from the tree.
+        report: evaluation on the held-out source, from the training run.
+        run_id: id of the training run.
+        git_commit: commit of the code that trained it.
+        version: version of the registered model; None for a student that was read from the tree.
     """
 
     student: OnnxStudent
@@ -166,9 +168,10 @@ class Index(Contract):
     models: tuple[IndexEntry, ...]
 
 
-def place_of(arch: str | None, features: str | None) -> ShippedModel | None:
-    """Return the place for students of this arch and feature set; None if none is shipped."""
-    return next((row for row in SHIPPED if (row.arch, row.features) == (arch, features)), None)
+def place_of(arch: str | None, features: str | None, teacher: str) -> ShippedModel | None:
+    """Return the place for students of this arch, feature set and teacher; None if none ships."""
+    wanted = (arch, features, teacher)
+    return next((row for row in SHIPPED if (row.arch, row.features, row.teacher) == wanted), None)
 
 
 def sidecar_of(row: ShippedModel, promoted: Promoted) -> Sidecar:
@@ -204,13 +207,13 @@ def files_of(row: ShippedModel, promoted: Promoted) -> dict[str, bytes]:
     """Return the model, the sidecar and the report of a student, by path below model/tiny/.
 
     Raises:
-        pydantic.ValidationError: as `sidecar_of`.
+        pydantic.ValidationError: see `sidecar_of`.
     """
     sidecar = sidecar_of(row, promoted)
     return {
         sidecar.onnx: promoted.student.content,
         f"{row.id}.json": _json(sidecar),
-        # A report keeps its bytes, so a field that it does not have yet stays out.
+        # An old report keeps its bytes: fields that it does not have are not written.
         report_name(sidecar): _json(promoted.report, exclude_unset=True),
     }
 
@@ -224,10 +227,10 @@ def index_of(sidecars: Mapping[str, Sidecar], others: Sequence[IndexEntry]) -> b
     """Return `registry.json`.
 
     Args:
-        sidecars: by id of the shipped model.
+        sidecars: the sidecar of each shipped model, by its id.
         others: entries of other models; they come last, unchanged.
     """
-    own = [
+    shipped = [
         IndexEntry(
             id=row.id,
             onnx=sidecars[row.id].onnx,
@@ -239,7 +242,7 @@ def index_of(sidecars: Mapping[str, Sidecar], others: Sequence[IndexEntry]) -> b
         for row in SHIPPED
         if row.id in sidecars
     ]
-    return _json(Index(models=(*own, *others)), exclude_none=True)
+    return _json(Index(models=(*shipped, *others)), exclude_none=True)
 
 
 def card_of(row: ShippedModel, sidecar: Sidecar, report: EvalReport, student: OnnxStudent) -> bytes:

@@ -21,17 +21,17 @@ ROWS_PER_CHUNK, MOST_ROWS = 65536, 262_144
 
 
 class CompletedTeacher:
-    """Scores rows of a feature set with the teacher, after predicting what the set lacks.
+    """Predicts the features that a feature set lacks, then scores the rows with the teacher.
 
     The prediction is least squares with a small ridge on training rows, which have all features.
-    For a set that lacks nothing this is the teacher itself.
+    If the set lacks nothing, this is the teacher itself.
 
     Args:
         teacher: scores the completed rows.
         features: names of the set's features, in order.
-        x_NF: float64 of shape (rows, features), the training rows' features of the set.
-        missing_NM: float64 of shape (rows, missing), the same rows' features that the set lacks,
-            in the order of `teacher.missing_from(features)`.
+        x_NF: float64 of shape (rows, features), training rows: the features of the set.
+        missing_NM: float64 of shape (rows, missing), the same rows: the features that the set
+            lacks, in the order of `teacher.missing_from(features)`.
     """
 
     def __init__(
@@ -62,7 +62,15 @@ class CompletedTeacher:
         return predicted_NM
 
     def score(self, x_NF: np.ndarray, clip: bool = True) -> np.ndarray:
-        """Score rows, float of shape (frames, features), to float64 of shape (frames,)."""
+        """Score feature vectors; see `Teacher.score`.
+
+        Args:
+            x_NF: float of shape (frames, features), raw libvmaf values.
+            clip: limit scores to the teacher's `score_range`.
+
+        Returns:
+            float64 of shape (frames,), in score points.
+        """
         completed = np.hstack([x_NF, self.complete(x_NF)])
         return self._teacher.score(completed, self._columns, clip=clip)
 
