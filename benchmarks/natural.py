@@ -1,12 +1,12 @@
-"""Error of students on natural content that they did not learn from, by size, by kind, by sources.
+"""Error of students on natural content that they did not learn from, by size, kind and sources.
 
 Usage: python benchmarks/natural.py [--corpus PATH [--assume-dims WxH]] [--archs mlp_small]
            [--features lite,lite_vif] [--curve FILE.png]
 Students learn from the packaged corpus `real`. Out of fold: each of its sources is scored by a
-student of all others. Given: a student of all of `real` scores the corpus at PATH. RMSE per frame
-
-stand apart. --curve FILE.png draws the error of the completed teacher, which students imitate, by number
-of sources that it learnt from: over 40 random choices of them, judged on five sources left out.
+student of all others. With --corpus, a student of all of `real` scores the corpus at PATH too. RMSE
+per frame and pooled, in score points; the interval (95 %) comes from resampling sources. --curve
+draws the error of the completed teacher, which students imitate, by number of sources that it
+learnt from: over 40 random choices of sources, each judged on five sources left out.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
