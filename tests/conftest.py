@@ -19,7 +19,7 @@ from vmaf_train.commands.prewarm import prewarm
 from vmaf_train.commands.train import Trained, train
 from vmaf_train.extraction import libvmaf
 from vmaf_train.extraction.logs import FrameScores
-from vmaf_train.features import ADM_DETAILS, CANONICAL, KNOWN
+from vmaf_train.features import ADM_DETAILS, CANONICAL
 from vmaf_train.frames.choice import CorpusChoice
 from vmaf_train.frames.table import FrameTable
 from vmaf_train.reporting import Reporter
@@ -205,7 +205,7 @@ def random_table(
 
 @pytest.fixture(scope="session")
 def wide_table() -> FrameTable:
-    """Return a table with the columns of all feature sets, in the order of `KNOWN`.
+    """Return a table with every column that a pass of the teacher logs.
 
     Its vif_scale0 is a linear function of vif_scale1 and adm2.
     """
@@ -214,7 +214,8 @@ def wide_table() -> FrameTable:
     x_NF[:, 1] = 0.8 * x_NF[:, 2] + 0.1 * x_NF[:, 0] - 0.05
     details_NF = np.random.default_rng(2).uniform(0.2, 1.0, (len(table), len(ADM_DETAILS)))
     y_N = DEFAULT_TEACHER.score(x_NF, CANONICAL.features)
-    return replace(table, features=KNOWN, x_NF=np.hstack([x_NF, details_NF]), y_N=y_N)
+    x_NF = np.hstack([x_NF, details_NF])
+    return replace(table, features=DEFAULT_TEACHER.logged, x_NF=x_NF, y_N=y_N)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Commands as a user types them: output, exit code, and no files after bad input."""
+"""Commands as a user types them: output, exit codes, and no files after bad input."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""JSON contracts: what they refuse."""
+"""JSON contracts: unknown keys, missing values and NaN are refused."""
 
 import pytest
 from pydantic import ValidationError
@@ -27,7 +27,7 @@ def test_a_contract_is_read_from_json_and_written_back():
     ],
     ids=["nan", "infinity", "an unknown key", "a missing key", "null"],
 )
-def test_what_is_not_in_the_contract_is_refused(text):
+def test_unknown_keys_missing_values_and_nan_are_refused(text):
     with pytest.raises(ValidationError):
         Score.model_validate_json(text)
 

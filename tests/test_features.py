@@ -3,7 +3,7 @@
 import pytest
 
 from vmaf_train.errors import InputError
-from vmaf_train.features import EXAMPLE, FEATURE_SETS, KNOWN, find_feature_set, log_keys, set_of
+from vmaf_train.features import FEATURE_SETS, find_feature_set, log_keys, set_of
 
 
 def test_a_set_is_found_by_its_features():
@@ -16,14 +16,6 @@ def test_an_unknown_set_is_refused_with_the_known_ones():
     message = "unknown features 'huge'; choose one of: canonical, lite, fast"
     with pytest.raises(InputError, match=message):
         find_feature_set("huge")
-
-
-def test_every_feature_of_a_set_has_a_value_in_the_example():
-    assert (
-        set(EXAMPLE)
-        == set(KNOWN)
-        == {name for row in FEATURE_SETS.values() for name in row.features}
-    )
 
 
 def test_todays_log_key_comes_first():

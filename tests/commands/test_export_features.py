@@ -30,7 +30,7 @@ def choice(path, **options):
 
 
 def without_facts(student):
-    """Return a student's bytes without what the file says of itself."""
+    """Return a student's bytes without the metadata."""
     model = onnx.load_from_string(student.content)
     del model.metadata_props[:]
     return model.SerializeToString(deterministic=True)

@@ -1,4 +1,4 @@
-"""Prewarm: what it extracts, what it finds in the cache, and how it fails."""
+"""Prewarm: extracted pairs, cached pairs, failures, and the output of the command."""
 
 import errno
 import os
@@ -65,7 +65,7 @@ def test_a_failed_pair_does_not_stop_the_others(choice, corpus, monkeypatch, fak
     assert len(files_below(cache_root())) == 3
 
 
-def test_a_full_disk_ends_the_prewarm_and_keeps_what_was_written(choice, monkeypatch):
+def test_a_full_disk_ends_the_prewarm_and_keeps_written_files(choice, monkeypatch):
     written = []
 
     def fills_up(path, content):
@@ -80,7 +80,7 @@ def test_a_full_disk_ends_the_prewarm_and_keeps_what_was_written(choice, monkeyp
     assert sorted(written) == files_below(cache_root())
 
 
-def test_a_file_of_features_has_no_clips_to_extract(exported):
+def test_a_file_of_features_is_refused(exported):
     with pytest.raises(InputError, match="holds frame scores and no clips"):
         prewarm(CorpusChoice(corpus=str(exported)), Reporter())
 
@@ -108,7 +108,7 @@ def test_a_given_run_gets_the_counts_as_metrics(choice, store, monkeypatch):
 # The command as a user types it.
 
 
-def test_the_command_prints_pairs_frames_and_what_was_extracted(corpus):
+def test_the_command_counts_pairs_frames_and_extractions(corpus):
     words = ["prewarm", "--corpus", corpus, *DIMS, "--sources", "Beta"]
     assert "2 pairs, 12 frames: 2 extracted, 0 already there" in call(*words).output
     assert "2 pairs, 12 frames: 0 extracted, 2 already there" in call(*words).output

@@ -1,4 +1,4 @@
-"""Register and sync: the whole way of a student, and what the commands print."""
+"""Register and sync: from a training to the tree, and the output of the commands."""
 
 import os
 import re

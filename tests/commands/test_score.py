@@ -1,4 +1,4 @@
-"""Score: a student's scores of one video, and what is refused."""
+"""Score: a student's scores of one video, warnings, and refused input."""
 
 import csv
 import json
@@ -35,7 +35,7 @@ def score(*words):
 
 
 def scored(*words):
-    """Return what the command prints, read as JSON."""
+    """Return the JSON that the command prints."""
     return json.loads(score(*words).stdout)
 
 

@@ -1,4 +1,4 @@
-"""The cache: what is a hit, what is a miss, and what a failure leaves."""
+"""The cache: hits, misses, damaged files and full disks."""
 
 import dataclasses
 import errno

@@ -1,4 +1,4 @@
-"""libvmaf's logs: what is read from them, and which are refused."""
+"""libvmaf's logs and ffmpeg's report: values, remarks, and refused logs."""
 
 import json
 

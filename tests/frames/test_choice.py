@@ -1,4 +1,4 @@
-"""The choice of a corpus: what its fields say together."""
+"""The choice of a corpus: its kind, its name, its size and its cores."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The Parquet file of a table: what it holds, and which files are refused."""
+"""The Parquet file of a table: its columns, its metadata, and refused files."""
 
 import json
 

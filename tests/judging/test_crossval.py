@@ -1,4 +1,4 @@
-"""Cross-validation: which rows each student sees, which one is kept, and what changes nothing."""
+"""Cross-validation: rows that each student sees, the kept student, and reproducible scores."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Figures of an evaluation, a fit and a sweep: what they show."""
+"""Figures of an evaluation, a fit and a sweep."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A candidate: what is fetched of a run, and which runs are refused."""
+"""A candidate: the facts of a run, and refused runs."""
 
 import mlflow
 import pytest

@@ -1,4 +1,4 @@
-"""Files of a folder replaced at once: what a failure leaves, and how it is repaired."""
+"""Files of a folder are replaced at once; a failure or a kill is repaired."""
 
 import shutil
 import sys

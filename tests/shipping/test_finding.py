@@ -1,4 +1,4 @@
-"""A student by its name: which names each command takes, and what a wrong one says."""
+"""A student by its name: names that each command accepts, and errors for others."""
 
 import subprocess
 import sys

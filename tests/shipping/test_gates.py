@@ -1,4 +1,4 @@
-"""The gates: what is refused, what may be allowed, and that a refusal changes nothing."""
+"""The gates: refusals, allowances, and that a refusal changes nothing."""
 
 import re
 from contextlib import contextmanager

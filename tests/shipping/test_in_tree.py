@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from promotion import register
 
-from vmaf_train.features import EXAMPLE
+from vmaf_train.features import EXAMPLE, FEATURE_SETS
 from vmaf_train.judging.report import EvalReport
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.shipping.in_tree import (
@@ -204,3 +204,8 @@ def test_only_rows_of_the_table_are_shipped():
     assert place_of("linear", "canonical") is None
     assert place_of("quartic", "canonical") is None
     assert [place_of(row.arch, row.features) for row in SHIPPED] == list(SHIPPED)
+
+
+@pytest.mark.parametrize("row", SHIPPED, ids=lambda row: row.id)
+def test_the_example_has_a_value_for_every_feature_of_a_shipped_model(row):
+    assert set(FEATURE_SETS[row.features].features) <= set(EXAMPLE)

@@ -1,4 +1,4 @@
-"""Writing the tree: what a kill leaves, and which files a sync keeps."""
+"""Writing the tree: after a kill, beside other files, and with a card that fails."""
 
 import json
 import shutil

@@ -55,7 +55,7 @@ FAULTS = [
 
 
 def differences():
-    """Return what sync --check prints: one line per difference."""
+    """Return one line per difference, as sync --check prints them."""
     return "\n".join(check_tree(Path()))
 
 

@@ -13,7 +13,7 @@ LITE, FAST = FEATURE_SETS["lite"].features, FEATURE_SETS["fast"].features
 
 
 def completed_for(features, x_NF, table):
-    """Return the teacher completed for a set, after training on these features of it."""
+    """Return the teacher completed for a feature set, trained on these rows."""
     missing_NM = table.select(DEFAULT_TEACHER.missing_from(features)).x_NF
     return CompletedTeacher(DEFAULT_TEACHER, features, x_NF, missing_NM)
 

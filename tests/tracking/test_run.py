@@ -1,4 +1,4 @@
-"""A piece of work and its MLflow run: how it starts, what it logs, how it ends."""
+"""A piece of work and its MLflow run: its start, its metrics, its end."""
 
 import mlflow
 import numpy as np
