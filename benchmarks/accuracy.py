@@ -1,64 +1,88 @@
-"""Error of the students on a corpus that they were not trained on: trained on the demo corpus, judged on yours.
+"""Error of students on a corpus that they never saw: trained on the demo, judged on yours.
 
-Usage: python benchmarks/accuracy.py --corpus PATH [--assume-dims WxH] [--seeds N] [--archs all] [--features lite]
-Nothing is chosen on the given corpus: default settings, every source, every frame; mean and deviation over seeds, and
-the lowest SROCC and greatest errors among them. The box is that of all possible features: 200,000 random vectors.
+Usage: python benchmarks/accuracy.py --corpus PATH [--assume-dims WxH] [--seeds N]
+           [--archs linear,mlp_small] [--features lite]
+Nothing is chosen on the given corpus: default settings, every source, every frame.
+
+Printed are mean and deviation over seeds, the lowest SROCC, and the largest errors.
+Box errors are those on 200,000 random vectors from the box of possible features.
 """
 
-import argparse
-import os
 import statistics
-import tempfile
+from collections.abc import Sequence
 
-from vmaf_train.commands.train import evaluate_model, train
-from vmaf_train.frames.choice import CorpusChoice
+from common import choice_of, header, make_parser, row, throw_away_store
+
+from vmaf_train.commands.evaluate import evaluate_model
+from vmaf_train.commands.train import train
+from vmaf_train.features import CANONICAL, find_feature_set
+from vmaf_train.frames.choice import AUTO, CorpusChoice
+from vmaf_train.judging.report import EvalReport
 from vmaf_train.reporting import Reporter
 from vmaf_train.students.architectures import ARCHITECTURES
 from vmaf_train.students.settings import Settings
+from vmaf_train.teacher.teachers import DEFAULT_TEACHER
+
+COLUMNS = (
+    "student",
+    "parameters",
+    "RMSE, demo hold-out",
+    "RMSE, given",
+    "SROCC",
+    "max error",
+    "box RMSE",
+    "box max",
+)
+
+
+def archs_for(features: str) -> list[str]:
+    """Return the architectures that can read a feature set."""
+    missing = DEFAULT_TEACHER.missing_from(find_feature_set(features).features)
+    return [name for name, arch in ARCHITECTURES.items() if arch.trained or not missing]
+
+
+def train_and_judge(
+    arch: str, settings: Settings, given: CorpusChoice
+) -> tuple[EvalReport, EvalReport]:
+    """Train on the demo; return the reports on its hold-out and on the given corpus."""
+    trained = train(CorpusChoice(), arch, settings, Reporter())
+    judged = evaluate_model(given, trained.links.run_id, Reporter())
+    return trained.report, judged.report
+
+
+def cells(held_out: Sequence[EvalReport], judged: Sequence[EvalReport]) -> list[str]:
+    """Return the figures of one architecture; both hold one report per seed."""
+    boxes = [report.box for report in judged if report.box]
+    return [
+        str(held_out[0].model.parameters),
+        spread([report.rmse for report in held_out]),
+        spread([report.rmse for report in judged]),
+        f"{min(report.srocc or 0 for report in judged):.6f}",
+        f"{max(report.max_abs_error for report in judged):.3f}",
+        spread([box.rmse for box in boxes]) if boxes else "-",
+        f"{max(box.max_abs_error for box in boxes):.3f}" if boxes else "-",
+    ]
+
+
+def spread(values: Sequence[float]) -> str:
+    return f"{statistics.mean(values):.4f} ± {statistics.pstdev(values):.4f}"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--corpus", required=True)
-    parser.add_argument("--assume-dims", default="auto")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--archs", default=",".join(ARCHITECTURES))
-    parser.add_argument("--features", default="canonical")
+    parser = make_parser(__doc__, corpus=None, assume_dims=AUTO, seeds=5, archs=[])
+    parser.add_argument("--features", default=CANONICAL.name)
     options = parser.parse_args()
-    given = CorpusChoice(os.path.abspath(options.corpus), options.assume_dims)  # noqa: PTH100
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
-        os.chdir(folder)
-        print(
-            "| student | parameters | RMSE, demo hold-out | RMSE, given | SROCC | max error | box RMSE | box max |"
-        )
-        print("|---|---|---|---|---|---|---|---|")
-        for arch in options.archs.split(","):
-            held_out, judged = [], []
-            for seed in range(options.seeds):
-                settings = Settings(seed=seed, features=options.features)
-                trained = train(CorpusChoice(), arch, "auto", settings, Reporter())
-                held_out.append(trained.report.rmse)
-                run_id = trained.where[0].split()[1]
-                judged.append(evaluate_model(given, run_id, "all", Reporter()).report)
-            boxes = [report.box for report in judged if report.box]
-            print(
-                f"| {arch} | {trained.report.model.parameters} | {spread(held_out)} | "
-                f"{spread([report.rmse for report in judged])} | {min(report.srocc or 0 for report in judged):.6f} | "
-                f"{max(report.max_abs_error for report in judged):.3f} | "
-                + (
-                    f"{spread([b.rmse for b in boxes])} | {max(b.max_abs_error for b in boxes):.3f} |"
-                    if boxes
-                    else "- | - |"
-                ),
-                flush=True,
-            )
+    given = choice_of(options)
 
-
-def spread(values: list[float]) -> str:
-    return f"{statistics.mean(values):.4f} ± {statistics.pstdev(values):.4f}"
+    print(header(*COLUMNS))
+    with throw_away_store():
+        for arch in options.archs or archs_for(options.features):
+            pairs = [
+                train_and_judge(arch, Settings(seed=seed, features=options.features), given)
+                for seed in range(options.seeds)
+            ]
+            held_out, judged = zip(*pairs, strict=True)
+            print(row(arch, *cells(held_out, judged)), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,27 +1,28 @@
-"""Throughput of prewarm on two Dask workers against one, each worker with a core of its own.
+"""Throughput of prewarm on two Dask workers against one, each worker on a core of its own.
 
 Usage: python benchmarks/cluster.py --corpus PATH [--assume-dims WxH] [--rounds N]
-Starts a scheduler and workers (`taskset` gives each its core) on the loopback, and fills an empty cache with two
-workers and with one in turns. Prints time(one) / time(two) / 2: 1 is perfect. The cluster runs before the clock starts.
-On a machine with two cores, scheduler and client take their share of these.
+Starts a scheduler and workers on the loopback (`taskset` gives each worker its core), and fills
+an empty cache: with two workers and with one, in turn. The clock starts when the workers are
+ready.
+
+Prints time(one) / time(two) / 2; 1 is perfect. On a machine with two cores, scheduler and client
+take their share of these cores.
 """
 
-import argparse
 import os
 import socket
 import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from functools import partial
 from statistics import median
 
+from common import choice_of, clocked, empty_cache, in_turn, make_parser, ratios
 from distributed import Client
 
-from vmaf_train.commands.train import prewarm
-from vmaf_train.frames.choice import CorpusChoice
+from vmaf_train.commands.prewarm import fill_cache
+from vmaf_train.frames.choice import AUTO, CorpusChoice
 from vmaf_train.reporting import Reporter
 
 
@@ -35,58 +36,52 @@ def running(*command: str) -> Iterator[None]:
         process.wait()
 
 
-def seconds(choice: CorpusChoice, workers: int) -> float:
+def dask_command(role: str, *options: str) -> list[str]:
+    return [sys.executable, "-m", f"distributed.cli.dask_{role}", "--no-dashboard", *options]
+
+
+def free_address() -> str:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
-    with ExitStack() as cluster, tempfile.TemporaryDirectory() as cache:
-        scheduler = [
-            sys.executable,
-            "-m",
-            "distributed.cli.dask_scheduler",
-            "--no-dashboard",
-            "--host",
-            address,
-        ]
-        cluster.enter_context(running(*scheduler))
+        return f"tcp://127.0.0.1:{free.getsockname()[1]}"
+
+
+@contextmanager
+def running_cluster(workers: int) -> Iterator[str]:
+    """Run a scheduler and its workers; yield the address once all are there."""
+    address = free_address()
+    with ExitStack() as cluster:
+        cluster.enter_context(running(*dask_command("scheduler", "--host", address)))
+        worker = dask_command("worker", "--nthreads", "1", address)
         for core in sorted(os.sched_getaffinity(0))[:workers]:
-            worker = [
-                sys.executable,
-                "-m",
-                "distributed.cli.dask_worker",
-                "--no-dashboard",
-                "--nthreads",
-                "1",
-                address,
-            ]
             cluster.enter_context(running("taskset", "-c", str(core), *worker))
         with Client(address) as client:  # type: ignore[no-untyped-call]
             client.wait_for_workers(workers, timeout=60)
-        os.environ["VMAF_TINY_AI_CACHE"] = cache
-        started = time.perf_counter()
-        done = prewarm(choice, Reporter(), address)
-        assert done.extracted == len(done.scan.pairs)
-        return time.perf_counter() - started
+        yield address
+
+
+def seconds_with(workers: int, choice: CorpusChoice) -> float:
+    with running_cluster(workers) as address, empty_cache():
+        seconds, done = clocked(lambda: fill_cache(choice, Reporter(), scheduler=address))
+    assert done.extracted == len(done.scan.pairs)
+    return seconds
+
+
+def print_round(seconds: Mapping[str, float]) -> None:
+    one, two = seconds["one"], seconds["two"]
+    share = f"{one / two / 2:.3f} of twice one worker's throughput"
+    print(f"two workers {two:.2f} s, one {one:.2f} s: {share}", flush=True)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--corpus", required=True)
-    parser.add_argument("--assume-dims", default="auto")
-    parser.add_argument("--rounds", type=int, default=3)
-    wanted = parser.parse_args()
-    choice = CorpusChoice(str(Path(wanted.corpus).absolute()), wanted.assume_dims)
-    shares = []
-    for _ in range(wanted.rounds):
-        two, one = seconds(choice, 2), seconds(choice, 1)
-        shares.append(one / two / 2)
-        print(
-            f"two workers {two:.2f} s, one {one:.2f} s: {shares[-1]:.3f} of twice one worker's throughput",
-            flush=True,
-        )
-    print(f"median {median(shares):.3f}")
+    options = make_parser(__doc__, corpus=None, assume_dims=AUTO, rounds=3).parse_args()
+    choice = choice_of(options)
+    ways = {
+        "two": partial(seconds_with, 2, choice),
+        "one": partial(seconds_with, 1, choice),
+    }
+    seconds = in_turn(ways, options.rounds, print_round)
+    print(f"median {median(ratios(seconds['one'], seconds['two'])) / 2:.3f}")
 
 
 if __name__ == "__main__":

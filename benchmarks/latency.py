@@ -1,80 +1,108 @@
-"""Latency of every architecture's ONNX file, one row on one thread, against a bare network of mlp_small's size.
+"""Latency of every architecture's ONNX file, against a bare network of mlp_small's size.
 
 Usage: python benchmarks/latency.py [--rounds N]
-The bare graph is three Gemm and two Tanh from six inputs to one score a row: no standardisation, no clip. The files are
-timed in turn, many rounds, so that what the machine does meanwhile falls on all of them alike.
+One row on one thread. The bare graph is three Gemm and two Tanh from six inputs to one score per
+row; it neither standardises nor clips. Files are timed in turn, in many rounds, so that other
+work on the machine slows all of them alike.
 """
 
-import argparse
 import time
+from collections.abc import Sequence
+from functools import partial
+from itertools import pairwise
+from statistics import median
 
 import numpy as np
 import onnxruntime
-from onnx import TensorProto, helper, numpy_helper
+from common import header, in_turn, make_parser, ratios, row
+from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from vmaf_train.features import CANONICAL
+from vmaf_train.onnx_file.contract import INPUT, IR_VERSION, OPSET, OUTPUT
 from vmaf_train.students.architectures import ARCHITECTURES, build
 from vmaf_train.students.export import to_onnx
 
 CALLS = 2000
+BARE = "bare mlp"
+# Inputs, two hidden layers and the score.
+SIZES = (6, 16, 8, 1)
 
 
 def bare_mlp() -> bytes:
-    draw, nodes, tensors, given = np.random.default_rng(0), [], [], "features"
-    for layer, (inputs, outputs) in enumerate(((6, 16), (16, 8), (8, 1))):
-        for name, shape in (("w", (outputs, inputs)), ("b", (outputs,))):
-            tensors.append(
-                numpy_helper.from_array(
-                    draw.normal(size=shape).astype(np.float32), f"{name}{layer}"
-                )
-            )
-        nodes.append(
-            helper.make_node("Gemm", [given, f"w{layer}", f"b{layer}"], [f"g{layer}"], transB=1)
-        )
-        given = f"g{layer}"
-        if layer < 2:
-            nodes.append(helper.make_node("Tanh", [given], [f"t{layer}"]))
-            given = f"t{layer}"
-    tensors.append(numpy_helper.from_array(np.array([1]), "axes"))
-    nodes.append(helper.make_node("Squeeze", [given, "axes"], ["vmaf"]))
+    """Return the ONNX file of a plain network with random weights."""
+    nodes, last = layers()
+    tensors = [numpy_helper.from_array(np.array([1]), "axes"), *weights()]
+    nodes.append(helper.make_node("Squeeze", [last, "axes"], [OUTPUT]))
     graph = helper.make_graph(
         nodes,
         "bare",
-        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["N", 6])],
-        [helper.make_tensor_value_info("vmaf", TensorProto.FLOAT, ["N"])],
+        [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["N", SIZES[0]])],
+        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["N"])],
         tensors,
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    opset = helper.make_opsetid("", OPSET)
+    model = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)
     return bytes(model.SerializeToString())
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rounds", type=int, default=25)
-    files = {"bare mlp": bare_mlp()}
-    files |= {arch: to_onnx(build(arch, CANONICAL.features, 0), {}) for arch in ARCHITECTURES}
+def layers() -> tuple[list[NodeProto], str]:
+    """Return the nodes of all layers, and the name of the last one's result."""
+    nodes: list[NodeProto] = []
+    given = INPUT
+    for layer in range(len(SIZES) - 1):
+        if layer:
+            nodes.append(helper.make_node("Tanh", [given], [f"t{layer}"]))
+            given = f"t{layer}"
+        inputs = [given, f"w{layer}", f"b{layer}"]
+        nodes.append(helper.make_node("Gemm", inputs, [f"g{layer}"], transB=1))
+        given = f"g{layer}"
+    return nodes, given
+
+
+def weights() -> list[TensorProto]:
+    """Return weights and biases of all layers."""
+    draw = np.random.default_rng(0)
+    tensors = []
+    for layer, (inputs, outputs) in enumerate(pairwise(SIZES)):
+        for name, shape in ((f"w{layer}", (outputs, inputs)), (f"b{layer}", (outputs,))):
+            values = draw.normal(size=shape).astype(np.float32)
+            tensors.append(numpy_helper.from_array(values, name))
+    return tensors
+
+
+def load(content: bytes) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    sessions = {
-        name: onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        for name, content in files.items()
-    }
-    feed = {"features": np.full((1, 6), 0.5, dtype=np.float32)}
-    times: dict[str, list[float]] = {name: [] for name in sessions}
-    for _ in range(parser.parse_args().rounds):
-        for name, session in sessions.items():
-            ticks = np.empty(CALLS + 1, dtype=np.int64)
-            for call in range(-CALLS // 10, CALLS + 1):
-                ticks[call] = time.perf_counter_ns()
-                session.run(None, feed)
-            times[name].append(float(np.median(np.diff(ticks))) / 1000)
-    print("| graph | p50, µs | ratio to the bare mlp |\n|---|---|---|")
-    for name, medians in times.items():
-        ratio = np.median(np.array(medians) / np.array(times["bare mlp"]))
-        print(f"| {name} | {np.median(medians):.2f} | {ratio:.3f} |")
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def p50_us(session: onnxruntime.InferenceSession) -> float:
+    """Return the median time per call with one row, in microseconds."""
+    feed = {INPUT: np.full((1, SIZES[0]), 0.5, dtype=np.float32)}
+    ticks = np.empty(CALLS + 1, dtype=np.int64)
+    # Negative calls warm up; later calls overwrite their ticks.
+    for call in range(-CALLS // 10, CALLS + 1):
+        ticks[call] = time.perf_counter_ns()
+        session.run(None, feed)
+    return float(np.median(np.diff(ticks))) / 1000
+
+
+def files(archs: Sequence[str]) -> dict[str, bytes]:
+    """Return the untrained ONNX file of each architecture."""
+    return {arch: to_onnx(build(arch, CANONICAL.features, 0), {}) for arch in archs}
+
+
+def main() -> None:
+    options = make_parser(__doc__, rounds=25).parse_args()
+    contents = {BARE: bare_mlp()} | files(list(ARCHITECTURES))
+    ways = {name: partial(p50_us, load(content)) for name, content in contents.items()}
+    times = in_turn(ways, options.rounds)
+
+    print(header("graph", "p50, µs", "ratio to the bare mlp"))
+    for name, p50s in times.items():
+        ratio = median(ratios(p50s, times[BARE]))
+        print(row(name, f"{median(p50s):.2f}", f"{ratio:.3f}"))
 
 
 if __name__ == "__main__":

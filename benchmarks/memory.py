@@ -1,73 +1,63 @@
-"""Peak memory of a cold prewarm by length of the clips: the largest ffmpeg process, and the command itself.
+"""Peak memory of a cold prewarm by length of the clips: of the largest ffmpeg, and its own.
 
 Usage: python benchmarks/memory.py [--frames 60,240,960] [--dims 960x540]
-Four pairs of one source, so that a pass holds two where there are two cores; as many passes run at once as there are
-cores. Test pictures: what they show makes no difference.
+Four pairs of one source, so that a pass holds two where there are two cores. One pass per core
+runs at once. The clips are test pictures; their content makes no difference.
 """
 
 import argparse
 import json
-import os
 import resource
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
 
-from vmaf_train.clips.layout import parse_dims
-from vmaf_train.commands.train import prewarm
+from common import (
+    draw_clip,
+    empty_cache,
+    header,
+    make_parser,
+    measure_apart,
+    numbers,
+    peak_megabytes,
+    row,
+    throw_away_folder,
+)
+
+from vmaf_train.clips.video import parse_dims
+from vmaf_train.commands.prewarm import prewarm
 from vmaf_train.extraction.libvmaf import find_ffmpeg
 from vmaf_train.frames.choice import CorpusChoice
 from vmaf_train.reporting import Reporter
 
+CLIPS = ("ref/A_25fps.yuv", *(f"dis/A_{rung}_1_1.yuv" for rung in (1, 2, 3, 4)))
+COLUMNS = ("frames", "bytes per pixel", "largest ffmpeg, MB", "the command, MB")
+
 
 def measure(corpus: str, dims: str) -> None:
-    prewarm(CorpusChoice(corpus, dims), Reporter())
-    status = Path("/proc/self/status").read_text()
-    own = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
-    print(json.dumps([resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024, own / 1024]))
+    """Fill an empty cache; print the megabytes of the largest ffmpeg and of this process."""
+    prewarm(CorpusChoice(corpus=corpus, assume_dims=dims), Reporter())
+    largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    print(json.dumps([largest, peak_megabytes()]))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--frames", default="60,240,960")
+    parser = make_parser(__doc__)
+    parser.add_argument("--frames", type=numbers, default="60,240,960")
     parser.add_argument("--dims", default="960x540")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
-    wanted = parser.parse_args()
-    if wanted.measure:
-        measure(wanted.measure, wanted.dims)
+    options = parser.parse_args()
+    if options.measure:
+        measure(options.measure, options.dims)
         return
-    print("| frames | bytes a pixel | largest ffmpeg, MB | the command, MB |\n|---|---|---|---|")
-    ffmpeg, format = str(find_ffmpeg().path), parse_dims(wanted.dims)
-    for frames in map(int, wanted.frames.split(",")):
-        with tempfile.TemporaryDirectory() as folder:
-            for name in (
-                "ref/A_25fps.yuv",
-                "dis/A_1_1_1.yuv",
-                "dis/A_2_1_1.yuv",
-                "dis/A_3_1_1.yuv",
-                "dis/A_4_1_1.yuv",
-            ):
-                Path(folder, name).parent.mkdir(exist_ok=True)
-                source = [
-                    "-f",
-                    "lavfi",
-                    "-i",
-                    f"testsrc2=size={format}:rate=25",
-                    "-frames:v",
-                    str(frames),
-                ]
-                raw = ["-pix_fmt", format.pix_fmt, "-f", "rawvideo", str(Path(folder, name))]
-                subprocess.run([ffmpeg, "-v", "error", *source, *raw], check=True)
-            command = [sys.executable, __file__, "--measure", folder, "--dims", wanted.dims]
-            environment = os.environ | {"VMAF_TINY_AI_CACHE": str(Path(folder, "cache"))}
-            done = subprocess.run(command, check=True, capture_output=True, env=environment)
-            largest, own = json.loads(done.stdout)
-            print(
-                f"| {frames} | {largest * 2**20 / format.width / format.height:.0f} | {largest:.0f} | {own:.0f} |"
-            )
+
+    print(header(*COLUMNS))
+    ffmpeg, format = find_ffmpeg(), parse_dims(options.dims)
+    for frames in options.frames:
+        with throw_away_folder() as corpus, empty_cache():
+            for name in CLIPS:
+                draw_clip(ffmpeg, Path(corpus, name), format, frames=frames)
+            largest, own = measure_apart(__file__, str(corpus), "--dims", options.dims)
+        per_pixel = largest * 2**20 / format.pixels
+        print(row(frames, f"{per_pixel:.0f}", f"{largest:.0f}", f"{own:.0f}"), flush=True)
 
 
 if __name__ == "__main__":

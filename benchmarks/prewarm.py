@@ -1,187 +1,163 @@
-"""Time and CPU of a cold prewarm against the same pairs one after the other through libvmaf's own tools with all cores.
+"""Time and CPU of a cold prewarm, against libvmaf's own tools on the same pairs.
 
-Usage: python benchmarks/prewarm.py [--rounds N] [--small | --large] [--corpus PATH --assume-dims WxH]
-Two corpora are made: 16 pairs of 1920x1080 and 48 frames (the demo's, scaled up; 3 GB below --folder), and the demo
-itself, 72 pairs of 320x180. The other ways are ffmpeg's libvmaf filter and, where one is on PATH, `vmaf`. Prewarm is
-the whole command; "beyond start-up" takes off the same command with a warm cache, which starts, scans and reads but
-extracts nothing. The ways take turns; medians of each round's ratio.
+Usage: python benchmarks/prewarm.py [--rounds N] [--small | --large]
+           [--corpus PATH --assume-dims WxH]
+The tools take the pairs one after the other, with all cores: ffmpeg's libvmaf filter and, if it
+is on PATH, `vmaf`. Prewarm is the whole command.
+
+Two corpora are made: the demo, 72 pairs of 320x180, and 16 pairs of 1920x1080 and 48 frames (the
+demo's, scaled up; 3 GB below --folder).
+
+"Beyond start-up" subtracts the same command with a warm cache: it starts, scans and reads, but
+extracts nothing. All ways run in turn. Shares are medians of the ratios of each round.
 """
 
-import argparse
-import os
-import resource
 import shutil
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Sequence
+from argparse import ArgumentParser
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 from statistics import median
 
-from vmaf_train.clips import demo
-from vmaf_train.clips.layout import Pair, YuvFormat, parse_dims, scan
-from vmaf_train.extraction.libvmaf import find_ffmpeg
-from vmaf_train.extraction.schedule import cores
-from vmaf_train.features import TEACHER
+from common import (
+    VMAF_TRAIN,
+    Took,
+    empty_cache,
+    in_turn,
+    make_parser,
+    quiet,
+    ratios,
+    run_ffmpeg,
+    throw_away_folder,
+    timed,
+)
 
-FFMPEG = str(find_ffmpeg().path)
+from vmaf_train.clips import demo, netflix
+from vmaf_train.clips.pairs import Pair
+from vmaf_train.clips.video import Video, YuvFormat, parse_dims, raw_arguments
+from vmaf_train.extraction.libvmaf import Ffmpeg, find_ffmpeg
+from vmaf_train.processes import cores
+from vmaf_train.teacher.teachers import DEFAULT_TEACHER
+
 LARGE = YuvFormat(1920, 1080)
 LARGE_SOURCES, LARGE_RUNGS = 4, 4
+COLD, WARM = "prewarm", "prewarm, warm"
 
 
-def large_corpus(small: Path, folder: Path) -> Path:
-    """Scale some of the demo's clips up."""
-    for ref, dis in demo.clip_names():
-        source = ref.rsplit("_", 1)[0]
-        sources = sorted({name.rsplit("_", 1)[0] for name, _ in demo.clip_names()})[:LARGE_SOURCES]
-        rungs = sorted(name for of, name in demo.clip_names() if of == ref)[-LARGE_RUNGS:]
-        for path in (Path("ref", ref), Path("dis", dis)):
-            if source not in sources or dis not in rungs or (folder / path).exists():
-                continue
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            raw = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", f"{demo.WIDTH}x{demo.HEIGHT}"]
-            made = [
-                *raw,
-                "-i",
-                str(small / path),
-                "-vf",
-                f"scale={LARGE.width}:{LARGE.height}",
-                "-f",
-                "rawvideo",
-                str(folder / path),
-            ]
-            subprocess.run([FFMPEG, "-v", "error", *made], check=True)
+def make_large(ffmpeg: Ffmpeg, small: Path, folder: Path) -> Path:
+    """Scale the last rungs of the first sources of the demo up; return the folder."""
+    for video in large_videos(small):
+        made = folder / video.path.relative_to(small)
+        if made.exists():
+            continue
+        made.parent.mkdir(parents=True, exist_ok=True)
+        scaled = ["-vf", f"scale={LARGE.width}:{LARGE.height}", *raw_arguments(LARGE.pix_fmt)]
+        run_ffmpeg(ffmpeg, *video.arguments(), *scaled, str(made))
     return folder
 
 
-def timed(commands: Sequence[Sequence[str]], **environment: str) -> tuple[float, float]:
-    """Run commands one after the other; return their wall and CPU seconds."""
-    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        for command in commands:
-            subprocess.run(
-                command,
-                check=True,
-                cwd=folder,
-                env=os.environ | environment,
-                capture_output=True,
-                stdin=subprocess.DEVNULL,
-            )
-    after, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter() - started
-    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+def large_videos(small: Path) -> Iterator[Video]:
+    pairs = netflix.scan(small, demo.FORMAT).pairs
+    by_source = [list(pairs) for _, pairs in groupby(pairs, lambda pair: pair.source)]
+    for of_source in by_source[:LARGE_SOURCES]:
+        yield of_source[0].ref
+        yield from (pair.dis for pair in of_source[-LARGE_RUNGS:])
 
 
-def ffmpeg_loop(pairs: Sequence[Pair]) -> tuple[float, float]:
-    def command(pair: Pair) -> list[str]:
-        raw = [
-            "-f",
-            "rawvideo",
-            "-pix_fmt",
-            "yuv420p",
-            "-s",
-            str(pair.format),
-            "-r",
-            f"{pair.fps:g}",
-            "-i",
-        ]
-        libvmaf = (
-            f"libvmaf=model=version={TEACHER}:log_path=log.json:log_fmt=json:n_threads={cores()}"
-        )
-        return [
-            FFMPEG,
-            "-v",
-            "error",
-            *raw,
-            str(pair.dis),
-            *raw,
-            str(pair.ref),
-            "-lavfi",
-            libvmaf,
-            "-f",
-            "null",
-            "-",
-        ]
-
-    return timed([command(pair) for pair in pairs])
-
-
-def vmaf_loop(pairs: Sequence[Pair]) -> tuple[float, float]:
-    def command(pair: Pair) -> list[str]:
-        size = ["-w", str(pair.format.width), "-h", str(pair.format.height), "-p", "420", "-b", "8"]
-        files = ["-r", str(pair.ref), "-d", str(pair.dis), "--json", "-o", "log.json", "-q"]
-        return ["vmaf", *files, *size, "--model", f"version={TEACHER}", "--threads", str(cores())]
-
-    return timed([command(pair) for pair in pairs])
-
-
-def compare(folder: Path, format: YuvFormat, rounds: int) -> None:
-    pairs = scan(folder, format).pairs
-    ways = {"ffmpeg": ffmpeg_loop} | ({"vmaf": vmaf_loop} if shutil.which("vmaf") else {})
-    prewarm = [
-        [
-            sys.executable,
-            "-m",
-            "vmaf_train",
-            "prewarm",
-            "--corpus",
-            str(folder),
-            "--assume-dims",
-            str(format),
-        ]
-    ]
-    print(
-        f"\n{len(pairs)} pairs of {format}, {sum(pair.n_frames for pair in pairs)} frames, {cores()} cores"
+def ffmpeg_command(ffmpeg: Ffmpeg, pair: Pair) -> list[str]:
+    inputs = [*pair.dis.arguments(), *pair.ref.arguments()]
+    libvmaf = (
+        f"libvmaf=model=version={DEFAULT_TEACHER.name}:"
+        f"log_path=log.json:log_fmt=json:n_threads={cores()}"
     )
-    ratios: dict[str, list[float]] = {}
-    for _ in range(rounds):
-        others = {name: way(pairs) for name, way in ways.items()}
-        with tempfile.TemporaryDirectory() as cache:
-            cold = timed(prewarm, VMAF_TINY_AI_CACHE=cache)
-            warm = timed(prewarm, VMAF_TINY_AI_CACHE=cache)
-        print(
-            f"prewarm {cold[0]:.2f} s wall, {cold[1]:.2f} s CPU; start-up (warm) {warm[0]:.2f} s, {warm[1]:.2f} s CPU"
-        )
-        for name, (wall, cpu) in others.items():
-            print(f"{name} loop {wall:.2f} s wall, {cpu:.2f} s CPU")
-            ratios.setdefault(f"wall, of the {name} loop", []).append(cold[0] / wall)
-            ratios.setdefault(f"wall beyond start-up, of the {name} loop", []).append(
-                (cold[0] - warm[0]) / wall
-            )
-            ratios.setdefault(f"CPU, of the {name} loop", []).append(cold[1] / cpu)
-            ratios.setdefault(f"CPU beyond start-up, of the {name} loop", []).append(
-                (cold[1] - warm[1]) / cpu
-            )
-    for name, values in ratios.items():
-        print(
-            f"{name}: {median(values):.3f} (rounds: {', '.join(f'{value:.3f}' for value in values)})"
-        )
-    if "vmaf" not in ways:
+    return [*quiet(ffmpeg), *inputs, "-lavfi", libvmaf, "-f", "null", "-"]
+
+
+def vmaf_command(pair: Pair) -> list[str]:
+    size = ["-w", str(pair.format.width), "-h", str(pair.format.height), "-p", "420", "-b", "8"]
+    files = ["-r", str(pair.ref.path), "-d", str(pair.dis.path), "--json", "-o", "log.json", "-q"]
+    model = ["--model", f"version={DEFAULT_TEACHER.name}", "--threads", str(cores())]
+    return ["vmaf", *files, *size, *model]
+
+
+def loops(ffmpeg: Ffmpeg, pairs: Sequence[Pair], cwd: Path) -> dict[str, Callable[[], Took]]:
+    """Return how to score all pairs with each of libvmaf's tools that is there."""
+    commands = {"ffmpeg loop": [ffmpeg_command(ffmpeg, pair) for pair in pairs]}
+    if shutil.which("vmaf"):
+        commands["vmaf loop"] = [vmaf_command(pair) for pair in pairs]
+    return {name: partial(timed, *words, cwd=cwd) for name, words in commands.items()}
+
+
+def compare(ffmpeg: Ffmpeg, folder: Path, format: YuvFormat, rounds: int) -> None:
+    """Time all ways over one corpus, and print times and shares."""
+    pairs = netflix.scan(folder, format).pairs
+    frames = sum(pair.n_frames for pair in pairs)
+    print(f"\n{len(pairs)} pairs of {format}, {frames} frames, {cores()} cores")
+
+    command = [*VMAF_TRAIN, "prewarm", "--corpus", str(folder)]
+    command += ["--assume-dims", str(format)]
+    with throw_away_folder() as cwd, empty_cache() as cache:
+
+        def cold() -> Took:
+            shutil.rmtree(cache)
+            return timed(command, cwd=cwd)
+
+        tools = loops(ffmpeg, pairs, cwd)
+        ways = tools | {COLD: cold, WARM: partial(timed, command, cwd=cwd)}
+        times = in_turn(ways, rounds, print_round)
+
+    for tool in tools:
+        print_shares(tool, times[tool], times[COLD], times[WARM])
+    if "vmaf loop" not in tools:
         print("no `vmaf` on PATH: not compared")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rounds", type=int, default=3)
+def print_round(results: Mapping[str, Took]) -> None:
+    print("; ".join(f"{name}: {took}" for name, took in results.items()), flush=True)
+
+
+def print_shares(
+    tool: str, loop: Sequence[Took], cold: Sequence[Took], warm: Sequence[Took]
+) -> None:
+    """Print what prewarm takes of a tool's time and CPU; all arguments have one item per round."""
+    beyond = [whole - start for whole, start in zip(cold, warm, strict=True)]
+    wall, cpu = [took.wall for took in loop], [took.cpu for took in loop]
+    shares = {
+        "wall": ratios([took.wall for took in cold], wall),
+        "wall beyond start-up": ratios([took.wall for took in beyond], wall),
+        "CPU": ratios([took.cpu for took in cold], cpu),
+        "CPU beyond start-up": ratios([took.cpu for took in beyond], cpu),
+    }
+    for name, values in shares.items():
+        rounds = ", ".join(f"{value:.3f}" for value in values)
+        print(f"{name}, of the {tool}: {median(values):.3f} (rounds: {rounds})")
+
+
+def parser_here() -> ArgumentParser:
+    parser = make_parser(__doc__, assume_dims=str(LARGE), rounds=3)
     only = parser.add_mutually_exclusive_group()
     only.add_argument("--small", action="store_true", help="the demo alone")
     only.add_argument("--large", action="store_true", help="1920x1080 alone")
     only.add_argument("--corpus", type=Path, help="this corpus alone")
-    parser.add_argument("--assume-dims", default="1920x1080")
-    parser.add_argument(
-        "--folder", type=Path, default=Path(tempfile.gettempdir(), "vmaf-train-benchmark")
-    )
-    wanted = parser.parse_args()
-    if wanted.corpus:
-        compare(wanted.corpus, parse_dims(wanted.assume_dims), wanted.rounds)
+    default = Path(tempfile.gettempdir(), "vmaf-train-benchmark")
+    parser.add_argument("--folder", type=Path, default=default, help="keeps the two corpora")
+    return parser
+
+
+def main() -> None:
+    options = parser_here().parse_args()
+    ffmpeg, rounds = find_ffmpeg(), options.rounds
+    if options.corpus:
+        compare(ffmpeg, options.corpus.absolute(), parse_dims(options.assume_dims), rounds)
         return
-    small = demo.make_demo_corpus(wanted.folder / "demo", Path(FFMPEG), cores())
-    if not wanted.small:
-        compare(large_corpus(small, wanted.folder / "large"), LARGE, wanted.rounds)
-    if not wanted.large:
-        compare(small, YuvFormat(demo.WIDTH, demo.HEIGHT), wanted.rounds)
+    small = demo.make_demo_corpus(options.folder.absolute() / "demo", ffmpeg.path, cores())
+    if not options.small:
+        large = make_large(ffmpeg, small, options.folder.absolute() / "large")
+        compare(ffmpeg, large, LARGE, rounds)
+    if not options.large:
+        compare(ffmpeg, small, demo.FORMAT, rounds)
 
 
 if __name__ == "__main__":

@@ -1,118 +1,109 @@
-"""CPU and wall time of extracting a feature set, and of `vmaf-train score` whole, against full VMAF by ffmpeg's filter.
+"""Cost of extracting a feature set, and of `vmaf-train score` as a whole, against full VMAF.
 
 Usage: python benchmarks/score.py [--frames N] [--threads N] [--rounds N]
-A pair of 1920x1080 test pictures with noise; all ways use ffmpeg's libvmaf filter with the same threads and take turns.
-The last column is what the whole command takes beyond the bare ffmpeg command with the same features. Medians.
+A pair of 1920x1080 test pictures with noise. All ways use ffmpeg's libvmaf filter with the same
+number of threads, and run in turn. Figures are medians.
+
+The last column is the time that the whole command takes beyond the bare ffmpeg command with the
+same features.
 """
 
-import argparse
-import os
-import resource
-import subprocess
-import sys
-import tempfile
-import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 
-from vmaf_train.extraction.libvmaf import find_ffmpeg
-from vmaf_train.features import FEATURE_SETS, TEACHER
+from common import (
+    VMAF_TRAIN,
+    Took,
+    draw_clip,
+    header,
+    in_turn,
+    make_parser,
+    quiet,
+    ratios,
+    row,
+    throw_away_folder,
+    timed,
+)
 
-FFMPEG = str(find_ffmpeg().path)
-SIZE = "1920x1080"
-MODELS = {"canonical": "vmaf_tiny_exact", "lite": "vmaf_tiny_lite"}
+from vmaf_train.clips.video import Video, YuvFormat
+from vmaf_train.extraction.libvmaf import Ffmpeg, find_ffmpeg
+from vmaf_train.features import FEATURE_SETS
+from vmaf_train.processes import cores
+from vmaf_train.teacher.teachers import DEFAULT_TEACHER
+
+SIZE = YuvFormat(1920, 1080)
+NOISE = "noise=c0s=4:c0f=t"
+FULL = "full"
+# libvmaf's options of each way to run the bare filter.
+FILTERS = {FULL: f"model=version={DEFAULT_TEACHER.name}"} | {
+    name: f"model='':feature='{features.extraction}'" for name, features in FEATURE_SETS.items()
+}
+# The whole command: the model, and the bare way with the same features.
+MODELS = {
+    "score canonical": ("vmaf_tiny_exact", "canonical"),
+    "score lite": ("vmaf_tiny_lite", "lite"),
+}
+COLUMNS = ("way", "wall, s", "of full", "CPU, s", "of full", "s beyond bare ffmpeg")
 
 
-def timed(command: Sequence[str], folder: str) -> tuple[float, float]:
-    """Return wall and CPU seconds."""
-    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run(command, check=True, cwd=folder, capture_output=True, stdin=subprocess.DEVNULL)
-    after, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter() - started
-    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+def draw_pair(ffmpeg: Ffmpeg, folder: Path, frames: int) -> tuple[Video, Video]:
+    """Draw a reference, and the same pictures blurred."""
+    ref, dis = folder / "ref.yuv", folder / "dis.yuv"
+    draw_clip(ffmpeg, ref, SIZE, frames=frames, filters=[NOISE])
+    draw_clip(ffmpeg, dis, SIZE, frames=frames, filters=[NOISE, "gblur=sigma=1"])
+    return Video(ref, SIZE), Video(dis, SIZE)
+
+
+def commands(ffmpeg: Ffmpeg, ref: Video, dis: Video, threads: int) -> dict[str, list[str]]:
+    """Return the command of each way."""
+    inputs = [*dis.arguments(), *ref.arguments()]
+    ways = {}
+    for name, options in FILTERS.items():
+        graph = f"libvmaf={options}:log_path=log.json:log_fmt=json:n_threads={threads}"
+        ways[name] = [*quiet(ffmpeg), *inputs, "-filter_complex", graph, "-f", "null", "-"]
+
+    score = [*VMAF_TRAIN, "score", str(ref.path), str(dis.path), "--size", str(SIZE)]
+    for name, (model, _) in MODELS.items():
+        ways[name] = [*score, "--model", model, "--jobs", str(threads)]
+    return ways
+
+
+def shares(took: Sequence[float], of_full: Sequence[float]) -> list[str]:
+    """Return two cells: the time, and its share of full VMAF's."""
+    return [f"{median(took):.2f}", f"{median(ratios(took, of_full)):.3f}"]
+
+
+def beyond(whole: Sequence[Took], bare: Sequence[Took]) -> str:
+    """Return the cell of wall time that a command takes beyond the bare filter."""
+    differences = [each - filter for each, filter in zip(whole, bare, strict=True)]
+    return f"{median(took.wall for took in differences):.2f}"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__, rounds=5)
     parser.add_argument("--frames", type=int, default=96)
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--rounds", type=int, default=5)
-    wanted = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        raw = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", SIZE]
-        inputs: list[str] = []
-        for name, filters in (
-            ("ref", "noise=c0s=4:c0f=t"),
-            ("dis", "noise=c0s=4:c0f=t,gblur=sigma=1"),
-        ):
-            source = [
-                "-f",
-                "lavfi",
-                "-i",
-                f"testsrc2=size={SIZE}:rate=25,{filters}",
-                "-frames:v",
-                str(wanted.frames),
-            ]
-            made = Path(folder, f"{name}.yuv")
-            subprocess.run(
-                [FFMPEG, "-v", "error", *source, "-pix_fmt", "yuv420p", "-f", "rawvideo", made],
-                check=True,
-            )
-            inputs = [*raw, "-i", str(made), *inputs]
-        ways = {"full": f"model=version={TEACHER}"}
-        ways |= {name: f"model='':feature='{row.extraction}'" for name, row in FEATURE_SETS.items()}
-        commands = {}
-        for name, options in ways.items():
-            graph = f"libvmaf={options}:log_path=log.json:log_fmt=json:n_threads={wanted.threads}"
-            commands[name] = [
-                FFMPEG,
-                "-v",
-                "error",
-                *inputs,
-                "-filter_complex",
-                graph,
-                "-f",
-                "null",
-                "-",
-            ]
-        videos = [str(Path(folder, name)) for name in ("ref.yuv", "dis.yuv")]
-        for name, model in MODELS.items():
-            score = [
-                sys.executable,
-                "-m",
-                "vmaf_train",
-                "score",
-                *videos,
-                "--size",
-                SIZE,
-                "--model",
-                model,
-            ]
-            commands[f"score {name}"] = [*score, "--jobs", str(wanted.threads)]
-        times: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
-        for _ in range(wanted.rounds):
-            for name, command in commands.items():
-                times[name].append(timed(command, folder))
-    print(f"{SIZE}, {wanted.frames} frames, {wanted.threads} threads, {wanted.rounds} rounds\n")
-    print(
-        "| way | wall, s | of full | CPU, s | of full | s beyond bare ffmpeg |\n|---|---|---|---|---|---|"
-    )
-    for name, taken in times.items():
-        cells = []
-        for index in range(2):
-            share = median(
-                own[index] / full[index] for own, full in zip(taken, times["full"], strict=True)
-            )
-            cells += [f"{median(each[index] for each in taken):.2f}", f"{share:.3f}"]
-        bare = times.get(name.removeprefix("score "), []) if name.startswith("score ") else []
-        beyond = (
-            f"{median(own[0] - b[0] for own, b in zip(taken, bare, strict=True)):.2f}"
-            if bare
-            else ""
+    parser.add_argument("--threads", type=int, default=cores())
+    options = parser.parse_args()
+    ffmpeg, threads = find_ffmpeg(), options.threads
+    with throw_away_folder() as folder:
+        ref, dis = draw_pair(ffmpeg, folder, options.frames)
+        ways = {
+            name: partial(timed, command, cwd=folder)
+            for name, command in commands(ffmpeg, ref, dis, threads).items()
+        }
+        times = in_turn(ways, options.rounds)
+
+    print(f"{SIZE}, {options.frames} frames, {threads} threads, {options.rounds} rounds\n")
+    print(header(*COLUMNS))
+    full = times[FULL]
+    for name, took in times.items():
+        wall = shares([each.wall for each in took], [each.wall for each in full])
+        cpu = shares([each.cpu for each in took], [each.cpu for each in full])
+        print(
+            row(name, *wall, *cpu, beyond(took, times[MODELS[name][1]]) if name in MODELS else "")
         )
-        print(f"| {name} | {' | '.join(cells)} | {beyond} |")
 
 
 if __name__ == "__main__":

@@ -1,26 +1,24 @@
-"""Leave-one-source-out RMSE on the demo corpus for several settings: how the defaults were chosen.
+"""Leave-one-source-out RMSE on the demo for several settings: how the defaults were chosen.
 
 Usage: python benchmarks/settings.py [--seeds N]
-The demo's own hold-out is left out altogether: it is neither trained nor judged on here.
+The demo's own hold-out takes no part: no student is trained or judged on it here.
 """
 
-import argparse
-import time
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
+from common import clocked, header, make_parser, row, table_of
+from sweep import held_out_errors
 
 from vmaf_train.frames.choice import CorpusChoice
-from vmaf_train.frames.opening import open_corpus
-from vmaf_train.frames.table import FrameTable, choose_hold_out
-from vmaf_train.reporting import Reporter
+from vmaf_train.frames.splits import choose_hold_out, split
+from vmaf_train.frames.table import FrameTable
 from vmaf_train.students.settings import Job, Settings
-from vmaf_train.students.training import fit_many
 
 ARCHS = ("mlp_small", "mlp_medium")
-TRIED: tuple[dict[str, Any], ...] = (
+TRIED: tuple[Mapping[str, Any], ...] = (
     {},
     {"batch_size": 32},
     {"batch_size": 128},
@@ -32,45 +30,35 @@ TRIED: tuple[dict[str, Any], ...] = (
     {"teacher_points": 2048},
     {"teacher_points": 32768},
 )
+COLUMNS = ("arch", "changed", "mean RMSE over folds and seeds", "worst", "median", "seconds")
 
 
-def demo_table() -> FrameTable:
-    """Return the demo corpus's frames without those of its hold-out."""
-    table = open_corpus(CorpusChoice(), Reporter()).table(())
-    return table.only(set(table.sources) - {choose_hold_out(table.sources)})
+def demo_without_hold_out() -> FrameTable:
+    table = table_of(CorpusChoice())
+    train, _ = split(table, choose_hold_out(table.sources))
+    return train
+
+
+def figures(arch: str, table: FrameTable, settings: Settings, seeds: int) -> list[str]:
+    """Fit every fold and seed; return the cells of one row."""
+    points = settings.teacher_points
+    jobs = [Job((source,), seed, points) for source in table.sources for seed in range(seeds)]
+    seconds, rmse = clocked(lambda: held_out_errors(arch, table, jobs, settings))
+    errors = (np.mean(rmse), np.max(rmse), np.median(rmse))
+    return [*(f"{error:.4f}" for error in errors), f"{seconds:.1f}"]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--seeds", type=int, default=3)
-    seeds = range(parser.parse_args().seeds)
-    table = demo_table()
+    options = make_parser(__doc__, seeds=3).parse_args()
+    table = demo_without_hold_out()
     print(f"sources: {', '.join(table.sources)}; defaults: {Settings()}\n")
-    print(
-        "| arch | changed | mean RMSE over folds and seeds | worst | median | seconds |\n|---|---|---|---|---|---|"
-    )
+    print(header(*COLUMNS))
     for arch in ARCHS:
         for changed in TRIED:
             settings = replace(Settings(), **changed)
-            jobs = [
-                Job((source,), seed, settings.teacher_points)
-                for source in table.sources
-                for seed in seeds
-            ]
-            started, rmse = time.perf_counter(), []
-            for job, student in fit_many(arch, table, jobs, settings).items():
-                held = table.only(job.hold_out)
-                with torch.inference_mode():
-                    error_N = student(torch.from_numpy(held.x_NF)).numpy() - held.y_N
-                rmse.append(np.sqrt(np.mean(error_N**2)))
             said = ", ".join(f"{key} {value:g}" for key, value in changed.items()) or "nothing"
-            print(
-                f"| {arch} | {said} | {np.mean(rmse):.4f} | {np.max(rmse):.4f} | {np.median(rmse):.4f} | "
-                f"{time.perf_counter() - started:.1f} |",
-                flush=True,
-            )
+            cells = figures(arch, table, settings, options.seeds)
+            print(row(arch, said, *cells), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,44 +1,39 @@
-"""Time of `vmaf-train train` on a warm cache, process start to end, against merely importing its heavy libraries.
+"""Time of `vmaf-train train` on a warm cache, against the import of its heavy libraries alone.
 
 Usage: python benchmarks/train_time.py [--runs N]
-Both are whole processes run in turn, in a throw-away SQLite store that exists before the first counted run.
+Whole processes, from start to end, in turn. The throw-away SQLite store exists before the first
+run that counts.
 """
 
-import argparse
-import os
-import statistics
-import subprocess
 import sys
-import tempfile
-import time
+from functools import partial
+from statistics import median
 
-IMPORTS = [sys.executable, "-c", "import torch, mlflow, onnx, onnxruntime"]
-TRAIN = [sys.executable, "-m", "vmaf_train", "train", "--arch", "mlp_small"]
+from common import VMAF_TRAIN, in_turn, make_parser, ratios, throw_away_store, timed
 
-
-def seconds(command: list[str]) -> float:
-    started = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True)
-    return time.perf_counter() - started
+IMPORTS = (sys.executable, "-c", "import torch, mlflow, onnx, onnxruntime")
+TRAIN = (*VMAF_TRAIN, "train", "--arch", "mlp_small")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--runs", type=int, default=5)
+    parser = make_parser(__doc__)
+    parser.add_argument("--runs", type=int, default=5, help="how often both run")
     runs = parser.parse_args().runs
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
-        os.chdir(folder)
-        seconds(TRAIN), seconds(IMPORTS)  # warms the cache, the store and the page cache
-        pairs = [(seconds(TRAIN), seconds(IMPORTS)) for _ in range(runs)]
-    train, imports = zip(*pairs, strict=True)
-    ratios = [a / b for a, b in pairs]
-    print(f"train   median {statistics.median(train):.2f} s")
-    print(f"imports median {statistics.median(imports):.2f} s")
+    with throw_away_store() as folder:
+        ways = {
+            "train": partial(timed, TRAIN, cwd=folder),
+            "imports": partial(timed, IMPORTS, cwd=folder),
+        }
+        in_turn(ways, 1)  # warms the cache, the store and the page cache
+        times = in_turn(ways, runs)
+
+    train, imports = ([took.wall for took in times[name]] for name in ("train", "imports"))
+    shares = ratios(train, imports)
+    print(f"train   median {median(train):.2f} s")
+    print(f"imports median {median(imports):.2f} s")
     print(
-        f"ratio   median {statistics.median(ratios):.2f}  min {min(ratios):.2f}  max {max(ratios):.2f}  ({runs} pairs)"
+        f"ratio   median {median(shares):.2f}  min {min(shares):.2f}  max {max(shares):.2f}  "
+        f"({runs} pairs)"
     )
 
 

@@ -104,6 +104,12 @@ def test_a_bad_corpus_gives_one_error_line_exit_2_and_no_files(
     assert files_below(cache.cache_root(), cold_store) == []
 
 
+def test_a_bad_range_of_frames_is_refused_before_the_demo_is_made(tmp_path):
+    result = call("prewarm", "--frames", "5")
+    assert (result.exit_code, "frames '5' is no range" in result.output) == (2, True)
+    assert not cache.cache_root().exists()
+
+
 BAD_VALUES = [
     (["--seed", str(2**64)], r"Invalid value for '--seed'"),
     (["--lr", "-1"], r"Invalid value for '--lr'"),

@@ -12,6 +12,8 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import URLError
 from urllib.parse import quote
@@ -23,6 +25,9 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
+from vmaf_train.commands.sweep import SWEEP_TAG
+from vmaf_train.tracking.links import CHART_VIEW
+
 HERE = Path(__file__).parent
 QUIET = (
     "headless",
@@ -32,7 +37,7 @@ QUIET = (
     "disable-background-networking",
     "disable-sync",
 )
-# Plots hide their toolbar only if the browser has a mouse, and a headless browser has none.
+# Plots hide their toolbar only if the browser has a mouse; a headless browser has none.
 MOUSE = (
     "blink-settings=primaryHoverType=2,availableHoverTypes=2,"
     "primaryPointerType=4,availablePointerTypes=4"
@@ -63,6 +68,7 @@ def browser(width: int, height: int) -> webdriver.Chrome:
 
 
 def shoot(driver: webdriver.Chrome, address: str, drawn: str, name: str) -> None:
+    """Take a picture of a page once it shows an element of the CSS selector `drawn`."""
     driver.get(address)
     # The page says that it has loaded before its plots are drawn.
     WebDriverWait(driver, 60).until(
@@ -76,29 +82,32 @@ def shoot(driver: webdriver.Chrome, address: str, drawn: str, name: str) -> None
     print(name, driver.title)
 
 
-def main() -> None:
-    sweep = mlflow.get_run(sys.argv[1])
-    tag, experiment = sweep.data.tags["sweep"], sweep.info.experiment_id
-    runs = mlflow.search_runs([experiment], f"tags.sweep = '{tag}'", output_format="list")
-    archs = [run.info.run_id for run in runs if "loso/mean_rmse" in run.data.metrics]
-    port = free_port()
-    base = f"http://127.0.0.1:{port}"
-    store = mlflow.get_tracking_uri()
+@contextmanager
+def serving() -> Iterator[str]:
+    """Run `mlflow ui` on the store in use; yield its address."""
+    port, store = free_port(), mlflow.get_tracking_uri()
     server = subprocess.Popen(["mlflow", "ui", "--backend-store-uri", store, "--port", str(port)])
     try:
-        wait_for(base)
-        charts = (
-            f"{base}/#/experiments/{experiment}/runs"
-            "?compareRunsMode=CHART&workflowType=machine_learning"
-        )
-        driver = browser(1700, 1500)
-        shoot(driver, f"{charts}&viewStateShareKey={tag}", ".js-plotly-plot", "sweep-charts.png")
-        chosen = f"runs={quote(json.dumps(archs))}&experiments={quote(json.dumps([experiment]))}"
-        shoot(driver, f"{base}/#/compare-runs?{chosen}", ".js-plotly-plot", "sweep-compare.png")
-        driver.quit()
+        address = f"http://127.0.0.1:{port}"
+        wait_for(address)
+        yield address
     finally:
         server.terminate()
         server.wait()
+
+
+def main() -> None:
+    sweep = mlflow.get_run(sys.argv[1])
+    tag, experiment = sweep.data.tags[SWEEP_TAG], sweep.info.experiment_id
+    runs = mlflow.search_runs([experiment], f"tags.{SWEEP_TAG} = '{tag}'", output_format="list")
+    archs = [run.info.run_id for run in runs if "loso/mean_rmse" in run.data.metrics]
+    with serving() as base:
+        driver = browser(1700, 1500)
+        charts = f"{base}/#/experiments/{experiment}/runs{CHART_VIEW}&viewStateShareKey={tag}"
+        shoot(driver, charts, ".js-plotly-plot", "sweep-charts.png")
+        chosen = f"runs={quote(json.dumps(archs))}&experiments={quote(json.dumps([experiment]))}"
+        shoot(driver, f"{base}/#/compare-runs?{chosen}", ".js-plotly-plot", "sweep-compare.png")
+        driver.quit()
 
 
 if __name__ == "__main__":

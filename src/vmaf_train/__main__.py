@@ -1,4 +1,4 @@
-"""`python -m vmaf_train`: the same commands as `vmaf-train`, from the checkout at hand."""
+"""`python -m vmaf_train`: the same commands as `vmaf-train`, without an installed script."""
 
 from vmaf_train.cli import run
 

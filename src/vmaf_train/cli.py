@@ -1,6 +1,6 @@
 """The command line: parse, call a command, print its result, exit. Nothing else.
 
-Each command imports its own module when it runs: `--help` and `score` start without torch and
+A command imports its module only when it runs, so `--help` and `score` start without torch and
 MLflow.
 """
 
@@ -97,7 +97,7 @@ def prewarm(
     frames: Frames = ALL,
     strict: Strict = YesNo.no,
 ) -> None:
-    """Fill the cache: libvmaf scores every pair that it does not hold yet."""
+    """Fill the cache: let libvmaf score every pair that the cache does not hold yet."""
     with exit_code():
         from vmaf_train.commands.prewarm import prewarm
 
@@ -123,7 +123,7 @@ def export_features(
     frames: Frames = ALL,
     strict: Strict = YesNo.no,
 ) -> None:
-    """Write the features and scores of a corpus to one file, to train from it without pixels."""
+    """Write the features and scores of a corpus to one file, for training without the clips."""
     with exit_code():
         from vmaf_train.commands.export_features import export_features
 
@@ -151,7 +151,7 @@ def train(
     frames: Frames = ALL,
     strict: Strict = YesNo.no,
 ) -> None:
-    """Fit a student with one source held out, judge it on that one, and log all of it to MLflow."""
+    """Fit a student with one source held out, judge it on that source, and log all to MLflow."""
     with exit_code():
         from vmaf_train.commands.train import train
 
@@ -192,7 +192,7 @@ def sweep(
     frames: Frames = ALL,
     strict: Strict = YesNo.no,
 ) -> None:
-    """Compare architectures by leave-one-source-out over several seeds; log one run for each."""
+    """Compare architectures by leave-one-source-out over several seeds, with one run each."""
     with exit_code():
         from vmaf_train.commands.sweep import sweep
 
@@ -244,7 +244,7 @@ def evaluate(
 
 @app.command()
 def main(arch: Arch = DEFAULT_ARCH, corpus: Clips = DEMO, assume_dims: Dims = AUTO) -> None:
-    """The whole demo in one run: prewarm, train, and evaluate on every source."""
+    """Prewarm, train, and evaluate the student on every source, all in one MLflow run."""
     with exit_code():
         from vmaf_train.commands.main import run_all
 
@@ -264,12 +264,12 @@ def register(
     allow_dirty: AllowDirty = YesNo.no,
     tree: Tree = ".",
 ) -> None:
-    """Promote a run's student through the gates to the registry's alias and to model/tiny/."""
+    """Promote a run's student: run the gates, register it, move its alias, write model/tiny/."""
     with exit_code():
         from vmaf_train.commands import promote
 
         if (run_id == NONE) == (version == NONE):
-            raise InputError("register wants either run_id or version; pass one of them")
+            raise InputError("register needs either run_id or version; pass one of the two")
         if version != NONE:
             done = promote.point_back(version, Path(tree))
         else:
@@ -281,7 +281,7 @@ def register(
             )
         print_gates(done.gates)
         print(f"alias {done.alias} names version {done.version}")
-        print("\n".join(done.changed) or "the tree held all of it already")
+        print("\n".join(done.changed) or "the tree is up to date")
 
 
 @app.command()
@@ -289,18 +289,18 @@ def sync(
     check: Check = False,
     tree: Tree = ".",
 ) -> None:
-    """Write what the registry's aliases name into model/tiny/ and its model cards."""
+    """Write the students of the registry's aliases to model/tiny/, and their model cards."""
     with exit_code():
         from vmaf_train.commands import promote
 
         if not check:
             changed = promote.sync_tree(Path(tree))
-            print("\n".join(changed) or "the tree held all of it already")
+            print("\n".join(changed) or "the tree is up to date")
         elif differences := promote.check_tree(Path(tree)):
             print("\n".join(differences))
             raise VmafTrainError(
                 f"{len(differences)} difference(s) between the tree and the registry; "
-                "vmaf-train sync writes what the registry of MLFLOW_TRACKING_URI names"
+                "vmaf-train sync writes the students of the registry in MLFLOW_TRACKING_URI"
             )
         else:
             print("the tree and the registry agree")
@@ -324,7 +324,7 @@ def score(
         given = [path is not None for path in (ref, dis)]
         if any(given) if manifest else not all(given):
             raise InputError(
-                "score wants a reference and a distorted video, or --manifest; pass one of the two"
+                "score needs a reference and a distorted video, or --manifest; pass one of the two"
             )
         options = {"model": model, "size": size, "pix_fmt": pix_fmt}
         if manifest:
@@ -354,7 +354,7 @@ def run() -> None:
 def _choice(
     corpus: str, assume_dims: str, max_pairs: int, strict: YesNo, frames: str
 ) -> CorpusChoice:
-    """Return the choice of a corpus, with the options that all commands on one share."""
+    """Return the choice of a corpus, from the options that all commands with a corpus share."""
     return CorpusChoice(
         corpus=corpus,
         assume_dims=assume_dims,
@@ -365,7 +365,7 @@ def _choice(
 
 
 def _given(value: str) -> str | None:
-    """Return an option's value, or None where it was left out."""
+    """Return the value of an option, or None if it was left out."""
     return None if value == NONE else value
 
 
@@ -375,5 +375,5 @@ def _names(text: str, option: str) -> tuple[str, ...]:
         return ()
     wanted = tuple(name.strip() for name in text.split(",") if name.strip())
     if not wanted:
-        raise InputError(f"{option} {text!r} names none; write them like a,b or {ALL}")
+        raise InputError(f"{option} {text!r} holds no name; write names like a,b or {ALL}")
     return wanted

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 
 class VmafTrainError(Exception):
-    """Something failed that a retry or a repaired environment may cure."""
+    """Base of all errors: something failed, and a retry or a repaired environment can help."""
 
     exit_code = 1
 
@@ -19,11 +19,11 @@ class InputError(VmafTrainError):
 
 
 class ExtractionError(VmafTrainError):
-    """An external tool failed, or its output is not whole; names the command and its last words."""
+    """An external tool failed, or its output is incomplete; the message names clip or command."""
 
 
 class GateRefusedError(VmafTrainError):
-    """A gate refused a promotion; nothing was changed. `gates` holds all gates, in order."""
+    """A gate refused a promotion, and nothing was changed; `gates` holds all gates, in order."""
 
     exit_code = 3
 

@@ -17,12 +17,13 @@ from vmaf_train.errors import GateRefusedError, InputError, VmafTrainError
 from vmaf_train.terminal import err, print_gates
 
 INTERRUPTED = 130
+# A second signal within this time is ignored.
 SECOND_SIGNAL_SECONDS = 2
 
 
 @contextmanager
 def exit_code() -> Iterator[None]:
-    """Turn what a user can cause into one line on standard error and an exit code."""
+    """Turn errors and interrupts in the body into one line on standard error and an exit code."""
     try:
         yield
     except GateRefusedError as error:
@@ -34,7 +35,7 @@ def exit_code() -> Iterator[None]:
         raise typer.Exit(error.exit_code) from None
     except OSError as error:
         err.print(
-            f"error: {error.filename or 'system'}: {error.strerror}; repair that and run again",
+            f"error: {error.filename or 'system'}: {error.strerror}; repair this and run again",
             markup=False,
         )
         raise typer.Exit(InputError.exit_code) from None
@@ -45,24 +46,25 @@ def exit_code() -> Iterator[None]:
 
 @contextmanager
 def quick_and_interruptible() -> Iterator[None]:
-    """Turn signals into KeyboardInterrupt, and spend no time on the garbage collector."""
+    """Turn signals into KeyboardInterrupt, and run the body without the garbage collector."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
     first: list[float] = []
 
     def interrupt(number: int, frame: object) -> None:
-        # `mlflow run` sends a second signal right after the first; it must not cut the ending of
-        # the run short.
+        # `mlflow run` sends a second signal right after the first; it must not interrupt the code
+        # that ends the run.
         first.append(time.monotonic())
         if len(first) == 1 or first[-1] - first[0] > SECOND_SIGNAL_SECONDS:
             raise KeyboardInterrupt
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
-    # Imports make millions of objects that the collector would walk again and again; we make hardly
-    # any cycles.
+    # Imports make millions of objects, and the collector scans all of them again and again. The
+    # commands make hardly any cycles.
     gc.disable()
     try:
         yield
     finally:
         sys.stdout.flush()
+        # The interpreter then scans no objects at exit.
         gc.freeze()

@@ -1,7 +1,6 @@
 """Feature sets: which libvmaf features a student reads, in which order, under which log keys.
 
-Source: libvmaf's feature extractors as its JSON log names them (`integer_<name>`; older builds
-write `<name>`).
+Source: the keys of libvmaf's JSON log, `integer_<name>`; older builds write `<name>`.
 """
 
 from collections.abc import Iterable
@@ -15,15 +14,13 @@ SCORE_MIN, SCORE_MAX = 0.0, 100.0
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """A named, ordered choice of libvmaf features.
-
-    The order is the column order of every matrix and of the ONNX input.
+    """A name for some libvmaf features, in the column order of matrices and of the ONNX input.
 
     Attributes:
         name: value of the option `features`.
-        features: names, in order.
-        extraction: libvmaf's `feature` option that computes these and no others.
-        cost: CPU time of that pass; full VMAF is 1. By benchmarks/score.py at 1920x1080.
+        features: feature names, in order.
+        extraction: value of libvmaf's option `feature`: only the extractors that these need.
+        cost: CPU time of that pass; full VMAF is 1. Measured by benchmarks/score.py at 1920x1080.
     """
 
     name: str
@@ -32,7 +29,8 @@ class FeatureSet:
     cost: float
 
 
-# ADM's details come with adm2 at no cost. Builds before libvmaf 3.1 log neither adm3 nor aim.
+# libvmaf computes these together with adm2, at no extra cost. Builds before libvmaf 3.1 log neither
+# adm3 nor aim.
 ADM_DETAILS = ("adm_scale0", "adm_scale1", "adm_scale2", "adm_scale3", "adm3", "aim")
 FEATURE_SETS = {
     row.name: row
@@ -57,8 +55,10 @@ FEATURE_SETS = {
         ),
     )
 }
-# The features of vmaf_v0.6.1: the default of every option, and what a foreign ONNX file reads.
+# The features of vmaf_v0.6.1: the default of every option, and the input of an ONNX file that names
+# no features.
 CANONICAL = FEATURE_SETS["canonical"]
+# Every feature that a student can read.
 KNOWN = (*CANONICAL.features, *ADM_DETAILS)
 
 # One frame of the demo corpus (Mosaic_50_126_92, frame 41; its teacher score is 81.9), for the
@@ -99,6 +99,6 @@ def find_feature_set(name: str) -> FeatureSet:
 def log_keys(feature: str) -> tuple[str, ...]:
     """Return the keys under which libvmaf builds log a feature.
 
-    First today's key, then that of older builds, then the one of a VIF pass without scale 0.
+    In this order: the key of current builds, of older builds, of a VIF pass that skips scale 0.
     """
     return (f"integer_{feature}", feature, f"integer_{feature}_ssclz")

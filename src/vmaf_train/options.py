@@ -9,7 +9,7 @@ import typer
 from vmaf_train.features import FEATURE_SETS
 from vmaf_train.frames.choice import DEMO
 
-# The value of an option that is left out, because MLproject must pass one.
+# Means that an option is left out: MLproject must pass a value for every option.
 NONE = "none"
 
 
@@ -39,16 +39,19 @@ Corpus = Annotated[
     ),
 ]
 Dims = Annotated[
-    str, typer.Option(help="WxH of every file; auto is 1920x1080, or the demo's own size.")
+    str, typer.Option(help="WxH of every file; auto is 1920x1080, or the size of the demo.")
 ]
 Jobs = Annotated[int, typer.Option(min=0, help="Cores to use; 0 is all.")]
-Frames = Annotated[str, typer.Option(help="FIRST:END, the frames of every clip to use, or all.")]
+Frames = Annotated[
+    str, typer.Option(help="Frames of every clip to use: FIRST:END (END is excluded), or all.")
+]
 MaxPairs = Annotated[
-    int, typer.Option(min=0, help="Use at most this many pairs, sources in turn; 0 is all.")
+    int, typer.Option(min=0, help="Use at most this many pairs, one per source in turn; 0 is all.")
 ]
 Sources = Annotated[str, typer.Option(help="Comma-separated sources to keep, or all.")]
 Strict = Annotated[
-    YesNo, typer.Option(help="yes makes every file that is no usable pair an error.")
+    YesNo,
+    typer.Option(help="yes makes a file without a usable pair an error; no leaves it out."),
 ]
 Arch = Annotated[
     str, typer.Option(help="Architecture: mlp_small, quartic, ...; a wrong name lists all of them.")
@@ -58,12 +61,10 @@ Epochs = Annotated[
     typer.Option(
         min=0,
         max=100_000,
-        help="Passes over the training frames; 0 is a smoke test without libvmaf.",
+        help="Number of epochs; 0 is a smoke run without libvmaf.",
     ),
 ]
-SweepEpochs = Annotated[
-    int, typer.Option(min=1, max=100_000, help="Passes over the training frames.")
-]
+SweepEpochs = Annotated[int, typer.Option(min=1, max=100_000, help="Number of epochs.")]
 BatchSize = Annotated[
     int, typer.Option(min=4, help="Rows per step: half frames, half teacher's points.")
 ]
@@ -82,7 +83,7 @@ TeacherPoints = Annotated[
         help="Feature vectors labelled by the teacher to train on as well; 0 is none.",
     ),
 ]
-Tree = Annotated[str, typer.Option(help="The checkout whose model/tiny/ is meant.")]
+Tree = Annotated[str, typer.Option(help="Path of the checkout that holds model/tiny/.")]
 Seed = Annotated[
     int, typer.Option(min=0, max=2**63 - 1, help="Seed for initial weights and batch order.")
 ]
@@ -92,14 +93,14 @@ Scheduler = Annotated[
     typer.Option(help="Dask scheduler (an extra): tcp://HOST:PORT, local:N workers, or none."),
 ]
 PrewarmFeatures = Annotated[
-    str, typer.Option(help="Feature set that every clip must have; one pass fills all.")
+    str, typer.Option(help="Feature set that every clip must have; one pass extracts all sets.")
 ]
 Out = Annotated[Path, typer.Argument(help="The .parquet file to write.")]
 HoldOut = Annotated[
-    str, typer.Option(help="Held-out source; auto is Tennis, else the last by name.")
+    str, typer.Option(help="Source to hold out; auto is Tennis, or else the last by name.")
 ]
 Trainer = Annotated[
-    str, typer.Option(help="plain, or lightning (an extra): the same steps run by Lightning.")
+    str, typer.Option(help="plain, or lightning (an extra): the same steps in Lightning's Trainer.")
 ]
 Archs = Annotated[str, typer.Option(help="Comma-separated architectures, or all.")]
 Folds = Annotated[str, typer.Option(help="Comma-separated sources to hold out in turn, or all.")]
@@ -110,29 +111,31 @@ AnyModel = Annotated[
 ]
 OneSource = Annotated[str, typer.Option(help="One source of the corpus, or all.")]
 OwnFeatures = Annotated[
-    str, typer.Option(help="Feature set that the model must read; auto is its own.")
+    str, typer.Option(help="Feature set that the model must read; auto accepts every set.")
 ]
-RunId = Annotated[str, typer.Option(help="The training run whose student is promoted.")]
+RunId = Annotated[str, typer.Option(help="Id of the training run whose student is promoted.")]
 Version = Annotated[
-    str, typer.Option(help="Instead: point the alias back at this registered version.")
+    str, typer.Option(help="Instead of a run: point the alias back at this registered version.")
 ]
 AllowWorse = Annotated[YesNo, typer.Option(help="yes lets a worse student take the alias.")]
-AllowDirty = Annotated[YesNo, typer.Option(help="yes lets a run of uncommitted code pass.")]
+AllowDirty = Annotated[
+    YesNo, typer.Option(help="yes lets a student pass that was trained by uncommitted code.")
+]
 Check = Annotated[
-    bool, typer.Option("--check", help="Write nothing; name what differs and exit 1.")
+    bool, typer.Option("--check", help="Write nothing; list the differences and exit 1 if any.")
 ]
 Ref = Annotated[Path | None, typer.Argument(help="The reference video.")]
 Dis = Annotated[Path | None, typer.Argument(help="The distorted video.")]
 ScoreModel = Annotated[
     str, typer.Option(help="Id of a shipped model, path of an .onnx file, or models:/ URI.")
 ]
-PrintFormat = Annotated[Format, typer.Option(help="How to print.")]
+PrintFormat = Annotated[Format, typer.Option(help="Format of the printed scores.")]
 PerFrame = Annotated[
     bool, typer.Option("--per-frame", help="Print the score of every frame as well.")
 ]
-Size = Annotated[str, typer.Option(help="WxH of raw .yuv files.")]
+Size = Annotated[str, typer.Option(help="WxH of raw .yuv files, in pixels.")]
 PixFmt = Annotated[str, typer.Option(help="Pixel format of raw .yuv files, as ffmpeg names it.")]
 Manifest = Annotated[
     Path | None, typer.Option(help="CSV of pairs: ref,dis and, for raw files, size,pix_fmt.")
 ]
-ScoresOut = Annotated[Path, typer.Option(help="CSV that a manifest's scores are added to.")]
+ScoresOut = Annotated[Path, typer.Option(help="CSV to which the scores of a manifest are added.")]

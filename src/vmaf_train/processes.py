@@ -1,4 +1,4 @@
-"""Commands run as child processes, from several threads at once, and ended all together."""
+"""Run commands as child processes from several threads, and stop all of them at once."""
 
 import os
 import shlex
@@ -11,14 +11,14 @@ from vmaf_train.errors import ExtractionError, InputError
 
 
 def cores() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):  # not on every system
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 class Processes:
-    """The child processes of one piece of work."""
+    """The child processes of one task; threads can share it."""
 
     def __init__(self) -> None:
         self._children: set[subprocess.Popen[bytes]] = set()
@@ -27,7 +27,7 @@ class Processes:
 
     @property
     def running(self) -> int:
-        """How many commands run now."""
+        """Number of commands that run now."""
         return len(self._children)
 
     def run(
@@ -40,15 +40,15 @@ class Processes:
         """Run a command and return what it wrote to standard output.
 
         Args:
-            command: the words of the command.
+            command: the executable and its arguments.
             cwd: working folder; None is that of this process.
-            stdin: what to feed it.
+            stdin: bytes for its standard input.
             env: variables to add to the environment.
 
         Raises:
-            ExtractionError: it failed; the message holds its last words and the command.
-            InputError: it failed because a disk is full.
-            OSError: it could not be started.
+            ExtractionError: the command failed; the message holds it and its last lines of error.
+            InputError: the command failed because a disk is full.
+            OSError: the command could not be started.
         """
         process = self._start(command, cwd, env)
         try:
@@ -63,7 +63,7 @@ class Processes:
         return out
 
     def stop(self) -> None:
-        """End every running command and refuse new ones; for an interrupt."""
+        """Kill every running command and refuse new ones; used after an interrupt."""
         with self._lock:
             self._stopped = True
             for process in self._children:
@@ -83,8 +83,7 @@ class Processes:
                 stdin=pipe,
                 stdout=pipe,
                 stderr=pipe,
-                # A session of its own: Ctrl-C then reaches this process alone, which ends its
-                # children itself.
+                # In a new session, the child gets no Ctrl-C. This process does, and stops it.
                 start_new_session=True,
             )
             self._children.add(process)
@@ -92,10 +91,12 @@ class Processes:
 
 
 def _failure(command: Sequence[str], status: int, stderr: bytes) -> ExtractionError | InputError:
-    said = " | ".join(stderr.decode(errors="replace").strip().splitlines()[-3:])
-    failure = f"{Path(command[0]).name} ended with status {status}: {said}. "
-    if "No space left on device" in said:
+    lines = stderr.decode(errors="replace").strip().splitlines()
+    last_lines = " | ".join(lines[-3:])
+    failure = f"{Path(command[0]).name} ended with status {status}: {last_lines}. "
+    if "No space left on device" in last_lines:
         return InputError(
-            f"{failure}Free some space (TMPDIR and VMAF_TINY_AI_CACHE name other disks)"
+            f"{failure}Free some space, "
+            "or set TMPDIR and VMAF_TINY_AI_CACHE to folders on another disk"
         )
     return ExtractionError(f"{failure}Command: {shlex.join(command)}")

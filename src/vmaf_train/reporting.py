@@ -1,4 +1,4 @@
-"""Progress of the pipeline, told to a Reporter while the work runs."""
+"""Progress of a command: the pipeline calls the methods of a Reporter while it runs."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ class Epoch:
     """State of a fit after an epoch.
 
     Attributes:
-        number: of the epoch, from 1.
+        number: number of the epoch, from 1.
         train_loss: mean squared error on standardised scores.
         val_rmse: RMSE on the validation rows, in score points.
     """
@@ -21,25 +21,25 @@ class Epoch:
 
 
 class Reporter:
-    """Takes progress; this one shows nothing. Subclasses override what they show."""
+    """Receives progress and shows nothing. Subclasses override methods to show it."""
 
     def say(self, line: str) -> None:
-        """Take one line of text."""
+        """Receive one line of text."""
 
     @contextmanager
     def extraction(self, pairs: int, frames: int) -> Iterator[Callable[[int], None]]:
-        """Follow an extraction; call the yielded function with the frames of each pair done."""
+        """Follow an extraction; call the yielded function with each finished pair's frame count."""
         yield lambda frames: None
 
     @contextmanager
     def making_demo(self, clips: int) -> Iterator[Callable[[str], None]]:
-        """Follow the making of the demo corpus; call the yielded function with each clip's name."""
+        """Follow the making of the demo corpus; call the yielded function with each made clip."""
         yield lambda clip: None
 
     @contextmanager
     def scoring(self, pairs: int) -> Iterator[Callable[[str], None]]:
-        """Follow the scoring of pairs; call the yielded function with the name of each dis."""
+        """Follow the scoring of pairs; call the yielded function with each scored dis."""
         yield lambda dis: None
 
     def epoch(self, epoch: Epoch, of: int) -> None:
-        """Take the state of a fit after each of `of` epochs."""
+        """Receive the state of a fit after an epoch; `of` is the number of epochs."""

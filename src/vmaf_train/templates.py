@@ -1,15 +1,15 @@
-"""Jinja templates that lie in a folder of the package, beside the module that fills them."""
+"""Load Jinja templates; each is in the folder of the module that fills it."""
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 
 def template(package: str, name: str) -> Template:
-    """Load a template from a package's folder.
+    """Load a template from the folder of a package.
 
-    A value that the template names and the caller does not pass raises jinja2.UndefinedError.
+    Rendering it raises jinja2.UndefinedError if a value that it names is not passed.
 
     Args:
-        package: e.g. "vmaf_train.shipping".
+        package: name of the package, e.g. "vmaf_train.shipping".
         name: file name of the template.
     """
     environment = Environment(

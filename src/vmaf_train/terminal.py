@@ -1,4 +1,4 @@
-"""What people see on a terminal: progress on standard error, results on standard output."""
+"""Output for people: progress on standard error, results on standard output."""
 
 import csv
 import json
@@ -23,14 +23,15 @@ from rich.text import Text
 
 from vmaf_train.reporting import Epoch, Reporter
 
-if TYPE_CHECKING:  # the command line starts without these
+if TYPE_CHECKING:  # not imported at run time, so that the command line starts fast
     from vmaf_train.commands.score import VideoScore
     from vmaf_train.judging.comparison import Comparison
     from vmaf_train.judging.report import EvalReport, Metrics
     from vmaf_train.tracking.links import Links
 
+# Time between two lines of progress if there is no terminal.
 PLAIN_LINE_SECONDS = 10.0
-# Of tables that are written to a file or a pipe.
+# Widths of tables that are written to a file or a pipe, in characters.
 REPORT_WIDTH, COMPARISON_WIDTH, GATES_WIDTH = 110, 140, 160
 METRIC_COLUMNS = ("samples", "RMSE", "PLCC", "SROCC", "KROCC", "max error", "bias")
 COMPARISON_COLUMNS = (
@@ -48,7 +49,7 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 class TerminalReporter(Reporter):
-    """Progress bars on a terminal, plain lines elsewhere; all of it on standard error."""
+    """Shows progress on standard error: bars on a terminal, plain lines elsewhere."""
 
     def say(self, line: str) -> None:
         err.print(line, markup=False)
@@ -104,8 +105,8 @@ def _bar(
 ) -> Iterator[Callable[..., None]]:
     """Show progress; yield a function to call after each step.
 
-    It takes the line that is printed now and then where there is no terminal, and fields for the
-    bar's columns.
+    The function takes a line, which is printed every few seconds if there is no terminal, and
+    fields for the columns of the bar.
     """
     shown = 0.0
     layout = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit))
@@ -128,7 +129,7 @@ def _bar(
 
 
 def print_report(report: "EvalReport", title: str) -> None:
-    """Print a report: metrics beside their references, errors over the feature box, size, speed."""
+    """Print a report: metrics of model and references, errors over the feature box, size, speed."""
     rows: dict[str, Metrics] = {report.model.name: report, "pooled scores": report.pooled}
     if report.without_teacher_points:
         rows["without teacher's points"] = report.without_teacher_points
@@ -142,7 +143,7 @@ def print_report(report: "EvalReport", title: str) -> None:
         )
     if box := report.box:
         print(
-            f"Anywhere in the box of possible features: RMSE {box.rmse:.4f}, "
+            f"Over the box of possible features: RMSE {box.rmse:.4f}, "
             f"max error {box.max_abs_error:.3f} "
             f"({box.n_samples} random vectors against the teacher)"
         )
@@ -155,7 +156,7 @@ def print_report(report: "EvalReport", title: str) -> None:
 
 
 def print_sources(report: "EvalReport") -> None:
-    """Print a report's metrics source by source."""
+    """Print a report's metrics per source."""
     seen = {True: " (trained on)", False: " (held out)", None: ""}
     rows = {source + seen[row.in_training]: row for source, row in report.per_source.items()}
     _print_metrics(f"{report.model.name} by source", {**rows, "all frames": report})
@@ -185,9 +186,9 @@ def print_comparison(comparison: "Comparison") -> None:
 
 
 def print_score(score: "VideoScore", format: str, *, per_frame: bool) -> None:
-    """Print a video's pooled scores as JSON or CSV, or with each frame's score.
+    """Print the pooled scores of a video, or with `per_frame` its frame scores, as JSON or CSV.
 
-    JSON holds frame scores beside the pooled ones; CSV holds either.
+    JSON always holds the pooled scores. CSV holds either the frame scores or the pooled scores.
     """
     if format == "json":
         frames = {"scores": score.score_N.tolist()} if per_frame else {}
@@ -212,7 +213,7 @@ def print_gates(gates: Sequence[Any]) -> None:
 
 
 def print_links(links: "Links") -> None:
-    """Print what leads to a run."""
+    """Print the links to a run."""
     print(f"run {links.run_id}")
     if links.start_ui:
         print(f"start the UI: {links.start_ui}")
@@ -238,7 +239,7 @@ def _print_metrics(title: str, rows: "Mapping[str, Metrics]") -> None:
 
 
 def _table(title: str, columns: Sequence[str]) -> Table:
-    """Return a table whose first column names the rows and whose others are numbers."""
+    """Return a table: the first column names the rows, the others hold numbers."""
     table = Table(title=title, title_justify="left")
     table.add_column("")
     for name in columns:
@@ -247,5 +248,5 @@ def _table(title: str, columns: Sequence[str]) -> Table:
 
 
 def _print_table(table: Table, width: int) -> None:
-    """Print a table as wide as the terminal, or of this width elsewhere."""
+    """Print a table with the width of the terminal, or with `width` if there is none."""
     Console(highlight=False, width=None if sys.stdout.isatty() else width).print(table)

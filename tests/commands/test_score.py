@@ -147,7 +147,7 @@ def test_videos_of_different_length_are_scored_up_to_the_shorter_with_a_warning(
         for path, frames in zip(files, LENGTHS[longer], strict=True)
     ]
     done = score(*paths, *RAW, "--per-frame")
-    assert f"warning: {longer} goes on after the 5 frames that both have" in done.stderr
+    assert f"warning: {longer} is longer than the 5 frames that both have" in done.stderr
     scores = json.loads(done.stdout)["scores"]
     # Motion of the last frame differs: it has no next frame.
     assert (len(scores), scores[:4]) == (5, scored(*files, *RAW, "--per-frame")["scores"][:4])
@@ -178,8 +178,8 @@ UNUSABLE = [
     (["ref", "dis", "--size", "160by90"], "like 1920x1080"),
     (["ref", "dis", *RAW, "--pix-fmt", "nv12"], "'nv12' of"),
     (["ref", "none.mkv", *RAW], "no file"),
-    (["ref", "--manifest", "ref"], "wants a reference and a distorted video, or --manifest"),
-    (["ref"], "wants a reference and a distorted video, or --manifest"),
+    (["ref", "--manifest", "ref"], "needs a reference and a distorted video, or --manifest"),
+    (["ref"], "needs a reference and a distorted video, or --manifest"),
     (["ref", "dis", *RAW, "--model", "vmaf_huge"], "no model vmaf_huge"),
     (["ref", "dis", *RAW, "--model", "none.onnx"], "no file"),
     (
@@ -208,6 +208,8 @@ def test_only_the_sidecar_of_the_same_file_states_its_rmse(tmp_path):
     copy.write_bytes(LITE.read_bytes())
     assert load_scorer(str(copy)).rmse is None
     copy.with_suffix(".json").write_text(EXACT.with_suffix(".json").read_text())
+    assert load_scorer(str(copy)).rmse is None
+    copy.with_suffix(".json").write_text('{"sha256": "of another file"}')
     assert load_scorer(str(copy)).rmse is None
     copy.with_suffix(".json").write_text(LITE.with_suffix(".json").read_text())
     assert load_scorer(str(copy)).rmse > 0

@@ -323,7 +323,7 @@ def test_a_given_run_becomes_the_sweep_run_beside_the_arch_runs(named, choice, m
 
 
 BAD_INPUT = [
-    (["--folds", "Alpha", "--max-pairs", "3"], "Alpha has one pair, which settles no difference"),
+    (["--folds", "Alpha", "--max-pairs", "3"], "Alpha has one pair, too few for an interval"),
     (
         ["--archs", "linear,mlp_huge"],
         r"unknown arch 'mlp_huge'; choose one of: linear, .*mlp_small",
@@ -332,8 +332,8 @@ BAD_INPUT = [
         ["--folds", "Alpha,Delta"],
         r"folds Delta not in the corpus; choose some of: Alpha, Beta, Gamma, or all",
     ),
-    (["--archs", ""], r"archs '' names none; write them like a,b or all"),
-    (["--folds", ","], r"folds ',' names none; write them like a,b or all"),
+    (["--archs", ""], r"archs '' holds no name; write names like a,b or all"),
+    (["--folds", ","], r"folds ',' holds no name; write names like a,b or all"),
     (["--max-pairs", "1"], r"Alpha is the only source"),
     (["--corpus", "nowhere"], r"no corpus folder .*nowhere"),
 ]

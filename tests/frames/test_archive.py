@@ -1,6 +1,7 @@
 """held_out.npz: the frames that a student was judged on, packed and read back."""
 
 import dataclasses
+import io
 
 import numpy as np
 import pytest
@@ -26,6 +27,12 @@ def test_frames_and_scores_are_read_back_exactly(packed):
     assert (again.clip_sources, again.teacher) == (table.clip_sources, DEFAULT_TEACHER)
     np.testing.assert_array_equal(again.clip_N, table.clip_N)
     np.testing.assert_array_equal(again_N, score_N)
+
+
+def test_scores_come_first_and_then_the_columns_of_the_table(packed):
+    columns = ["features", "x_NF", "y_N", "clip_N", "clips", "clip_sources"]
+    with np.load(io.BytesIO(packed[2])) as arrays:
+        assert arrays.files == ["score_N", *columns]
 
 
 def test_the_teacher_of_the_table_is_the_given_one(packed):

@@ -39,7 +39,7 @@ def test_the_most_accurate_arch_is_recommended_if_all_others_are_worse():
 def test_a_faster_arch_that_is_no_different_is_recommended():
     line = recommended(row_of("best", 1, 9), row_of("close", 1.1, 3), row_of("fast", 3, 1))
     assert line.startswith("close: out-of-fold RMSE 1.1000")
-    assert "best has 1.0000, a difference that these clips do not settle" in line
+    assert "best has 1.0000, which is not a significant difference" in line
 
 
 def test_a_slower_arch_that_is_no_different_is_only_named():

@@ -1,7 +1,7 @@
 """The embedded demo corpus: nine procedural sources, eight rungs each, made with ffmpeg.
 
-The sources are ffmpeg's own generators, moved, blurred and grained until libvmaf's features spread
-as widely as they do over film. Names follow the Netflix layout. The same ffmpeg makes the same
+The sources are ffmpeg's generators. Motion, blur and grain are added until libvmaf's features
+spread as widely as in film. File names follow the Netflix layout. The same ffmpeg makes the same
 bytes.
 """
 
@@ -18,16 +18,17 @@ from vmaf_train.clips.video import YuvFormat, raw_arguments
 from vmaf_train.errors import InputError
 from vmaf_train.processes import Processes
 
+# Pixels across and down, frames per clip, frames per second.
 WIDTH, HEIGHT, FRAMES, FPS = 320, 180, 48, 25
 FORMAT = YuvFormat(WIDTH, HEIGHT)
 
 
 @dataclass(frozen=True)
 class DemoSource:
-    """A source.
+    """A source of the demo corpus.
 
     Attributes:
-        name: in the file names.
+        name: the source in the file names.
         graph: the ffmpeg filter graph that draws it.
         kbps: bitrate of its highest rung, in kbit/s.
     """
@@ -42,9 +43,9 @@ class Rung:
     """One encode of the ladder.
 
     Attributes:
-        label: in the file names, where the Netflix layout has a quality.
-        height: of the encoded picture, in pixels.
-        share: its bitrate as a share of the source's.
+        label: the quality in the file names.
+        height: height of the encoded picture, in pixels.
+        share: bitrate, as a share of the source's `kbps`.
     """
 
     label: int
@@ -61,7 +62,7 @@ def _pan(x: str, y: str) -> str:
     """Cut a moving window out of a larger picture.
 
     Args:
-        x, y: its corner, as ffmpeg expressions of the frame number n.
+        x, y: upper left corner of the window, as ffmpeg expressions of the frame number n.
     """
     return f"crop={WIDTH}:{HEIGHT}:x='{x}':y='{y}'"
 
@@ -186,33 +187,34 @@ RUNGS = (
     Rung(80, 180, 1.00),
 )
 
-
+# Size of the corpus, in MB.
 MEGABYTES = len(SOURCES) * (1 + len(RUNGS)) * FRAMES * FORMAT.frame_bytes // 10**6
 
 
 def clip_names() -> list[tuple[str, str]]:
-    """Return the file names of all pairs, (ref, dis), in order, without making anything."""
+    """Return the file names (ref, dis) of all pairs, in order; makes no file."""
     return [(_ref_name(source), _dis_name(source, rung)) for source in SOURCES for rung in RUNGS]
 
 
 def make_demo_corpus(
     folder: Path, ffmpeg: Path, jobs: int, on_clip: Callable[[str], None] = lambda clip: None
 ) -> Path:
-    """Make the demo corpus below `folder`, once, and return the folder of `ref/` and `dis/`.
+    """Make the demo corpus below `folder` if it is missing; return the folder of `ref/` and `dis/`.
 
-    Several processes at once make it once. A killed process leaves nothing that looks finished. A
-    corpus of another recipe or ffmpeg stays: another process may be reading it.
+    Several processes can call this at once; one of them makes the corpus. A killed process leaves
+    no folder that looks finished. A corpus of another recipe or ffmpeg is kept: another process may
+    be reading it.
 
     Args:
         folder: holds demo corpora and nothing else.
-        ffmpeg: the executable. It and the recipe decide the bytes, so a digest of both names the
-            corpus.
-        jobs: how many ffmpeg processes run at once.
-        on_clip: called with the name of each clip, once it is made.
+        ffmpeg: path of the executable. The corpus is named by a digest of its version and of the
+            recipe, since both decide the bytes.
+        jobs: number of ffmpeg processes that run at once.
+        on_clip: called with the name of each clip after it is made.
 
     Raises:
         InputError: the folder cannot be written, or the disk is full.
-        ExtractionError: ffmpeg failed; the message holds the command and its last words.
+        ExtractionError: ffmpeg failed; the message holds the command and its last lines of error.
     """
     try:
         made = folder / _recipe_digest(ffmpeg)
@@ -239,7 +241,7 @@ def make_demo_corpus(
 
 
 def _is_whole(made: Path) -> bool:
-    """Tell whether every file is there at its full size; a user may have deleted some."""
+    """Tell whether every file is there with its full size; a user may have deleted some."""
     names = {
         Path(kind, name)
         for pair in clip_names()
@@ -262,7 +264,7 @@ def _kbps(source: DemoSource, rung: Rung) -> int:
 
 
 def _recipe_digest(ffmpeg: Path) -> str:
-    """Return 12 hex digits over everything that the corpus's bytes depend on."""
+    """Return 12 hex digits of the SHA-256 over everything that decides the corpus's bytes."""
     version = Processes().run([str(ffmpeg), "-version"]).splitlines()[0]
     tables = [*map(astuple, SOURCES), *map(astuple, RUNGS)]
     commands = [_ref_command(""), _encode_command("", 0, 0), _decode_command()]
@@ -286,10 +288,12 @@ def _make_all(part: Path, ffmpeg: Path, jobs: int, on_clip: Callable[[str], None
         processes.run([*quiet, *_decode_command(), str(dis)], stdin=bitstream)
         on_clip(dis.stem)
 
+    pairs = [(source, rung) for source in SOURCES for rung in RUNGS]
     with ThreadPoolExecutor(jobs) as pool:
         try:
+            # list() waits for all calls and raises the first error.
             list(pool.map(make_ref, SOURCES))
-            list(pool.map(lambda pair: make_dis(*pair), [(s, r) for s in SOURCES for r in RUNGS]))
+            list(pool.map(lambda pair: make_dis(*pair), pairs))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             processes.stop()
@@ -303,6 +307,7 @@ def _ref_command(graph: str) -> list[str]:
 
 def _encode_command(ref: str, height: int, kbps: int) -> list[str]:
     read = [*raw_arguments(FORMAT.pix_fmt, str(FORMAT), FPS), "-i", f"file:{ref}"]
+    # Even, since chroma is subsampled.
     width = round(WIDTH * height / HEIGHT / 2) * 2
     rate = ["-b:v", f"{kbps}k", "-maxrate", f"{2 * kbps}k", "-bufsize", f"{4 * kbps}k"]
     coder = ["-c:v", "libx264", "-preset", "superfast", "-threads", "1", "-g", str(FRAMES), *rate]

@@ -10,12 +10,12 @@ from vmaf_train.clips.pairs import Scan
 
 @dataclass(frozen=True)
 class Layout:
-    """A way in which a corpus of pairs lies on disk.
+    """A layout of pairs on disk.
 
     Attributes:
-        name: for people.
-        recognises: whether a path holds a corpus of this layout.
-        scan: finds its pairs, with the arguments of `netflix.scan`.
+        name: name of the layout, shown to people.
+        recognises: tells whether a path holds a corpus of this layout.
+        scan: finds the pairs; takes the arguments of `netflix.scan`.
     """
 
     name: str
@@ -23,8 +23,8 @@ class Layout:
     scan: Callable[..., Scan]
 
 
-# The first layout that recognises the path is taken. The last one recognises every path and says
-# in its errors what a corpus looks like.
+# The first layout that recognises the path is used. The last one recognises every path; its errors
+# show how the files of a corpus are named.
 LAYOUTS = (Layout("Netflix", recognises=lambda path: True, scan=netflix.scan),)
 
 

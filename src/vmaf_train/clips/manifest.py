@@ -1,4 +1,4 @@
-"""A manifest: a CSV file of pairs, with columns ref and dis, and size and pix_fmt of raw files."""
+"""A manifest: a CSV file of pairs with the columns ref, dis and, for raw files, size, pix_fmt."""
 
 import csv
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class ManifestRow:
 
     Attributes:
         ref, dis: paths of the two videos.
-        size, pix_fmt: `WxH` and pixel format of raw files.
+        size, pix_fmt: `WxH` in pixels and pixel format, for raw files.
     """
 
     ref: Path
@@ -26,7 +26,7 @@ class ManifestRow:
 
     @property
     def stated(self) -> tuple[str, str]:
-        """Size and pixel format, empty where the distorted file states them itself."""
+        """Size and pixel format if the distorted file is raw; other files state their own."""
         return (self.size, self.pix_fmt) if self.dis.suffix == RAW_SUFFIX else ("", "")
 
 
@@ -34,11 +34,11 @@ def read_manifest(path: Path, size: str, pix_fmt: str) -> list[ManifestRow]:
     """Read the pairs of a manifest.
 
     Args:
-        path: of the CSV file. Relative paths in it start at its folder.
-        size, pix_fmt: of raw files whose row does not state them.
+        path: path of the CSV file; paths in it are relative to its folder.
+        size, pix_fmt: for raw files whose row does not state them.
 
     Raises:
-        InputError: it cannot be read, has no such columns or no row, or a row lacks a file.
+        InputError: the file cannot be read, lacks a column, has no row, or a row lacks a path.
     """
     try:
         # utf-8-sig: spreadsheets write a byte-order mark first.

@@ -1,8 +1,8 @@
-"""The Netflix layout: file names that state source and rung, and the pairs that a folder holds.
+"""The Netflix layout: file names state source and rung; a scan matches them to pairs.
 
-`ref/<source>_<fps>fps.yuv`, `dis/<source>_<quality>_<height>_<kbps>.yuv`, raw 8-bit yuv420p; every
-distorted file has its reference's size. `<quality>`, `<height>` and `<kbps>` are labels for people
-and are never read as data.
+`ref/<source>_<fps>fps.yuv`, `dis/<source>_<quality>_<height>_<kbps>.yuv`, raw 8-bit yuv420p; a
+distorted file has the picture size of its reference. `<quality>`, `<height>` and `<kbps>` are
+labels for people and are never read as data.
 """
 
 import os
@@ -47,16 +47,17 @@ def scan(
 
     Args:
         folder: holds `ref/` and `dis/`.
-        format: geometry of every file; sizes are checked against it, never guessed.
+        format: geometry of every file; file sizes must fit it.
         sources: keep only these; empty keeps all.
-        max_pairs: keep at most this many, sources in turn, so that few pairs still hold several
-            sources; 0 keeps all.
-        strict: a file that would be left out is an error instead.
-        frames: use frames from the first number up to, but without, the second; None uses all.
+        max_pairs: keep at most this many, one per source in turn, so that few pairs still cover
+            several sources; 0 keeps all.
+        strict: raise an error for a file that is otherwise left out.
+        frames: the first frame to use and the one to stop before; None uses all.
 
     Raises:
-        InputError: no such folder, an unknown source, a file of a wrong size or with too few
-            frames, or no pair left.
+        InputError: a folder is missing, a source is unknown, a file has a wrong size or too few
+            frames, a source has two references, strict is on and a file is not usable, or no pair
+            is left.
     """
     _check_folders(folder)
     left_out: list[str] = []
@@ -91,7 +92,7 @@ def scan(
 
 
 def dis_source(name: str) -> str:
-    """Return the source in a distorted file's name that is known to follow the grammar."""
+    """Return the source in the name of a distorted file; the name must follow the grammar."""
     match = DIS_NAME.fullmatch(name)
     assert match, name
     return match["source"]
@@ -113,7 +114,7 @@ def _match(folder: Path, left_out: list[str]) -> list[tuple[_Named, _Named]]:
         if ref.source in refs:
             raise InputError(
                 f"{folder / 'ref' / ref.stamp.name}: a second reference of source {ref.source} "
-                f"beside {refs[ref.source].stamp.name}; keep one of them"
+                f"next to {refs[ref.source].stamp.name}; keep one of the two"
             )
         refs[ref.source] = ref
 
@@ -138,7 +139,7 @@ def _grammatical(
         )
     for file in files:
         if match := grammar.fullmatch(file.name):
-            # The only look at the file: its size is checked and its identity known by this.
+            # One stat per file: its size is checked, and size and time identify it in the cache.
             stat = file.stat()
             named.append(_Named(match, FileStamp(file.name, stat.st_size, stat.st_mtime_ns)))
         else:
@@ -149,23 +150,23 @@ def _grammatical(
 def _pair(
     folder: Path, ref: _Named, dis: _Named, format: YuvFormat, frames: tuple[int, int] | None
 ) -> Pair:
-    """Build a pair after checking that both files hold the same frames, and those asked for."""
+    """Build a pair; check that both files hold equally many frames, and those in `frames`."""
     fps = float(ref.parts["fps"])
     ref_video = Video(folder / "ref" / ref.stamp.name, format, fps, ref.stamp)
     dis_video = Video(folder / "dis" / dis.stamp.name, format, fps, dis.stamp)
 
-    held = count_frames(ref_video.path, ref.stamp.size, format, "assume_dims=WxH")
-    held_by_dis = count_frames(dis_video.path, dis.stamp.size, format, "assume_dims=WxH")
-    if held != held_by_dis:
+    in_ref = count_frames(ref_video.path, ref.stamp.size, format, "assume_dims=WxH")
+    in_dis = count_frames(dis_video.path, dis.stamp.size, format, "assume_dims=WxH")
+    if in_ref != in_dis:
         raise InputError(
-            f"{dis_video.path} holds {held_by_dis} frames but its reference {ref_video.path} "
-            f"holds {held} (at {format} {format.pix_fmt}); "
+            f"{dis_video.path} holds {in_dis} frames but its reference {ref_video.path} "
+            f"holds {in_ref} (at {format} {format.pix_fmt}); "
             "cut both to the same frames or remove the pair"
         )
-    if frames and frames[1] > held:
+    if frames and frames[1] > in_dis:
         raise InputError(
-            f"{dis_video.path} holds {held} frames, so frames {frames[0]}:{frames[1]} are not all "
-            "there; ask for fewer, or name the sources that have them"
+            f"{dis_video.path} holds {in_dis} frames, so frames {frames[0]}:{frames[1]} are not "
+            "all there; ask for fewer, or name the sources that have them"
         )
-    n_frames = frames[1] - frames[0] if frames else held
+    n_frames = frames[1] - frames[0] if frames else in_dis
     return Pair(ref.source, ref_video, dis_video, n_frames, format, frames)

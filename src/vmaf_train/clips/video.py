@@ -1,7 +1,7 @@
 """A video that ffmpeg opens.
 
-A raw file (.yuv) says neither its size nor its pixel format. Whoever names it states both, and its
-length in bytes is checked against them.
+A raw file (.yuv) states neither its size nor its pixel format. The user states both; the number of
+bytes in the file must fit them.
 """
 
 import math
@@ -12,8 +12,8 @@ from pathlib import Path
 from vmaf_train.errors import InputError
 
 RAW_SUFFIX = ".yuv"
-# Raw pixel formats by ffmpeg's names: luma samples per chroma sample, across and down, and bytes
-# per sample.
+# Raw pixel formats by ffmpeg's name: luma samples per chroma sample across, luma samples per chroma
+# sample down, and bytes per sample.
 PIX_FMTS = {
     f"{planes}{depth}": (*luma, sample)
     for planes, luma in (("yuv420p", (2, 2)), ("yuv422p", (2, 1)), ("yuv444p", (1, 1)))
@@ -22,7 +22,7 @@ PIX_FMTS = {
 
 
 def raw_arguments(pix_fmt: str, size: str = "", fps: float | None = None) -> list[str]:
-    """Return ffmpeg's arguments for raw video, of an input or of an output.
+    """Return ffmpeg's arguments that describe raw video, as an input or as an output.
 
     Args:
         pix_fmt: pixel format, as ffmpeg names it.
@@ -63,7 +63,7 @@ class YuvFormat:
 
 @dataclass(frozen=True)
 class FileStamp:
-    """Tells one version of a file from another: name, size in bytes, modification time in ns."""
+    """Identifies one version of a file: name, size in bytes, modification time in ns."""
 
     name: str
     size: int
@@ -75,10 +75,10 @@ class Video:
     """A video file that ffmpeg opens.
 
     Attributes:
-        path: of the file.
-        format: geometry of a raw file; None where the file states it.
-        fps: frames per second of a raw file; None where the file states it or it does not matter.
-        stamp: of the file when its folder was scanned; None where it is only named.
+        path: path of the file.
+        format: geometry of a raw file; None if the file states it.
+        fps: frames per second of a raw file; None if the file states it or it does not matter.
+        stamp: stamp of the file when its folder was scanned; None if it was not scanned.
     """
 
     path: Path
@@ -90,7 +90,7 @@ class Video:
         """Return ffmpeg's arguments that open the video, `-i` and the address last.
 
         Args:
-            frames: of a raw file, the first frame to read and the one to stop before; None is all.
+            frames: the first frame of a raw file to read and the one to stop before; None is all.
         """
         options = []
         if self.format:
@@ -98,7 +98,8 @@ class Video:
 
         address = f"file:{self.path.absolute()}"
         if frames:
-            assert self.format, f"{self.path} is not raw, so its frames have no known place"
+            assert self.format, f"{self.path} is not raw, so the offsets of its frames are unknown"
+            # ffmpeg's subfile protocol reads the bytes from start to end.
             start, end = (frame * self.format.frame_bytes for frame in frames)
             address = f"subfile,,start,{start},end,{end},,:{address}"
         return [*options, "-i", address]
@@ -117,15 +118,16 @@ def parse_dims(text: str) -> YuvFormat:
 
 
 def open_video(path: Path, size: str, pix_fmt: str) -> Video:
-    """Return the video at a path; a raw one with the size and pixel format that the user stated.
+    """Return the video at a path; a raw one gets the size and pixel format that the user stated.
 
     Args:
-        path: of the file.
-        size: `WxH` of a raw file; not read for others.
-        pix_fmt: of a raw file, as ffmpeg names it; not read for others.
+        path: path of the file.
+        size: `WxH` in pixels; ignored if the file is not raw.
+        pix_fmt: pixel format, as ffmpeg names it; ignored if the file is not raw.
 
     Raises:
-        InputError: no such file, or a raw file that does not hold a whole number of such frames.
+        InputError: there is no such file, or it is raw and the size or the pixel format is
+            missing, unknown or does not fit its number of bytes.
     """
     if not path.is_file():
         raise InputError(f"no file {path}; pass the paths of two videos, reference first")
@@ -138,7 +140,7 @@ def open_video(path: Path, size: str, pix_fmt: str) -> Video:
     if pix_fmt not in PIX_FMTS:
         raise InputError(
             f"pixel format {pix_fmt!r} of {path} is none of {', '.join(PIX_FMTS)}; "
-            "convert the file to one of them"
+            "convert the file to one of these"
         )
     dims = parse_dims(size)
     format = YuvFormat(dims.width, dims.height, pix_fmt)
@@ -147,16 +149,16 @@ def open_video(path: Path, size: str, pix_fmt: str) -> Video:
 
 
 def count_frames(path: Path, size: int, format: YuvFormat, option: str) -> int:
-    """Return how many frames a raw file of `size` bytes holds.
+    """Return the number of frames that a raw file holds.
 
     Args:
-        path: named in the error.
-        size: of the file, in bytes.
-        format: of its frames.
-        option: what the user would pass to state another format.
+        path: path of the file, for the error.
+        size: size of the file, in bytes.
+        format: geometry of its frames.
+        option: option that states another geometry, for the error.
 
     Raises:
-        InputError: it is no whole number, or none.
+        InputError: the file holds no frame, or not a whole number of frames.
     """
     frames, rest = divmod(size, format.frame_bytes)
     if rest or not frames:

@@ -1,6 +1,6 @@
 """One module per command: it calls the folders below in turn and returns a dataclass.
 
-In: what the command line parsed. Out: a result to print; nothing is printed here.
+In: the parsed options. Out: a result to print; nothing is printed here.
 Start with train.py. main.py is prewarm, train and evaluate in one run; promote.py is register and
 sync.
 """

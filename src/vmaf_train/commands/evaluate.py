@@ -39,7 +39,7 @@ def evaluate_model(
         model: run id, models:/ or runs:/ URI, or path of an .onnx file.
         reporter: follows the work.
         val_source: one source, or "all".
-        features: name of the feature set that the student must read; "auto" is its own.
+        features: name of the feature set that the student must read; "auto" accepts every set.
 
     Raises:
         InputError: the model or the corpus is not usable, or the model reads other features.
@@ -67,16 +67,19 @@ def evaluate_in(
     val_source: str = ALL,
     folder: str = "",
 ) -> Evaluated:
-    """Judge a student in a run that is already there.
+    """Judge a student within a run that exists.
 
     Args:
-        run: gets the report, metrics and figures.
+        run: the report, metrics and figures are logged to it.
         choice: the corpus.
         student: the ONNX file, loaded.
-        name: of the student, for people.
+        name: name of the student, for people.
         reporter: follows the work.
         val_source: one source, or "all".
-        folder: of the run's artifacts.
+        folder: folder for the report and the figures among the run's artifacts.
+
+    Raises:
+        InputError: the corpus or the val_source is not usable.
     """
     corpus = open_corpus(choice, reporter, student.features)
     if val_source not in (ALL, *corpus.sources):

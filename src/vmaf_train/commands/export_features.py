@@ -13,11 +13,11 @@ from vmaf_train.reporting import Reporter
 
 
 def export_features(choice: CorpusChoice, path: Path, reporter: Reporter) -> FrameTable:
-    """Write all features and scores of a corpus to a file, to train from without any pixel.
+    """Write all features and scores of a corpus to a file, for training without the clips.
 
     Args:
         choice: the corpus.
-        path: of the .parquet file.
+        path: path of the .parquet file.
         reporter: follows the passes over pairs that the cache does not hold.
 
     Raises:
@@ -25,7 +25,9 @@ def export_features(choice: CorpusChoice, path: Path, reporter: Reporter) -> Fra
         ExtractionError: some pairs failed; the others are in the cache.
     """
     if path.suffix != TABLE_SUFFIX:
-        raise InputError(f"{path} does not end in {TABLE_SUFFIX}; name the file so")
+        raise InputError(
+            f"{path} does not end in {TABLE_SUFFIX}; write it like features{TABLE_SUFFIX}"
+        )
     if not path.absolute().parent.is_dir():
         raise InputError(
             f"cannot write {path}: no folder {path.parent}; "

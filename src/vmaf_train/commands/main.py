@@ -15,7 +15,7 @@ FOLDER = "all_sources"
 
 @dataclass(frozen=True, eq=False)
 class Ran:
-    """What `main` did: the training, and the evaluation of its student on every source."""
+    """Result of `main`: the training, and the evaluation of its student on every source."""
 
     trained: Trained
     evaluated: Evaluated
@@ -25,7 +25,8 @@ def run_all(choice: CorpusChoice, arch: str, settings: Settings, reporter: Repor
     """Prewarm, train, and evaluate the student on every source, in one run.
 
     Raises:
-        InputError: as the three steps do.
+        InputError: the corpus, the arch, the ffmpeg or the cache folder is not usable.
+        ExtractionError: some pairs failed; the others are in the cache.
     """
     with tracked(arch) as run:
         run.log_metrics(fill_cache(choice, reporter).metrics)

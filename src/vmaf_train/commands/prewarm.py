@@ -20,14 +20,14 @@ from vmaf_train.reporting import Reporter
 
 @dataclass(frozen=True)
 class Prewarmed:
-    """What a prewarm did.
+    """Result of a prewarm.
 
     Attributes:
         scan: the pairs, and the files that were left out.
-        extracted: how many pairs libvmaf scored now; the others were in the cache.
-        frames: of all pairs.
-        seconds: that it took.
-        cache: the folder.
+        extracted: number of pairs that libvmaf scored now; the others were in the cache.
+        frames: number of frames of all pairs.
+        seconds: duration of the prewarm.
+        cache: the cache folder.
     """
 
     scan: Scan
@@ -38,7 +38,7 @@ class Prewarmed:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """What a run logs of it, by MLflow name."""
+        """The metrics that a run logs, by MLflow name."""
         return {
             "prewarm/pairs": len(self.scan.pairs),
             "prewarm/extracted": self.extracted,
@@ -53,10 +53,10 @@ def prewarm(
     scheduler: str | None = None,
     features: str = CANONICAL.name,
 ) -> Prewarmed:
-    """Fill the cache; under `mlflow run`, log how much to its run.
+    """Fill the cache; under `mlflow run`, log the metrics to its run.
 
     Args:
-        choice, reporter, scheduler, features: as in `fill_cache`.
+        choice, reporter, scheduler, features: see `fill_cache`.
 
     Raises:
         InputError: the corpus, the ffmpeg, the cache folder or the cluster is not usable.
@@ -105,6 +105,7 @@ def fill_cache(
     extracted = frames = 0
     with closing(frame_scores(found.pairs, ffmpeg, workers, reporter)) as scored:
         for each in scored:
+            # Raises if the clip lacks a feature.
             columns_of(each.scores.features, wanted)
             extracted += each.extracted
             frames += len(each.scores.y_N)

@@ -27,12 +27,12 @@ class Registered:
 def register(
     run_id: str, root: Path, *, allow_worse: bool = False, allow_dirty: bool = False
 ) -> Registered:
-    """Promote a run's student: gates, one version per file, its alias, and the files in the tree.
+    """Promote a run's student: run the gates, register it, move its alias, write the tree.
 
     Args:
-        run_id: of a training run.
+        run_id: id of a training run.
         root: the checkout whose model/tiny/ is written.
-        allow_worse, allow_dirty: let those two gates pass.
+        allow_worse, allow_dirty: let the gates "not worse" and "clean checkout" pass.
 
     Raises:
         GateRefusedError: a gate refused; nothing was changed.
@@ -40,7 +40,8 @@ def register(
     """
     with tracked("register"):
         tree = Tree(root)
-        # Locked from the judgement to the files: the student that was compared is the one replaced.
+        # Locked from the gates to the files, so that the student is compared with the one that it
+        # replaces.
         with locked(tree):
             candidate = find_candidate(run_id)
             gates = judge(candidate, allow_worse=allow_worse, allow_dirty=allow_dirty)
@@ -57,7 +58,7 @@ def point_back(version: str, root: Path) -> Registered:
     """Point an alias back at a registered version, and write its files.
 
     Args:
-        version: of the registered model; its arch decides the alias.
+        version: version of the registered model; its arch and features decide the alias.
         root: the checkout whose model/tiny/ is written.
 
     Raises:
@@ -70,11 +71,11 @@ def point_back(version: str, root: Path) -> Registered:
 
 
 def sync_tree(root: Path) -> list[str]:
-    """Write what the registry's aliases name into model/tiny/; return one line per changed file.
+    """Write the students of the registry's aliases to model/tiny/; return a line per changed file.
 
     Raises:
-        InputError: no such checkout, or it cannot be written.
-        VmafTrainError: a registered version is not what its tags say; nothing was written.
+        InputError: there is no such checkout, or it cannot be written.
+        VmafTrainError: the file of a version does not fit its tags; nothing was written.
     """
     tree = Tree(root)
     with locked(tree):

@@ -1,7 +1,7 @@
-"""`score`: rate a distorted video against its reference with a student.
+"""`score`: score a distorted video against its reference with a student.
 
 Only the features that the student reads are extracted. Neither torch nor MLflow is imported, so
-that the start costs little beside ffmpeg's.
+that the command starts fast.
 """
 
 import json
@@ -20,7 +20,7 @@ from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.processes import cores
 from vmaf_train.shipping.finding import FOR_SCORE, find_student
 
-# Of a normal distribution: 95 % of errors are below this many standard deviations.
+# 95 % of a normal distribution lie within this many standard deviations of the mean.
 CONFIDENCE = 1.96
 SIZE = re.compile(r"Stream #.*Video:.* ([0-9]+x[0-9]+)")
 
@@ -32,7 +32,7 @@ class Scorer:
     Attributes:
         student: the ONNX file, loaded.
         features: the feature set that it reads.
-        rmse: on its held-out source, from the sidecar beside the file; None without a sidecar.
+        rmse: RMSE on its held-out source, from the sidecar of the file; None without a sidecar.
     """
 
     student: OnnxStudent
@@ -45,9 +45,9 @@ class VideoScore:
     """A student's scores of a video.
 
     Attributes:
-        score_N: float64 of shape (frames,), 0 to 100.
-        rmse: of the student, as in `Scorer`.
-        remarks: what makes the scores doubtful, for the user.
+        score_N: frame scores, float64 of shape (frames,), 0 to 100.
+        rmse: RMSE of the student on its held-out source, as in `Scorer`.
+        remarks: facts that make the scores doubtful, for the user.
     """
 
     score_N: np.ndarray
@@ -59,8 +59,8 @@ class VideoScore:
         """Mean with its interval, harmonic mean, 5th percentile and minimum over the frames.
 
         The harmonic mean is libvmaf's, of scores plus one. The interval is the mean plus and minus
-        1.96 times the student's RMSE on its held-out source. It holds for content like that source
-        and bounds nothing on other content.
+        1.96 times the student's RMSE on its held-out source. It holds only for content like that
+        source.
         """
         mean = float(self.score_N.mean())
         low = high = None
@@ -86,8 +86,8 @@ def score_files(
     Args:
         ref, dis: paths of the two videos.
         model: id of a shipped student, path of an .onnx file, or models:/ URI.
-        size, pix_fmt: `WxH` and pixel format of raw files.
-        jobs: threads inside libvmaf; 0 is one per core.
+        size, pix_fmt: `WxH` in pixels and pixel format, for raw files.
+        jobs: number of libvmaf's threads; 0 is one per core.
 
     Raises:
         InputError: the model or a video is not usable, or the two differ in size.
@@ -102,21 +102,23 @@ def load_scorer(model: str) -> Scorer:
     """Load a student by its name.
 
     Args:
-        model: as in `score_files`.
+        model: id of a shipped student, path of an .onnx file, or models:/ URI.
 
     Raises:
-        InputError: there is none, it reads no known feature set, or its sidecar is damaged.
+        InputError: there is no such student, it reads no known feature set, or its sidecar is
+            damaged.
     """
     found = find_student(model, FOR_SCORE)
     return scorer_of(found.student, found.path.with_suffix(".json") if found.path else None)
 
 
 def scorer_of(student: OnnxStudent, sidecar: Path | None = None) -> Scorer:
-    """Return what scores with a student.
+    """Return the Scorer of a student.
 
     Args:
-        student: loaded.
-        sidecar: states the student's error, if it is there and belongs to this very file.
+        student: the ONNX file, loaded.
+        sidecar: path of the sidecar, which states the RMSE; ignored if there is no such file, or
+            if it belongs to another student.
 
     Raises:
         InputError: the student reads no known feature set, or the sidecar is damaged.
@@ -133,17 +135,17 @@ def scorer_of(student: OnnxStudent, sidecar: Path | None = None) -> Scorer:
 def score_video(
     scorer: Scorer, ref: Video, dis: Video, ffmpeg: Ffmpeg, *, threads: int
 ) -> VideoScore:
-    """Score a distorted video against its reference, frame by frame as far as both go.
+    """Score a distorted video against its reference, for every frame that both have.
 
     Args:
         scorer: the student.
         ref, dis: the two videos.
         ffmpeg: extracts the features.
-        threads: inside libvmaf; 0 works in ffmpeg's own thread.
+        threads: number of libvmaf's threads; 0 works in the thread of ffmpeg's filter.
 
     Raises:
         InputError: the two videos differ in size.
-        ExtractionError: ffmpeg failed, or its log is not whole.
+        ExtractionError: ffmpeg failed, or its log is incomplete.
     """
     try:
         x_NF, remarks = ffmpeg.features(ref, dis, scorer.features, threads)
@@ -154,16 +156,17 @@ def score_video(
 
 
 def _stated_rmse(student: OnnxStudent, sidecar: Path) -> float | None:
-    """Return the RMSE in a sidecar; None if there is no sidecar, or it is that of another file."""
+    """Return the RMSE in a sidecar; None if there is no sidecar, or if it is of another file."""
     if not sidecar.is_file():
         return None
     try:
         stated = json.loads(sidecar.read_text())
-        rmse = float(stated["metrics"]["rmse"])
-        return rmse if stated["sha256"] == student.sha256 else None
+        if stated["sha256"] != student.sha256:
+            return None
+        return float(stated["metrics"]["rmse"])
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"{sidecar} is no sidecar of ours ({error!r}); run: vmaf-train sync"
+            f"{sidecar} is no sidecar of vmaf-train ({error!r}); run: vmaf-train sync"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""`score --manifest`: score many pairs side by side into one CSV table, and resume it."""
+"""`score --manifest`: score many pairs in parallel into one CSV table; a second call resumes it."""
 
 import csv
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from vmaf_train.extraction.libvmaf import Ffmpeg, find_ffmpeg
 from vmaf_train.processes import cores
 from vmaf_train.reporting import Reporter
 
-# What tells one row of the table from another; the rest are the scores.
+# The columns that identify a row of the table; the others are scores.
 KEY = ("ref", "dis", "size", "pix_fmt", "model_sha256")
 COLUMNS = (*KEY, "frames", "mean", "low", "high", "harmonic_mean", "percentile_5", "min")
 
@@ -23,7 +23,7 @@ Key = tuple[str, ...]
 
 @dataclass(frozen=True)
 class ManifestScored:
-    """What became of a manifest: the table, and how many pairs failed."""
+    """Result of a manifest: the table, and the number of pairs that failed."""
 
     out: Path
     failed: int
@@ -44,10 +44,10 @@ def score_manifest(
     Args:
         manifest: the CSV file of pairs.
         out: the CSV table, to which rows are added.
-        reporter: follows the work, and gets one line per pair that failed.
-        model: as in `score_files`.
-        size, pix_fmt: of raw files whose row does not state them.
-        jobs: how many pairs are scored at once; 0 is one per core.
+        reporter: follows the work, and receives one line per pair that failed.
+        model: id of a shipped student, path of an .onnx file, or models:/ URI.
+        size, pix_fmt: for raw files whose row does not state them.
+        jobs: number of pairs that are scored at once; 0 is one per core.
 
     Raises:
         InputError: the model, the manifest or the table is not usable.
@@ -67,13 +67,21 @@ def score_rows(
     *,
     workers: int,
 ) -> int:
-    """Score pairs side by side; add one row per pair to the table as soon as it is scored.
+    """Score pairs in parallel; add a row to the table as soon as a pair is scored.
+
+    Args:
+        scorer: the student.
+        rows: the pairs; those that the table already holds are skipped.
+        out: the CSV table, to which rows are added.
+        ffmpeg: extracts the features.
+        reporter: follows the work, and receives one line per pair that failed.
+        workers: number of pairs that are scored at once.
 
     Returns:
-        How many pairs failed.
+        The number of pairs that failed.
 
     Raises:
-        InputError: the table is of another kind.
+        InputError: the table has other columns, or ends within a row.
     """
     keys = {_key_of(row, scorer): row for row in rows}
     for key in _scored_before(out):
@@ -88,15 +96,15 @@ def score_rows(
         try:
             with reporter.scoring(len(todo)) as step:
                 for done in as_completed(todo):
-                    key = todo[done]
-                    dis = dict(zip(KEY, key, strict=True))["dis"]
+                    identity = dict(zip(KEY, todo[done], strict=True))
+                    dis = identity["dis"]
                     try:
                         score = done.result()
                     except VmafTrainError as error:
                         failed += 1
                         reporter.say(f"{dis}: {error}")
                     else:
-                        writer.writerow({**dict(zip(KEY, key, strict=True)), **score.pooled})
+                        writer.writerow({**identity, **score.pooled})
                         file.flush()
                         for remark in score.remarks:
                             reporter.say(f"{dis}: {remark}")
@@ -110,7 +118,7 @@ def score_rows(
 
 def _score_row(scorer: Scorer, row: ManifestRow, ffmpeg: Ffmpeg) -> VideoScore:
     ref, dis = (open_video(path, row.size, row.pix_fmt) for path in (row.ref, row.dis))
-    # Pairs run side by side, so each keeps to one thread.
+    # Pairs run in parallel, so each uses one thread.
     return score_video(scorer, ref, dis, ffmpeg, threads=0)
 
 
@@ -119,14 +127,14 @@ def _key_of(row: ManifestRow, scorer: Scorer) -> Key:
 
 
 def _scored_before(out: Path) -> set[Key]:
-    """Return the keys of the rows that a table holds; none where there is no file yet."""
+    """Return the keys of the rows that a table holds; none if there is no file yet."""
     if not out.is_file() or not out.stat().st_size:
         return set()
     with out.open(newline="") as file:
         reader = csv.DictReader(file)
         if tuple(reader.fieldnames or ()) != COLUMNS:
             raise InputError(
-                f"{out} has other columns than scores have; name another file as --out"
+                f"{out} has other columns than a table of scores; pass another file as --out"
             )
         rows = list(reader)
     if not out.read_bytes().endswith(b"\n"):

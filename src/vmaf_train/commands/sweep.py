@@ -1,6 +1,6 @@
 """`sweep`: compare architectures by leave-one-source-out, one MLflow run per architecture."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from vmaf_train.features import CANONICAL, FeatureSet, find_feature_set
@@ -17,9 +17,8 @@ from vmaf_train.students.architectures import Architecture, find_architecture
 from vmaf_train.students.settings import Settings
 from vmaf_train.teacher.teachers import Teacher
 from vmaf_train.tracking.links import Links, links_to, share_view
-from vmaf_train.tracking.run import Run, tracked
+from vmaf_train.tracking.run import EXAMPLE_ROWS, Run, tracked
 
-EXAMPLE_ROWS = 4
 SWEEP_TAG = "sweep"
 
 
@@ -33,15 +32,67 @@ class Swept:
 
 @dataclass(frozen=True, eq=False)
 class _Fits:
-    """One architecture on one feature set: a row of the sweep."""
+    """One architecture on one feature set: a row of the comparison."""
 
     arch: Architecture
     features: FeatureSet
 
     @property
     def name(self) -> str:
-        plain = self.features is CANONICAL
-        return self.arch.name if plain else f"{self.arch.name}-{self.features.name}"
+        if self.features is CANONICAL:
+            return self.arch.name
+        return f"{self.arch.name}-{self.features.name}"
+
+
+@dataclass(frozen=True, eq=False)
+class _Sweep:
+    """Data and settings that all fits of a sweep share.
+
+    Attributes:
+        id: value of the tag `sweep` of all its runs.
+        table: frames of every source.
+        judged: frames of the folds, the sources that are held out in turn.
+        settings: settings of every fit, except the feature set.
+        seeds: fits per fold.
+        corpus: name of the corpus.
+        libvmaf_version: version of the libvmaf that extracted the features.
+    """
+
+    id: str
+    table: FrameTable
+    judged: FrameTable
+    settings: Settings
+    seeds: int
+    corpus: str
+    libvmaf_version: str
+
+    @property
+    def tags(self) -> dict[str, str]:
+        return {
+            SWEEP_TAG: self.id,
+            "dataset_digest": self.table.digest,
+            "libvmaf_version": self.libvmaf_version,
+        }
+
+    def fit(self, row: _Fits) -> CrossValidated:
+        return cross_validate(
+            row.arch.name,
+            self.table,
+            self.judged,
+            replace(self.settings, features=row.features.name),
+            seeds=self.seeds,
+            corpus=self.corpus,
+            libvmaf_version=self.libvmaf_version,
+        )
+
+    def compare(self, results: Mapping[str, CrossValidated]) -> Comparison:
+        return compare_archs(
+            self.judged,
+            results,
+            sweep=self.id,
+            corpus=self.corpus,
+            teacher_points=self.settings.teacher_points,
+        )
 
 
 def sweep(
@@ -54,81 +105,50 @@ def sweep(
     seeds: int = 5,
     features: Sequence[str] = (CANONICAL.name,),
 ) -> Swept:
-    """Fit every architecture once per fold and seed, judge it on unseen sources, and compare.
+    """Fit every architecture per fold and seed, judge each fit on its fold, and compare.
 
     Each architecture has a run, with the student that is kept; one more run has the comparison. All
-    of them carry the same tag `sweep`.
+    these runs have the same value of the tag `sweep`.
 
     Args:
         choice: the corpus.
-        settings: of every fit.
-        reporter: gets one line per architecture.
+        settings: settings of every fit.
+        reporter: receives one line per architecture.
         archs: names of architectures; empty is all.
         folds: sources to hold out in turn; empty is all.
-        seeds: fits per fold, with the settings' own seed and those that follow.
-        features: names of feature sets; each architecture is fitted for each of them.
+        seeds: fits per fold; their seeds count up from that of the settings.
+        features: names of feature sets; each architecture is fitted on each set.
 
     Raises:
         InputError: an arch, a feature set, a fold or the corpus is not usable.
     """
     with tracked("sweep") as run:
         sets = [find_feature_set(name) for name in dict.fromkeys(features)]
-        names = tuple(dict.fromkeys(archs)) or tuple(architectures.ARCHITECTURES)
-        fits = list(_choose_fits(tuple(dict.fromkeys(archs)), sets, choice.teacher))
-        columns = [column for row in sets for column in row.features]
-        corpus = open_corpus(choice, reporter, columns)
+        named = tuple(dict.fromkeys(archs))
+        fits = list(_choose_fits(named, sets, choice.teacher))
+        corpus = open_corpus(choice, reporter, [column for row in sets for column in row.features])
         chosen = choose_folds(corpus.clip_sources, folds)
 
         run.start("sweep")
-        shared = {"folds": ",".join(folds) or ALL, "seeds": seeds, "corpus": choice.corpus}
-        shared |= {"assume_dims": choice.assume_dims, "max_pairs": choice.max_pairs}
-        shared |= asdict(settings)
+        logged = _logged_settings(choice, settings, folds, seeds)
+        arch_names = ",".join(named or architectures.ARCHITECTURES)
         set_names = ",".join(row.name for row in sets)
-        run.log_settings({"archs": ",".join(names), **shared, "features": set_names})
+        run.log_settings({**logged, "archs": arch_names, "features": set_names})
 
         table = corpus.table(())
-        judged = table.only(chosen)
-        libvmaf_version = str(corpus.libvmaf_version)
-        sweep_id = run.run_id[:8]
-        tags = {
-            SWEEP_TAG: sweep_id,
-            "dataset_digest": table.digest,
-            "libvmaf_version": libvmaf_version,
-        }
-
-        def compare(results: dict[str, CrossValidated]) -> Comparison:
-            return compare_archs(
-                judged,
-                results,
-                sweep=sweep_id,
-                corpus=choice.name,
-                teacher_points=settings.teacher_points,
-            )
-
-        results: dict[str, CrossValidated] = {}
-        for row in fits:
-            with tracked(row.name) as own_run:
-                own_run.start(row.name)
-                own_run.log_settings(
-                    {"arch": row.arch.name, **shared, "features": row.features.name}
-                )
-                result = results[row.name] = cross_validate(
-                    row.arch.name,
-                    table,
-                    judged,
-                    replace(settings, features=row.features.name),
-                    seeds=seeds,
-                    corpus=choice.name,
-                    libvmaf_version=libvmaf_version,
-                )
-                alone = compare({row.name: result})
-                log_arch(own_run, alone, result, table, tags)
-                rmse = alone.rows[0].frames.rmse
-                reporter.say(f"{row.name}: out-of-fold RMSE {rmse:.4f}")
-
-        comparison = compare(results)
-        log_comparison(run, comparison, table, tags)
-        view = share_view(run.run_id, SWEEP_TAG, sweep_id, order_by="loso/mean_rmse")
+        work = _Sweep(
+            id=run.run_id[:8],
+            table=table,
+            judged=table.only(chosen),
+            settings=settings,
+            seeds=seeds,
+            corpus=choice.name,
+            libvmaf_version=str(corpus.libvmaf_version),
+        )
+        results = {row.name: _fit_in_own_run(row, work, logged, reporter) for row in fits}
+        comparison = work.compare(results)
+        log_comparison(run, comparison, table, work.tags)
+        view = share_view(run.run_id, SWEEP_TAG, work.id, order_by="loso/mean_rmse")
         return Swept(comparison, links_to(run.run_id, view))
 
 
@@ -137,20 +157,20 @@ def log_arch(
     comparison: Comparison,
     result: CrossValidated,
     table: FrameTable,
-    tags: dict[str, str],
+    tags: Mapping[str, str],
 ) -> None:
-    """Log one architecture of a sweep; `comparison` holds its row alone."""
+    """Log one architecture of a sweep; `comparison` holds only its row."""
     (row,) = comparison.rows
     student = result.student
     run.log_dataset(table, comparison.corpus, "sweep")
-    run.log_tags(tags | {"onnx_sha256": student.sha256})
+    run.log_tags({**tags, "onnx_sha256": student.sha256})
     run.log_metrics(row.metrics | result.report.model_metrics)
     run.log_files({f"{row.arch}.onnx": student.content})
     run.log_model(student, table.select(student.features).x_NF[:EXAMPLE_ROWS])
 
 
 def log_comparison(
-    run: Run, comparison: Comparison, table: FrameTable, tags: dict[str, str]
+    run: Run, comparison: Comparison, table: FrameTable, tags: Mapping[str, str]
 ) -> None:
     """Log the comparison of all architectures of a sweep."""
     run.log_tags(tags)
@@ -164,12 +184,39 @@ def log_comparison(
     run.log_files(sweep_figures(comparison))
 
 
+def _fit_in_own_run(
+    row: _Fits, work: _Sweep, logged: Mapping[str, object], reporter: Reporter
+) -> CrossValidated:
+    with tracked(row.name) as run:
+        run.start(row.name)
+        run.log_settings({**logged, "arch": row.arch.name, "features": row.features.name})
+        result = work.fit(row)
+        comparison = work.compare({row.name: result})
+        log_arch(run, comparison, result, work.table, work.tags)
+        reporter.say(f"{row.name}: out-of-fold RMSE {comparison.rows[0].frames.rmse:.4f}")
+        return result
+
+
+def _logged_settings(
+    choice: CorpusChoice, settings: Settings, folds: Sequence[str], seeds: int
+) -> dict[str, object]:
+    """Return the parameters that every run of a sweep logs."""
+    return {
+        "folds": ",".join(folds) or ALL,
+        "seeds": seeds,
+        "corpus": choice.corpus,
+        "assume_dims": choice.assume_dims,
+        "max_pairs": choice.max_pairs,
+        **asdict(settings),
+    }
+
+
 def _choose_fits(
     archs: Sequence[str], sets: Sequence[FeatureSet], teacher: Teacher
 ) -> Iterator[_Fits]:
-    """Yield each architecture that was named, or all of them, on every feature set.
+    """Yield each named architecture, or all, on every feature set.
 
-    Where all are wanted, skip those that cannot read a set. Naming one of these raises InputError.
+    If none is named, skip those that cannot read a set. If such a one is named, raise InputError.
     """
     for row in sets:
         for name in archs or _readable(row, teacher):

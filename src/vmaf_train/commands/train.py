@@ -1,4 +1,4 @@
-"""`train`: fit a student with one source held out, judge it on that one, log all of it."""
+"""`train`: fit a student with one source held out, judge it on that source, log all to MLflow."""
 
 from dataclasses import asdict, dataclass
 
@@ -16,9 +16,7 @@ from vmaf_train.students.architectures import find_architecture
 from vmaf_train.students.loops import find_loop
 from vmaf_train.students.settings import PLAIN, Settings
 from vmaf_train.tracking.links import Links, links_to
-from vmaf_train.tracking.run import Run, tracked
-
-EXAMPLE_ROWS = 4
+from vmaf_train.tracking.run import EXAMPLE_ROWS, Run, tracked
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,18 +37,18 @@ def train(
     val_source: str = AUTO,
     trainer: str = PLAIN,
 ) -> Trained:
-    """Fit a student on every source but the held-out one, judge it on that one, log all of it.
+    """Fit a student with one source held out, judge it on that source, log all to MLflow.
 
-    Without epochs this is a smoke: no libvmaf, zeros for features and scores, and the initial
-    weights are exported.
+    With 0 epochs this is a smoke run: libvmaf does not run, features and scores are zeros, and the
+    initial weights are exported.
 
     Args:
         choice: the corpus.
         arch: name of the architecture.
-        settings: of the fit.
+        settings: settings of the fit.
         reporter: follows the work.
-        val_source: the held-out source; "auto" chooses.
-        trainer: "plain" or "lightning", which take the same steps; the second needs the extra of
+        val_source: the source to hold out; "auto" is Tennis, or else the last by name.
+        trainer: "plain" or "lightning", which take the same steps; "lightning" needs the extra of
             that name.
 
     Raises:
@@ -73,7 +71,7 @@ def train_in(
     val_source: str = AUTO,
     trainer: str = PLAIN,
 ) -> Trained:
-    """Do what `train` does, in a run that is already there."""
+    """Do the same as `train`, within a run that exists."""
     features = find_feature_set(settings.features).features
     make_loop = find_loop(trainer, find_architecture(arch, features, choice.teacher))
     smoke = not settings.epochs
@@ -85,7 +83,7 @@ def train_in(
     )
     if smoke:
         reporter.say(
-            "smoke: zeros for features and scores, initial weights; "
+            "smoke run: zeros for features and scores, initial weights; "
             "the metrics say nothing about quality"
         )
 
@@ -117,11 +115,11 @@ def train_in(
 
 
 def log_training(run: Run, done: HeldOut, *, corpus: str, dataset_digest: str) -> None:
-    """Log what a training gave: datasets, metrics, tags, files, figures and the model."""
+    """Log the results of a training: datasets, metrics, tags, files, figures and the model."""
     report, student = done.report, done.student
     run.log_dataset(done.train, corpus, "training")
     run.log_dataset(done.validation, corpus, "validation")
-    # Under another prefix, so that no list of runs ranks a smoke above real ones.
+    # A smoke run has another prefix, so that no list of runs ranks it among real ones.
     run.log_metrics(report.metrics("smoke" if done.smoke else "val"))
     smoke = str(done.smoke).lower()
     run.log_tags({"dataset_digest": dataset_digest, **report.tags, "smoke": smoke})

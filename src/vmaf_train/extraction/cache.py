@@ -1,9 +1,8 @@
-"""The cache: one JSON envelope per clip, with one pass's results and the identity of its inputs.
+"""The cache: one JSON envelope per clip, with the results of a pass and the identity of its input.
 
-`$VMAF_TINY_AI_CACHE/<source>/<clip>.json`, default `~/.cache/vmaf-tiny-ai`; a range of frames has a
-file of its own, `<clip>.<first>-<end>.json`. An envelope with another identity is a miss; so is a
-file that does not parse. Files are written beside their place and renamed, so a reader sees the old
-or the new one, whole. Removing the folder is always safe.
+Path: `$VMAF_TINY_AI_CACHE/<source>/<clip>.json`, by default below `~/.cache/vmaf-tiny-ai`; for a
+range of frames, `<clip>.<first>-<end>.json`. An envelope with another identity is a miss, and so is
+a file that does not parse. Writes are atomic. Removing the folder is always safe.
 """
 
 import logging
@@ -22,7 +21,7 @@ from vmaf_train.files import write_whole
 from vmaf_train.teacher.teachers import DEFAULT_TEACHER, Teacher, find_teacher
 
 SCHEMA_VERSION = 2
-# Options of the pass beside the teacher.
+# Options of the pass, apart from the teacher.
 FEATURE_OPTIONS = "default"
 log = logging.getLogger(__name__)
 
@@ -43,7 +42,7 @@ class Identity(Contract):
 
 
 class Envelope(Contract):
-    """The JSON file: identity, one column per feature, teacher scores; all of equal length."""
+    """The JSON file: the identity, and columns of equal length for each feature and the teacher."""
 
     identity: Identity
     features: dict[str, list[float]]
@@ -57,11 +56,11 @@ class Envelope(Contract):
         except InputError as error:
             raise ValueError(str(error)) from error
         if not set(teacher.features) <= names <= set(teacher.logged):
-            raise ValueError(f"features {sorted(names)} are not those of a pass")
+            raise ValueError(f"features {sorted(names)} are not those that a pass logs")
         lengths = {len(column) for column in self.features.values()}
         if lengths != {len(self.teacher_scores)}:
             raise ValueError(
-                f"columns of {lengths} frames beside {len(self.teacher_scores)} teacher scores"
+                f"features have {lengths} frames, teacher_scores has {len(self.teacher_scores)}"
             )
         return self
 
@@ -73,12 +72,12 @@ def cache_root() -> Path:
 
 
 def identity_of(pair: Pair, libvmaf_version: str, teacher: Teacher = DEFAULT_TEACHER) -> Identity:
-    """Return the identity of a pair as its files were when the folder was scanned.
+    """Return the identity of a pair, with its files as they were when the folder was scanned.
 
     Args:
-        pair: from a scan.
-        libvmaf_version: that extracts its features.
-        teacher: that scores it.
+        pair: a pair from a scan.
+        libvmaf_version: version of the libvmaf that extracts its features.
+        teacher: the teacher that scores it.
     """
     assert pair.ref.stamp and pair.dis.stamp, f"{pair.clip} is only a name"
     return Identity(
@@ -100,12 +99,12 @@ class ClipCache:
         self.root = root
 
     def path_of(self, pair: Pair) -> Path:
-        """Return the file that holds, or would hold, the pair's envelope."""
+        """Return the path of the pair's envelope, which may not exist yet."""
         part = ".{}-{}".format(*pair.frames) if pair.frames else ""
         return self.root / pair.source / f"{pair.clip}{part}.json"
 
     def load(self, pair: Pair, identity: Identity) -> FrameScores | None:
-        """Return what is stored for the pair under this identity; None is a miss."""
+        """Return the scores of the pair if they are stored with this identity; None is a miss."""
         path = self.path_of(pair)
         try:
             envelope = Envelope.model_validate_json(path.read_bytes())
@@ -139,10 +138,10 @@ class ClipCache:
         self._write(self.path_of(pair), envelope.model_dump_json().encode())
 
     def check_writable(self) -> None:
-        """Find out now, not after an hour of extraction, whether the folder can be written.
+        """Check that the folder can be written, before an hour of extraction.
 
         Raises:
-            InputError: it cannot.
+            InputError: the folder cannot be written.
         """
         probe = self.root / f".writable-{os.getpid()}"
         self._write(probe, b"")

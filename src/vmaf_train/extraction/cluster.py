@@ -23,21 +23,23 @@ from vmaf_train.extraction.passes import OpenWorkers, Workers
 from vmaf_train.extraction.schedule import Pass
 from vmaf_train.reporting import Reporter
 
+# How often Dask runs a failed pass again.
 RETRIES = 2
+# How long to wait for the scheduler, and then for a worker.
 TIMEOUT_SECONDS = 10
 
 
 def cluster_workers(scheduler: str, ffmpeg: Ffmpeg, reporter: Reporter) -> OpenWorkers:
-    """Return what opens the workers of a cluster.
+    """Return a function that opens the workers of a Dask cluster.
 
     Args:
         scheduler: address of a running scheduler (`tcp://host:8786`), or `local:N` for N workers on
             this machine.
-        ffmpeg: every worker must have the same libvmaf.
-        reporter: gets the dashboard's address.
+        ffmpeg: the ffmpeg of this machine; every worker must have its version of libvmaf.
+        reporter: receives the address of the dashboard.
 
     Raises:
-        InputError: on opening, if no scheduler answers or it has no worker.
+        InputError: the returned function raises it, if no scheduler answers or it has no worker.
     """
 
     @contextmanager
@@ -67,7 +69,7 @@ def libvmaf_pass(job: Pass, libvmaf_version: str) -> list[FrameScores]:
 
     Raises:
         InputError: the worker's ffmpeg is not usable, or has another libvmaf.
-        ExtractionError: as `Ffmpeg.extract` does.
+        ExtractionError: see `Ffmpeg.extract`.
     """
     ffmpeg = _ffmpeg_of_the_worker()
     if ffmpeg.libvmaf_version != libvmaf_version:

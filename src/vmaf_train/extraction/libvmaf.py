@@ -1,7 +1,8 @@
-"""One ffmpeg/libvmaf pass: over the pairs of one source, or over one pair of any two videos.
+"""One ffmpeg/libvmaf pass: over the pairs of one source, or over any two videos.
 
-A pass gives the features and the teacher's score of every frame. It runs ffmpeg as a child process
-in a temporary folder, where libvmaf writes its JSON logs.
+A pass over pairs gives all features and the teacher's score of every frame. A pass over two videos
+gives the features of one set. ffmpeg runs as a child process in a temporary folder, where libvmaf
+writes its JSON logs.
 """
 
 import json
@@ -22,17 +23,17 @@ from vmaf_train.features import FeatureSet
 from vmaf_train.processes import Processes
 from vmaf_train.teacher.teachers import DEFAULT_TEACHER, Teacher
 
-# ffmpeg's own report, which counts the frames that it decoded; 40 is its level "verbose".
+# Name of ffmpeg's report, which counts the decoded frames, and its log level: 40 is "verbose".
 REPORT, REPORT_LEVEL = "report.txt", 40
 
 
 class Ffmpeg:
-    """An ffmpeg executable that can score with libvmaf, from several threads at once.
+    """An ffmpeg executable with libvmaf; several threads can use it at once.
 
     Attributes:
-        path: of the executable.
-        teacher: the VMAF model whose scores a pass gives.
-        libvmaf_version: as libvmaf states it in its log.
+        path: path of the executable.
+        teacher: the VMAF model that scores the pairs of a pass.
+        libvmaf_version: version of libvmaf, from its log.
 
     Raises:
         InputError: the executable has no libvmaf, or not the teacher's model.
@@ -55,11 +56,14 @@ class Ffmpeg:
 
     @property
     def running(self) -> int:
-        """How many passes run now."""
+        """Number of passes that run now."""
         return self._processes.running
 
     def extract(self, job: Pass) -> list[FrameScores]:
-        """Score the pairs of one pass, which reads each file once, the reference too.
+        """Score the pairs of one pass, which reads each file once, also the reference.
+
+        Returns:
+            The scores of each pair, in the order of `job.pairs`.
 
         Raises:
             ExtractionError: ffmpeg failed, or a log does not hold every frame; names the clips.
@@ -79,19 +83,19 @@ class Ffmpeg:
     def features(
         self, ref: Video, dis: Video, wanted: FeatureSet, threads: int
     ) -> tuple[np.ndarray, list[str]]:
-        """Extract one feature set and nothing else from two videos, frame by frame.
+        """Extract one feature set from two videos, without any score.
 
         Args:
             ref, dis: the two videos; frames are paired by number.
             wanted: the feature set.
-            threads: inside libvmaf.
+            threads: number of libvmaf's threads; 0 works in the thread of ffmpeg's filter.
 
         Returns:
             Features, float64 of shape (frames of the shorter video, features); and remarks for
             the user: one video is longer, or has frames that ffmpeg could not decode.
 
         Raises:
-            ExtractionError: ffmpeg failed, or its log is not whole.
+            ExtractionError: ffmpeg failed, or its log is incomplete.
         """
         # Numbered timestamps pair frames by number: containers start at different times and round
         # differently.
@@ -104,17 +108,17 @@ class Ffmpeg:
         command += ["-filter_complex", f"{numbered}[dis][ref]libvmaf={options}[out]"]
         command += ["-map", "[out]", "-f", "null", "-"]
         with tempfile.TemporaryDirectory(prefix="vmaf-train-") as folder:
-            asked = {"FFREPORT": f"file={REPORT}:level={REPORT_LEVEL}"}
-            (log,) = self._logs(command, 1, Path(folder), asked)
+            env = {"FFREPORT": f"file={REPORT}:level={REPORT_LEVEL}"}
+            (log,) = self._logs(command, 1, Path(folder), env)
             x_NF = parse_features(log, dis.path.name, wanted.features)
 
-            report = Path(folder, REPORT)
-            # A wrapper around ffmpeg may drop the environment, and with it the report.
-            said = report.read_text(errors="replace") if report.is_file() else ""
-            return x_NF, remarks_of(said, len(x_NF))
+            path = Path(folder, REPORT)
+            # There is no report if a wrapper around ffmpeg drops the environment.
+            report = path.read_text(errors="replace") if path.is_file() else ""
+            return x_NF, remarks_of(report, len(x_NF))
 
     def stop(self) -> None:
-        """End every running pass and refuse new ones; for an interrupt."""
+        """Kill every running pass and refuse new ones; used after an interrupt."""
         self._processes.stop()
 
     @property
@@ -122,7 +126,7 @@ class Ffmpeg:
         return [str(self.path), "-nostdin", "-v", "error"]
 
     def _teacher_logs(self, inputs: list[str], clips: int, threads: int) -> list[str]:
-        """Run the teacher over the first `clips` inputs against the one after them."""
+        """Score the first `clips` inputs against the reference, which is the input after them."""
         refs = [f"[ref{clip}]" for clip in range(clips)]
         graph = [f"[{clips}:v]split={clips}{''.join(refs)}"]
         outputs = []
@@ -161,15 +165,16 @@ def find_ffmpeg(teacher: Teacher = DEFAULT_TEACHER) -> Ffmpeg:
     wanted = os.environ.get("VMAF_FFMPEG")
     found = shutil.which(wanted) if wanted else _packaged_ffmpeg()
     if not found:
+        looked = f"at {wanted}" if wanted else "in the package imageio-ffmpeg"
         raise InputError(
-            f"no ffmpeg at {wanted or 'the place of imageio-ffmpeg'}; set VMAF_FFMPEG to an ffmpeg "
+            f"no ffmpeg {looked}; set VMAF_FFMPEG to an ffmpeg "
             "built with libvmaf, or unset it and run: pip install imageio-ffmpeg"
         )
     return Ffmpeg(Path(found).absolute(), teacher)
 
 
 def _packaged_ffmpeg() -> str | None:
-    import imageio_ffmpeg  # only where VMAF_FFMPEG is not set
+    import imageio_ffmpeg  # not needed if VMAF_FFMPEG is set
 
     try:
         return str(imageio_ffmpeg.get_ffmpeg_exe())

@@ -1,7 +1,7 @@
-"""Readers of what a libvmaf pass writes: its JSON log, and ffmpeg's report beside it.
+"""Read the output of a libvmaf pass: libvmaf's JSON log, and ffmpeg's report.
 
-Pure functions. A log with gaps, nulls or missing frames is refused: a table made of it would look
-whole.
+The functions are pure. They refuse a log with gaps, nulls or missing frames, since nothing shows
+these in the table that is made from it.
 """
 
 import json
@@ -16,7 +16,7 @@ from vmaf_train.errors import ExtractionError
 from vmaf_train.features import log_keys
 from vmaf_train.teacher.teachers import Teacher
 
-AGAIN = "run the command again; if it stays, check the clip and the ffmpeg in VMAF_FFMPEG"
+AGAIN = "run the command again; if it fails again, check the clip and the ffmpeg in VMAF_FFMPEG"
 # ffmpeg's summary of an input at the end of its report.
 DECODED = re.compile(
     r"Input stream #([01]):[0-9]+ \(video\):.* ([0-9]+) frames decoded"
@@ -28,7 +28,7 @@ INPUTS = ("the distorted video", "the reference")
 
 @dataclass(frozen=True, eq=False)
 class FrameScores:
-    """Features and teacher scores of one clip, frame by frame.
+    """Features and teacher scores of the frames of one clip.
 
     Attributes:
         features: names of the columns of `x_NF`: the teacher's, then its byproducts.
@@ -42,16 +42,16 @@ class FrameScores:
 
 
 def parse_log(text: str, clip: str, n_frames: int, teacher: Teacher) -> FrameScores:
-    """Read the log of a teacher's pass; the decimals in it are kept exactly.
+    """Read the log of a pass with the teacher; values keep all their decimals.
 
-    A byproduct that an older build does not log is no column.
+    A byproduct that an older build does not log gets no column.
 
     Args:
         text: the log, as written with `log_fmt=json`.
-        clip: named in every error.
-        n_frames: how many frames the files hold. The log must hold frames 0 to n_frames - 1, each
+        clip: name of the clip, for errors.
+        n_frames: number of frames in the files. The log must hold frames 0 to n_frames - 1, each
             once, in order.
-        teacher: whose pass it was.
+        teacher: the teacher of the pass.
 
     Raises:
         ExtractionError: not JSON, a frame missing or out of order, a value missing, null or not
@@ -69,40 +69,45 @@ def parse_log(text: str, clip: str, n_frames: int, teacher: Teacher) -> FrameSco
 
 
 def parse_features(text: str, clip: str, features: Sequence[str]) -> np.ndarray:
-    """Read some features from a libvmaf JSON log that holds at least one frame.
+    """Read some features from a libvmaf JSON log.
+
+    Args:
+        text: the log, as written with `log_fmt=json`.
+        clip: name of the clip, for errors.
+        features: names of the features, in the order of the columns.
 
     Returns:
         float64 of shape (frames, features).
 
     Raises:
-        ExtractionError: not JSON, a frame missing or out of order, a value missing, null or not
-            finite.
+        ExtractionError: not JSON, no frame, a frame missing or out of order, a value missing, null
+            or not finite.
     """
     return _table_of(_metrics_of(text, clip), clip, [log_keys(name) for name in features])
 
 
 def remarks_of(report: str, frames: int) -> list[str]:
-    """Read from ffmpeg's report what makes a score of `frames` frames doubtful.
+    """Return what ffmpeg's report says against the scores of `frames` frames, one line per fact.
 
-    A report without these numbers, as older builds write it, gives no remark.
+    The reports of older builds lack these numbers, so they give no remark.
     """
     remarks = []
     for number, decoded, errors in DECODED.findall(report):
         name = INPUTS[int(number)]
         if int(decoded) > frames:
             remarks.append(
-                f"{name} goes on after the {frames} frames that both have; only these are scored"
+                f"{name} is longer than the {frames} frames that both have; only these are scored"
             )
         if int(errors or 0):
             remarks.append(
                 f"{name} has {errors} frames that ffmpeg could not decode; "
-                "frames after the first of them may be compared with the wrong ones"
+                "the frames after the first of these may be compared with wrong frames"
             )
     return remarks
 
 
 def _metrics_of(text: str, clip: str) -> list[dict[str, object]]:
-    """Return the logged values of each frame, after checking that frames are numbered from 0."""
+    """Return the logged values of each frame; check that frames are numbered from 0, in order."""
     try:
         frames = json.loads(text)["frames"]
         metrics = [dict(frame["metrics"]) for frame in frames]
@@ -125,12 +130,12 @@ def _metrics_of(text: str, clip: str) -> list[dict[str, object]]:
 def _table_of(
     metrics: Sequence[Mapping[str, object]], clip: str, columns: Sequence[Sequence[str]]
 ) -> np.ndarray:
-    """Return each column's first key that is there: float64 of shape (frames, columns).
+    """Return logged values as a table: float64 of shape (frames, columns).
 
     Args:
         metrics: logged values of each frame, by key.
-        clip: named in every error.
-        columns: the possible keys of each column.
+        clip: name of the clip, for errors.
+        columns: the possible keys of each column; the first that is logged is used.
     """
     table = np.empty((len(metrics), len(columns)))
     for frame, logged in enumerate(metrics):

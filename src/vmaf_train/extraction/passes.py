@@ -1,6 +1,6 @@
 """Frame scores of many pairs: from the cache, or by libvmaf passes on local or remote workers.
 
-`Workers` says where passes run; everything else here is the same for one machine and for many.
+`Workers` says where passes run. Everything else here is the same for local and remote workers.
 """
 
 import os
@@ -17,7 +17,7 @@ from vmaf_train.extraction.logs import FrameScores
 from vmaf_train.extraction.schedule import Pass, passes_at_once, plan
 from vmaf_train.reporting import Reporter
 
-# How many failed pairs an error names.
+# Number of failed pairs that an error names.
 NAMED_FAILURES = 3
 
 
@@ -27,9 +27,10 @@ class Workers:
 
     Attributes:
         submit: starts a pass, or queues it.
-        count: how many passes run at once.
-        cores: how many all workers share when few passes are left; 1 keeps one core per pass.
-        losses: what is raised where a pass was lost together with its worker.
+        count: number of passes that run at once.
+        cores: number of cores that all workers share when few passes are left; 1 keeps one core
+            per pass.
+        losses: exceptions of a pass that was lost together with its worker.
     """
 
     submit: Callable[[Pass], Future[list[FrameScores]]]
@@ -38,6 +39,7 @@ class Workers:
     losses: tuple[type[Exception], ...] = (CancelledError,)
 
 
+# Opens workers for some pairs; the workers end with the context.
 OpenWorkers = Callable[[Sequence[Pair]], AbstractContextManager[Workers]]
 
 
@@ -51,7 +53,12 @@ class Scored:
 
 
 def local_workers(ffmpeg: Ffmpeg, cores: int) -> OpenWorkers:
-    """Return what opens workers on this machine: one per core, or fewer where memory is short."""
+    """Return a function that opens workers on this machine: one per core, fewer if memory is short.
+
+    Args:
+        ffmpeg: runs the passes.
+        cores: number of cores to use.
+    """
 
     @contextmanager
     def open_workers(pairs: Sequence[Pair]) -> Iterator[Workers]:
@@ -61,10 +68,10 @@ def local_workers(ffmpeg: Ffmpeg, cores: int) -> OpenWorkers:
             try:
                 yield Workers(lambda job: pool.submit(ffmpeg.extract, job), count, cores)
             except ExtractionError:
-                # Raised after the last pass, so nothing is left to stop.
+                # It is raised after the last pass, so no pass is left to stop.
                 raise
             except BaseException:
-                # An interrupt, or a full disk: end the passes now.
+                # An interrupt, or a full disk: stop the passes now.
                 pool.shutdown(wait=False, cancel_futures=True)
                 ffmpeg.stop()
                 raise
@@ -77,16 +84,17 @@ def frame_scores(
 ) -> Generator[Scored]:
     """Yield the frame scores of each pair: first the cached ones, then the others once extracted.
 
-    Nothing that was yielded is kept, so memory does not grow with the corpus.
+    Yielded scores are not kept here, so memory does not grow with the corpus.
 
     Args:
-        pairs: to be scored.
-        ffmpeg: names the libvmaf and the teacher that a cached result must be from.
-        open_workers: where passes run.
+        pairs: the pairs to score.
+        ffmpeg: cached results must come from its version of libvmaf and its teacher.
+        open_workers: opens the workers that run the passes.
         reporter: follows the extraction.
 
     Raises:
-        ExtractionError: at the end, if some pairs failed; the others are in the cache.
+        ExtractionError: some pairs failed; it is raised at the end, with the others in the cache.
+        InputError: the cache cannot be written, or a disk is full.
     """
     cache = ClipCache(cache_root())
 
@@ -116,10 +124,10 @@ def frame_scores(
 
 
 def _extract(pairs: Sequence[Pair], workers: Workers) -> Generator[tuple[Pair, FrameScores]]:
-    """Run the passes; yield each pair's scores when its pass ends. A failed pair stops no other.
+    """Run the passes; yield each pair's scores when its pass ends.
 
     Raises:
-        ExtractionError: at the end, if any failed.
+        ExtractionError: some pairs failed; it is raised after all other pairs are done.
     """
     failed: list[str] = []
     losses: tuple[type[Exception], ...] = (ExtractionError, *workers.losses)
@@ -128,13 +136,13 @@ def _extract(pairs: Sequence[Pair], workers: Workers) -> Generator[tuple[Pair, F
         running = {workers.submit(job): job for job in todo}
         todo = []
         for done in as_completed(running):
-            # Taken out, so that its scores are not kept.
+            # Remove the future here, and its name below: both keep its scores in memory.
             job = running.pop(done)
             try:
                 scored = done.result()
             except losses as error:
                 if len(job.pairs) > 1:
-                    # One bad pair spoils its whole pass; run alone, each shows whether it is bad.
+                    # One bad pair fails its whole pass. Run every pair again, in separate passes.
                     todo += [Pass((pair,), job.threads) for pair in job.pairs]
                 else:
                     failed.append(_reason(job.pairs[0], error))

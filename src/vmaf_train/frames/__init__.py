@@ -1,7 +1,7 @@
-"""From a chosen corpus to its frames.
+"""From the choice of a corpus to its frames.
 
-In: `CorpusChoice`, what the user asked for. Out: `FrameTable`, features of shape (frames, features)
-and teacher scores of shape (frames,), float64, with the clip and the source of every frame.
+In: `CorpusChoice`, the user's options. Out: `FrameTable`, features of shape (frames, features) and
+teacher scores of shape (frames,), float64, with the clip and the source of every frame.
 Start with opening.py. table.py holds the FrameTable, parquet.py and archive.py its files, splits.py
 chooses the hold-out.
 """

@@ -1,4 +1,4 @@
-"""`held_out.npz`: the frames that a student was judged on, and its scores of them."""
+"""`held_out.npz`: the frames that a student was judged on, with the student's scores."""
 
 import io
 from typing import Any
@@ -11,30 +11,36 @@ from vmaf_train.frames.table import FrameTable
 from vmaf_train.teacher.teachers import Teacher
 
 HELD_OUT = "held_out.npz"
+# Columns of a table, in their order in the archive; those that hold names are tuples.
+_COLUMNS = ("features", "x_NF", "y_N", "clip_N", "clips", "clip_sources")
 _NAMES = ("features", "clips", "clip_sources")
-_ARRAYS = ("x_NF", "y_N", "clip_N")
 
 
 def pack(table: FrameTable, score_N: np.ndarray) -> bytes:
-    """Pack a table and a student's scores of it into a compressed NumPy archive.
+    """Pack a table and a student's scores into a compressed NumPy archive.
 
     Args:
         table: the frames.
-        score_N: float64 of shape (frames,).
+        score_N: the student's frame scores, float64 of shape (frames,).
     """
-    columns: dict[str, Any] = {
-        name: np.asarray(getattr(table, name)) for name in (*_NAMES, *_ARRAYS)
-    }
+    columns: dict[str, Any] = {name: np.asarray(getattr(table, name)) for name in _COLUMNS}
     packed = io.BytesIO()
     np.savez_compressed(packed, score_N=score_N, **columns)
     return packed.getvalue()
 
 
 def unpack(content: bytes, teacher: Teacher) -> tuple[FrameTable, np.ndarray]:
-    """Read what `pack` wrote; `teacher` is the one whose scores the table holds.
+    """Read an archive of `pack`.
+
+    Args:
+        content: the bytes of the archive.
+        teacher: the teacher whose scores the table holds.
+
+    Returns:
+        The frames, and the student's frame scores: float64 of shape (frames,).
 
     Raises:
-        InputError: it is no such archive.
+        InputError: the content is no such archive.
     """
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:

@@ -1,4 +1,4 @@
-"""What a user chooses to work on. Every command starts with it, so it imports little."""
+"""The user's choice of a corpus. Every command imports this module, so it imports little."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,17 +15,17 @@ TABLE_SUFFIX = ".parquet"
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusChoice:
-    """Which pairs to work on.
+    """Which pairs to use, and how.
 
     Attributes:
         corpus: a folder in the Netflix layout, a .parquet file of `export-features`, or "demo".
-        assume_dims: "WxH" of every file; "auto" is 1920x1080, or the demo corpus's own size.
+        assume_dims: "WxH" of every file, in pixels; "auto" is 1920x1080, or the size of the demo.
         sources: keep only these; empty keeps all.
-        max_pairs: keep at most this many, sources in turn; 0 keeps all.
-        strict: files that are no usable pair are an error instead of being left out.
-        frames: "first:end" of every clip, or "all".
-        jobs: cores to use; 0 is all.
-        teacher: whose scores label the frames.
+        max_pairs: keep at most this many, one per source in turn; 0 keeps all.
+        strict: raise an error for files that form no usable pair, instead of leaving them out.
+        frames: "FIRST:END" of every clip (END is excluded), or "all".
+        jobs: number of cores to use; 0 uses all.
+        teacher: the teacher whose scores label the frames.
     """
 
     corpus: str = DEMO
@@ -39,7 +39,7 @@ class CorpusChoice:
 
     @property
     def cores(self) -> int:
-        """How many cores to use."""
+        """Number of cores to use."""
         return self.jobs or cores()
 
     @property
@@ -49,19 +49,23 @@ class CorpusChoice:
 
     @property
     def is_table(self) -> bool:
-        """Whether the corpus is a file of frame scores, which needs neither pixels nor ffmpeg."""
+        """Whether the corpus is a Parquet file of frames, which needs neither pixels nor ffmpeg."""
         return self.path.suffix == TABLE_SUFFIX
 
     @property
     def name(self) -> str:
-        """The corpus's name without the path to it, which is private to this machine."""
+        """Name of the corpus without its path, which is private to this machine."""
         return self.corpus if self.is_demo else self.path.resolve().name
 
     @property
     def path(self) -> Path:
-        """Where the corpus lies, unless it is the demo."""
+        """Absolute path of the corpus; means nothing for the demo."""
         return Path(self.corpus).expanduser().absolute()
 
     def format_or(self, default: YuvFormat) -> YuvFormat:
-        """Return the geometry asked for, or `default` for "auto"."""
+        """Return the geometry that `assume_dims` states, or `default` for "auto".
+
+        Raises:
+            InputError: `assume_dims` is not WxH.
+        """
         return default if self.assume_dims == AUTO else parse_dims(self.assume_dims)

@@ -1,4 +1,4 @@
-"""From the choice of a corpus to its frames: pairs in a folder, the demo, or a Parquet file."""
+"""Open the chosen corpus: a folder of pairs, the demo, or a Parquet file of frames."""
 
 from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
@@ -25,14 +25,15 @@ from vmaf_train.teacher.teachers import Teacher
 
 @dataclass(frozen=True)
 class Corpus:
-    """A corpus whose clips are known and whose frames can be had.
+    """A corpus: its clips are known, and `table` computes its frames.
 
     Attributes:
         clip_sources: the source of each clip.
-        teacher: whose scores label the frames.
-        libvmaf_version: of the features; None for a smoke, which has none.
-        table: gives the frames of some sources, of all for an empty choice. It may take hours of
-            libvmaf.
+        teacher: the teacher whose scores label the frames.
+        libvmaf_version: version of the libvmaf that extracted the features; None for a smoke run,
+            which runs none.
+        table: returns the frames of some sources; no source means all. The libvmaf passes can take
+            hours.
     """
 
     clip_sources: tuple[str, ...]
@@ -53,16 +54,16 @@ def open_corpus(
     *,
     smoke: bool = False,
 ) -> Corpus:
-    """Find the clips of the chosen corpus; no frame of them is read yet.
+    """Find the clips of the chosen corpus; no frame is read yet.
 
     Args:
         choice: the corpus.
-        reporter: gets one line for each file that is left out, and follows the libvmaf passes.
-        features: of a student. The tables hold them beside those of the teacher.
-        smoke: give zeros for every feature and score, without any libvmaf.
+        reporter: receives one line per file that is left out, and follows the libvmaf passes.
+        features: features that the student reads. The tables hold these and the teacher's.
+        smoke: use zeros for every feature and score, without libvmaf.
 
     Raises:
-        InputError: no usable corpus or ffmpeg, or a cache that cannot be written.
+        InputError: the corpus or the ffmpeg is not usable, or the cache cannot be written.
     """
     columns = choice.teacher.columns_for(features)
     if choice.is_table:
@@ -84,9 +85,10 @@ def open_pairs(choice: CorpusChoice, ffmpeg: Ffmpeg, reporter: Reporter) -> Scan
     """Find the pairs of the chosen corpus; the demo corpus is made first.
 
     Raises:
-        InputError: no usable corpus of pairs, or a cache that cannot be written.
+        InputError: the corpus holds no usable pairs, or the cache cannot be written.
+        ExtractionError: ffmpeg failed to make the demo corpus.
     """
-    _check_is_pairs(choice)
+    _check_choice(choice)
     ClipCache(cache_root()).check_writable()
     if choice.is_demo:
         format = _demo_format(choice)
@@ -108,14 +110,15 @@ def table_of_pairs(
     """Return the frames of some pairs.
 
     Args:
-        pairs: in the order that the table's clips shall have.
-        ffmpeg: scores what the cache does not hold.
-        cores: how many passes may use.
+        pairs: the pairs, in the order of the table's clips.
+        ffmpeg: scores the pairs that the cache does not hold.
+        cores: number of cores for the passes.
         reporter: follows the passes.
-        columns: features to keep; None keeps every one that libvmaf gives.
+        columns: features to keep; None keeps all that libvmaf logged.
 
     Raises:
         ExtractionError: some pairs failed; the others are in the cache.
+        InputError: libvmaf did not log one of the columns, or the cache cannot be written.
     """
     scores: dict[int, FrameScores] = {}
     workers = local_workers(ffmpeg, cores)
@@ -127,12 +130,12 @@ def table_of_pairs(
 
 
 def _open_table(choice: CorpusChoice, columns: Sequence[str], smoke: bool) -> Corpus:
-    """Open a file of frame scores."""
+    """Open a Parquet file of frames."""
     from vmaf_train.frames.parquet import read_parquet  # pyarrow takes long to import
 
     if choice.frames != ALL or choice.assume_dims != AUTO:
         raise InputError(
-            f"{choice.corpus} is the frames as they were exported; leave frames and assume_dims out"
+            f"{choice.corpus} holds the frames as exported; leave frames and assume_dims out"
         )
     exported = read_parquet(choice.path)
     table = exported.table.select(columns)
@@ -149,8 +152,8 @@ def _open_table(choice: CorpusChoice, columns: Sequence[str], smoke: bool) -> Co
 
 
 def _open_smoke(choice: CorpusChoice, columns: Sequence[str], reporter: Reporter) -> Corpus:
-    """Open a corpus whose features and scores are all zero; the demo's pairs are only named."""
-    _check_is_pairs(choice)
+    """Open a corpus for a smoke run: features and scores are zero, demo clips are not made."""
+    _check_choice(choice)
     if choice.is_demo:
         pairs = _name_demo(choice)
     else:
@@ -163,11 +166,13 @@ def _open_smoke(choice: CorpusChoice, columns: Sequence[str], reporter: Reporter
     return Corpus(tuple(pair.source for pair in pairs), choice.teacher, None, table)
 
 
-def _check_is_pairs(choice: CorpusChoice) -> None:
+def _check_choice(choice: CorpusChoice) -> None:
+    """Refuse what no corpus of pairs can give, before the demo is made or anything is written."""
+    _range(choice)
     if choice.is_table:
         raise InputError(
             f"{choice.corpus} holds frame scores and no clips; "
-            "name the folder of the clips as corpus"
+            "pass the folder of the clips as corpus"
         )
 
 
@@ -186,11 +191,12 @@ def _scan(choice: CorpusChoice, folder: Path, format: YuvFormat, reporter: Repor
 
 
 def _name_demo(choice: CorpusChoice) -> tuple[Pair, ...]:
-    """Name the demo's pairs without making them."""
+    """Return the demo's pairs with the names of their files, which need not exist."""
     first, end = _range(choice) or (0, demo.FRAMES)
     if end > demo.FRAMES:
         raise InputError(
-            f"the demo's clips hold {demo.FRAMES} frames, so frames {first}:{end} are not all there"
+            f"the demo's clips hold {demo.FRAMES} frames, so frames {first}:{end} are not all "
+            "there; ask for fewer"
         )
     format = choice.format_or(demo.FORMAT)
     pairs = [

@@ -1,7 +1,7 @@
 """A FrameTable as one Parquet file: a corpus that needs neither pixels nor ffmpeg.
 
-One row per frame: source, clip, frame, every feature, and the teacher's score. What made the rows
-stands in the file's metadata, as JSON under the key `vmaf_train`.
+One row per frame: source, clip, frame, every feature, and the teacher's score. The file's metadata
+says which files and which libvmaf the rows come from, as JSON under the key `vmaf_train`.
 """
 
 from collections.abc import Iterable
@@ -12,21 +12,19 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
+from vmaf_train.contracts import Contract
 from vmaf_train.errors import InputError
+from vmaf_train.files import whole_file
 from vmaf_train.frames.table import FrameTable
 from vmaf_train.teacher.teachers import find_teacher
 
 METADATA_KEY = b"vmaf_train"
 
 
-class _Facts(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ExportedClip(_Facts):
-    """One clip: its name, how many frames it has, and the identity of what made them."""
+class ExportedClip(Contract):
+    """One clip: its name, its number of frames, and the identity of its files and its pass."""
 
     source: str
     clip: str
@@ -34,8 +32,8 @@ class ExportedClip(_Facts):
     identity: dict[str, Any]
 
 
-class ExportedFacts(_Facts):
-    """What a file says of itself."""
+class ExportedFacts(Contract):
+    """The metadata of a file."""
 
     schema_version: Literal[1] = 1
     features: tuple[str, ...]
@@ -60,9 +58,9 @@ def write_parquet(
 
     Args:
         table: the frames.
-        path: of the file; it is written beside its place and renamed.
-        libvmaf_version: that computed the features.
-        identities: of the clips, in the table's order.
+        path: path of the file; the write is atomic.
+        libvmaf_version: version of the libvmaf that extracted the features.
+        identities: identity of each clip, in the table's order.
 
     Raises:
         InputError: the file cannot be written.
@@ -82,14 +80,9 @@ def write_parquet(
         clips=tuple(clips),
     )
     rows = _rows_of(table, counts).replace_schema_metadata({METADATA_KEY: facts.model_dump_json()})
-    part = path.with_name(f".{path.name}.part")
     try:
-        try:
-            # Not by way of bytes in memory: the file may be large.
-            parquet.write_table(rows, part, compression="zstd")
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        with whole_file(path) as temporary:
+            parquet.write_table(rows, temporary, compression="zstd")
     except OSError as error:
         raise InputError(
             f"cannot write {path}: {error}; name a file in a folder that can be written"
@@ -97,10 +90,10 @@ def write_parquet(
 
 
 def read_parquet(path: Path) -> Exported:
-    """Read what `write_parquet` wrote, and check the rows against their digest.
+    """Read a file of `write_parquet`, and check the rows against their digest.
 
     Raises:
-        InputError: no such file, or its rows are not those that were exported.
+        InputError: there is no such file, or its rows are not those that were exported.
     """
     again = "write it with: vmaf-train export-features OUT.parquet --corpus FOLDER"
     try:

@@ -1,4 +1,4 @@
-"""Which sources are held out: one for a training, each in turn for a sweep."""
+"""Choose the held-out sources: one for a training, several in turn for a sweep."""
 
 from collections.abc import Iterable, Sequence
 
@@ -10,11 +10,10 @@ DEFAULT_HOLD_OUT = "Tennis"
 
 
 def choose_hold_out(sources: Iterable[str], wanted: str = AUTO) -> str:
-    """Return the hold-out: the one asked for; for "auto" Tennis, else the last source by name.
+    """Return the source to hold out: `wanted`; for "auto" Tennis, or else the last source by name.
 
     Raises:
-        InputError: the source is not in the corpus, or it is the only one, which leaves none to
-            train on.
+        InputError: the source is not in the corpus, or no other source is left to train on.
     """
     known = sorted(set(sources))
     if wanted == AUTO:
@@ -33,15 +32,15 @@ def choose_hold_out(sources: Iterable[str], wanted: str = AUTO) -> str:
 
 
 def choose_folds(clip_sources: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
-    """Return the sources to hold out in turn: those asked for; for none asked, all.
+    """Return the sources to hold out in turn: those in `wanted`, or all if it is empty.
 
     Args:
         clip_sources: the source of each clip of the corpus.
         wanted: names of sources.
 
     Raises:
-        InputError: one is not in the corpus, none would be left to train on, or all folds together
-            hold a single clip.
+        InputError: a fold is not in the corpus, the corpus has only one source, or all folds
+            together hold only one clip.
     """
     present = sorted(set(clip_sources))
     chosen = tuple(dict.fromkeys(wanted)) or tuple(present)
@@ -50,15 +49,16 @@ def choose_folds(clip_sources: Sequence[str], wanted: Sequence[str]) -> tuple[st
             f"folds {', '.join(unknown)} not in the corpus; "
             f"choose some of: {', '.join(present)}, or all"
         )
+    # Raises if the corpus has only one source.
     choose_hold_out(present)
     if sum(source in chosen for source in clip_sources) < 2:
         raise InputError(
-            f"{', '.join(chosen)} has one pair, which settles no difference; "
+            f"{', '.join(chosen)} has one pair, too few for an interval; "
             "choose folds with two or more"
         )
     return chosen
 
 
 def split(table: FrameTable, hold_out: str) -> tuple[FrameTable, FrameTable]:
-    """Return (training, validation): every other source, and the held-out one."""
+    """Return the frames (training, validation): of all other sources, and of the held-out one."""
     return table.only(set(table.sources) - {hold_out}), table.only({hold_out})

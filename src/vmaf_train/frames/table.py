@@ -1,4 +1,4 @@
-"""FrameTable: the frames of many clips, as a student learns from them and is judged on them."""
+"""FrameTable: the frames of many clips, on which students are trained and judged."""
 
 import hashlib
 import json
@@ -17,16 +17,16 @@ from vmaf_train.teacher.teachers import DEFAULT_TEACHER, Teacher
 
 @dataclass(frozen=True, eq=False)
 class FrameTable:
-    """Frames of many clips. A clip's frames stand together, in time order; clips in index order.
+    """Frames of many clips, sorted by the index of the clip and then by time.
 
     Attributes:
         features: names of the columns of `x_NF`.
         x_NF: float64 of shape (frames, features), raw libvmaf values.
-        y_N: float64 of shape (frames,), teacher scores, 0 to 100.
-        clip_N: int32 of shape (frames,), index into `clips`.
-        clips: clip names.
-        clip_sources: the source of each clip, parallel to `clips`.
-        teacher: whose scores `y_N` holds.
+        y_N: float64 of shape (frames,), the teacher's frame scores, 0 to 100.
+        clip_N: int32 of shape (frames,), index of each frame's clip.
+        clips: the name of each clip.
+        clip_sources: the source of each clip.
+        teacher: the teacher whose scores `y_N` holds.
     """
 
     features: tuple[str, ...]
@@ -44,15 +44,15 @@ class FrameTable:
         features: Sequence[str] | None = None,
         teacher: Teacher = DEFAULT_TEACHER,
     ) -> "FrameTable":
-        """Join some features of the frames of several clips.
+        """Join the frames of several clips.
 
         Args:
             clips: each pair with its scores.
-            features: the columns to keep; None keeps the teacher's own.
-            teacher: that scored the clips.
+            features: the columns to keep; None keeps those that the teacher reads.
+            teacher: the teacher that scored the clips.
 
         Raises:
-            InputError: a clip does not have one of the features.
+            InputError: a clip lacks one of the features.
         """
         pairs, scores = zip(*clips, strict=True)
         features = tuple(teacher.features if features is None else features)
@@ -104,13 +104,16 @@ class FrameTable:
         return self.clip_rows[clip]
 
     def is_of(self, source: str) -> np.ndarray:
-        """Tell which frames are of a source: bool of shape (frames,)."""
+        """Tell for each frame whether it is of a source: bool of shape (frames,)."""
         clips = np.array([name == source for name in self.clip_sources])
         frames: np.ndarray = clips[self.clip_N]
         return frames
 
     def window_rows(self, window: int) -> np.ndarray:
         """Return the rows of the window around each frame.
+
+        Args:
+            window: number of frames, odd.
 
         Returns:
             int64 of shape (frames, window); `len(self)` stands for a frame beyond the clip's ends.
@@ -121,14 +124,14 @@ class FrameTable:
         return np.where(inside, rows, len(self))
 
     def only(self, sources: Iterable[str]) -> "FrameTable":
-        """Return the frames of these sources alone."""
+        """Return only the frames of these sources."""
         wanted = set(sources)
         return self.take(
             [index for index, source in enumerate(self.clip_sources) if source in wanted]
         )
 
     def take(self, clips: Sequence[int]) -> "FrameTable":
-        """Return the frames of the clips with these indices, which ascend."""
+        """Return the frames of the clips with these indices, which must be ascending."""
         rows = np.isin(self.clip_N, clips)
         renumbered = np.full(len(self.clips), -1, dtype=np.int32)
         renumbered[clips] = np.arange(len(clips), dtype=np.int32)
@@ -142,10 +145,10 @@ class FrameTable:
         )
 
     def select(self, features: Sequence[str]) -> "FrameTable":
-        """Return the same frames with these features alone.
+        """Return the same frames with only these features, in this order.
 
         Raises:
-            InputError: there is no such feature.
+            InputError: the table lacks one of the features.
         """
         if tuple(features) == self.features:
             return self
@@ -157,7 +160,7 @@ def columns_of(present: Sequence[str], wanted: Sequence[str]) -> list[int]:
     """Return the index of each wanted feature among those present.
 
     Raises:
-        InputError: one is not there.
+        InputError: a wanted feature is not present.
     """
     if missing := [name for name in wanted if name not in present]:
         raise InputError(

@@ -2,5 +2,6 @@
 
 In: `OnnxStudent` and `FrameTable`. Out: `EvalReport` of one student, `Comparison` of several.
 Start with evaluation.py. report.py is the contract of eval_report.json, agreement.py the metrics,
-holdout.py one training, crossval.py and comparison.py a sweep, figures.py the pictures.
+holdout.py one training, crossval.py and comparison.py a sweep, rows.py and recommendation.py its
+rows and its choice, figures.py the pictures.
 """

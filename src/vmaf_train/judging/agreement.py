@@ -8,13 +8,14 @@ from scipy import stats
 from vmaf_train.judging.report import Interval, Metrics
 from vmaf_train.metrics import rmse
 
+# Bootstrap: number of resamples, confidence level, and resamples at once, to bound memory.
 RESAMPLES = 2000
 LEVEL = 0.95
 RESAMPLES_PER_BATCH = 100
 
 
 def compare(score_N: np.ndarray, truth_N: np.ndarray) -> Metrics:
-    """Compare two score vectors of shape (n,)."""
+    """Return metrics of a student's scores against the teacher's; both float64 of shape (n,)."""
     error_N = score_N - truth_N
     plcc = srocc = krocc = None
     if np.ptp(score_N) > 0 and np.ptp(truth_N) > 0:
@@ -39,16 +40,20 @@ def bootstrap_over_clips(
 
     Whole clips are resampled, because frames of a clip are not independent. Each clip is reduced to
     its sums first, so the cost does not depend on the number of frames. Fewer than two clips give
-    no interval; a constant side gives none of PLCC.
+    no interval. If one vector is constant, PLCC has no interval.
 
     Args:
-        score_N, truth_N: float64 of shape (frames,).
-        clip_N: index of each frame's clip.
+        score_N, truth_N: scores of student and teacher, float64 of shape (frames,).
+        clip_N: index of each frame's clip, int of shape (frames,).
+
+    Returns:
+        Intervals by metric: "rmse", "bias", "plcc".
     """
     sums_CM = _sums_per_clip(score_N, truth_N, clip_N)
     n_clips = len(sums_CM)
     if n_clips < 2:
         return {}
+    # Relative to the variances over all frames, those of a constant resample are only rounding.
     constant = 1e-12 * score_N.var() * truth_N.var()
 
     def resampled(picks: np.ndarray, axis: int) -> np.ndarray:
@@ -56,7 +61,7 @@ def bootstrap_over_clips(
         return _statistics(sums_CM[picked].sum(-2), constant)
 
     with warnings.catch_warnings():
-        # A constant side gives NaN limits, which are left out below.
+        # A constant vector gives NaN limits, which are left out below.
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)
         result = stats.bootstrap(
             (np.arange(n_clips),),
@@ -79,7 +84,7 @@ def bootstrap_over_clips(
 def _sums_per_clip(score_N: np.ndarray, truth_N: np.ndarray, clip_N: np.ndarray) -> np.ndarray:
     """Return each clip's sums of 1, e, e^2, p, t, p^2, t^2, p t: float64 of shape (clips, 8).
 
-    e is the error, p and t are the two scores less their means over all frames.
+    e is the error; p and t are the two scores minus their means over all frames.
     """
     e = score_N - truth_N
     p, t = score_N - score_N.mean(), truth_N - truth_N.mean()
@@ -92,12 +97,13 @@ def _statistics(sums: np.ndarray, constant: float) -> np.ndarray:
 
     Args:
         sums: float64 of shape (..., 8), as `_sums_per_clip` orders them.
-        constant: a product of variances below this one is rounding.
+        constant: highest product of the two variances that counts as constant.
 
     Returns:
         float64 of shape (3, ...); PLCC is NaN for a constant resample.
     """
     n, e, ee, p, t, pp, tt, pt = np.moveaxis(sums, -1, 0)
+    # PLCC = cov(p, t) / sqrt(var(p) var(t))
     spread = (pp / n - (p / n) ** 2) * (tt / n - (t / n) ** 2)
     with np.errstate(invalid="ignore", divide="ignore"):
         plcc = (pt / n - p * t / n**2) / np.sqrt(spread)

@@ -1,7 +1,8 @@
-"""A sweep's students compared: out-of-fold errors, and intervals of their differences.
+"""Compare the students of a sweep: out-of-fold errors, and intervals of their differences.
 
 Every frame is scored by students that never saw its source. Intervals come from resampling whole
-clips. A difference is taken within each resample, so what makes a clip hard for all cancels.
+clips. The difference of two students is taken in each resample, so errors that they share on a clip
+cancel.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +24,7 @@ from vmaf_train.templates import template
 
 
 class Comparison(Contract):
-    """comparison.json: a sweep's rows, best first; the difference of every two; a recommendation.
+    """comparison.json: rows of a sweep, best first; differences of every two; a recommendation.
 
     The recommendation is one line, or a list with one line per cost of extraction.
     """
@@ -53,11 +54,12 @@ class CrossValidated:
     """An architecture's out-of-fold scores on a table, and the student that is kept.
 
     Attributes:
-        score_SN: float64 of shape (seeds, frames).
-        without_N: float64 of shape (frames,), without the teacher's points; None without any.
-        student: fitted on all sources; if only some are folds, on all but these.
-        report: of that student, on frames that it may have been trained on.
-        trained: whether there was anything to fit.
+        score_SN: scores with each seed, float64 of shape (seeds, frames).
+        without_N: scores without the teacher's points, float64 of shape (frames,); None if no fit
+            has points.
+        student: fitted on all sources; if only some are folds, on all the others.
+        report: evaluation of that student, on frames that it may have been trained on.
+        trained: whether there was a net to fit.
     """
 
     score_SN: np.ndarray
@@ -68,7 +70,7 @@ class CrossValidated:
 
     @property
     def seeds(self) -> int:
-        """How many seeds each fold was fitted with."""
+        """Number of fits per fold, each with another seed."""
         return len(self.score_SN)
 
 
@@ -83,11 +85,11 @@ def compare_archs(
     """Compare architectures on the same out-of-fold frames.
 
     Args:
-        table: those frames; its sources are the folds.
-        results: by name of the architecture, all with the same number of seeds.
+        table: the frames; its sources are the folds.
+        results: results by name of the architecture, all with the same number of seeds.
         sweep: the tag of the sweep's runs.
-        corpus: its name.
-        teacher_points: how many each fit had.
+        corpus: name of the corpus.
+        teacher_points: number of teacher's points per fit.
     """
     errors = {name: _resampled_rmse(result, table) for name, result in results.items()}
     rows = {name: _row(name, result, table, errors[name]) for name, result in results.items()}
@@ -119,7 +121,7 @@ def compare_archs(
 
 
 def _row(name: str, result: CrossValidated, table: FrameTable, rmse_R: np.ndarray) -> ArchRow:
-    """Summarise one architecture; `rmse_R` is its RMSE over all frames, per resample."""
+    """Return the row of one architecture; `rmse_R` is its RMSE over all frames, per resample."""
     # RMSE of each fold with each seed: (folds, seeds).
     fold_FS = np.array(
         [
@@ -158,7 +160,7 @@ def _mean_rmse(result: CrossValidated, table: FrameTable) -> float:
 
 
 def _mean_metrics(metrics: Sequence[Metrics]) -> Metrics:
-    """Average each figure over seeds; a correlation that one seed lacks is None."""
+    """Average each metric over seeds; a correlation that one seed lacks is None."""
     columns = {key: [getattr(one, key) for one in metrics] for key in Metrics.model_fields}
     means = {
         key: None if None in values else float(np.mean(values)) for key, values in columns.items()
@@ -178,11 +180,12 @@ def _interval(resampled: np.ndarray) -> Interval:
 def _resampled_rmse(result: CrossValidated, table: FrameTable) -> np.ndarray:
     """Return the RMSE over the frames of resampled clips, averaged over seeds.
 
-    Every call draws the same clips, so that differences of two results are paired.
+    Every call draws the same clips, so that results can be subtracted resample by resample.
 
     Returns:
         float64 of shape (resamples,).
     """
+    # The sum of squared errors of each clip.
     squares_SN = (result.score_SN - table.y_N) ** 2
     frames_C = np.bincount(table.clip_N)
     starts_C = np.concatenate([[0], np.cumsum(frames_C)[:-1]])
@@ -192,5 +195,8 @@ def _resampled_rmse(result: CrossValidated, table: FrameTable) -> np.ndarray:
     n_clips = len(frames_C)
     draw = np.random.default_rng(0)
     times_RC = draw.multinomial(n_clips, np.full(n_clips, 1 / n_clips), size=RESAMPLES)
-    resampled: np.ndarray = np.sqrt(sums_SC @ times_RC.T / (times_RC @ frames_C)).mean(0)
-    return resampled
+    sums_SR = sums_SC @ times_RC.T
+    frames_R = times_RC @ frames_C
+    rmse_SR = np.sqrt(sums_SR / frames_R)
+    rmse_R: np.ndarray = rmse_SR.mean(0)
+    return rmse_R

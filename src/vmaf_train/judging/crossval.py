@@ -1,4 +1,7 @@
-"""Fit one architecture for every fold and seed at once; score each fold with unseen students."""
+"""Fit one architecture for all folds and seeds; score each fold with students that never saw it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -6,9 +9,21 @@ from vmaf_train.frames.table import FrameTable
 from vmaf_train.judging.comparison import CrossValidated
 from vmaf_train.judging.evaluation import evaluate, score_table
 from vmaf_train.onnx_file.inference import OnnxStudent
+from vmaf_train.students.architectures import Student
 from vmaf_train.students.export import export_student, to_onnx
 from vmaf_train.students.settings import Job, Settings
 from vmaf_train.students.training import fit_many
+
+
+@dataclass(frozen=True)
+class _Round:
+    """One fit of every fold: with one seed, and with or without the teacher's points."""
+
+    seed: int
+    teacher_points: int
+
+    def job(self, fold: str) -> Job:
+        return Job((fold,), self.seed, self.teacher_points)
 
 
 def cross_validate(
@@ -23,42 +38,32 @@ def cross_validate(
 ) -> CrossValidated:
     """Fit and score an architecture.
 
-    The student that is kept is fitted on all sources; if only some are folds, on all but these.
+    The student that is kept is fitted on all sources; if only some are folds, on all the others.
 
     Args:
         arch: name of the architecture.
-        table: every source.
-        judged: the sources that are held out in turn: all of `table`, or some.
-        settings: of every fit. With teacher's points each fold is fitted once more without them.
-        seeds: fits per fold, with the settings' own seed and those that follow.
-        corpus: its name, for the report and the kept file.
-        libvmaf_version: that extracted the features.
+        table: frames of every source.
+        judged: frames of the folds, the sources that are held out in turn: all, or some.
+        settings: settings of every fit. With teacher's points, each fold is fitted once more
+            without them.
+        seeds: fits per fold; their seeds count up from that of the settings.
+        corpus: name of the corpus, for the report and the kept file.
+        libvmaf_version: version of the libvmaf that extracted the features.
 
     Raises:
         InputError: a fit diverged.
-        VmafTrainError: a file breaks the contract, or does not give its torch model's scores.
+        VmafTrainError: a file breaks the contract, or gives other scores than its torch model.
     """
-    folds, points = judged.sources, settings.teacher_points
-    kept_out = () if folds == table.sources else folds
+    points = settings.teacher_points
+    rounds = [_Round(settings.seed + number, points) for number in range(seeds)]
+    without_points = _Round(settings.seed, 0)
+    unseen_by_kept = () if judged.sources == table.sources else judged.sources
+    kept_job = Job(unseen_by_kept, settings.seed, points)
 
-    def job(hold_out: tuple[str, ...], seed: int, points: int = points) -> Job:
-        return Job(hold_out, settings.seed + seed, points)
+    jobs = [each.job(fold) for each in (*rounds, without_points) for fold in judged.sources]
+    students = fit_many(arch, table, [*jobs, kept_job], settings)
 
-    jobs = [job((fold,), seed) for seed in range(seeds) for fold in folds]
-    jobs += [job((fold,), 0, points=0) for fold in folds]
-    jobs += [job(kept_out, 0)]
-    students = fit_many(arch, table, jobs, settings)
-
-    def out_of_fold(seed: int, points: int = points) -> np.ndarray:
-        score_N = np.empty(len(judged))
-        for fold in folds:
-            fitted = students[job((fold,), seed, points)]
-            exported = OnnxStudent(to_onnx(fitted, {}), arch)
-            score_N[judged.is_of(fold)] = score_table(exported, judged.only({fold}))
-        return score_N
-
-    fitted = students[job(kept_out, 0)]
-    seen = table.only(set(table.sources) - set(kept_out))
+    seen = table.only(set(table.sources) - set(unseen_by_kept))
     facts = {
         "train_sources": seen.sources,
         "train_frames": len(seen),
@@ -69,12 +74,22 @@ def cross_validate(
         "corpus": corpus,
         "libvmaf_version": libvmaf_version,
     }
-    kept = export_student(fitted, facts, table)
+    kept = export_student(students[kept_job], facts, table)
     report, _ = evaluate(kept, judged, name=arch, corpus=corpus, libvmaf_version=libvmaf_version)
     return CrossValidated(
-        score_SN=np.stack([out_of_fold(seed) for seed in range(seeds)]),
-        without_N=out_of_fold(0, points=0) if points else None,
+        score_SN=np.stack([_out_of_fold(students, each, judged) for each in rounds]),
+        without_N=_out_of_fold(students, without_points, judged) if points else None,
         student=kept,
         report=report,
-        trained=fitted.architecture.trained,
+        trained=students[kept_job].architecture.trained,
     )
+
+
+def _out_of_fold(students: Mapping[Job, Student], round_: _Round, judged: FrameTable) -> np.ndarray:
+    """Score each fold with the student that did not see it: float64 of shape (frames,)."""
+    score_N = np.empty(len(judged))
+    for fold in judged.sources:
+        student = students[round_.job(fold)]
+        exported = OnnxStudent(to_onnx(student, {}), student.architecture.name)
+        score_N[judged.is_of(fold)] = score_table(exported, judged.only({fold}))
+    return score_N

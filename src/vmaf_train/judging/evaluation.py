@@ -1,4 +1,4 @@
-"""How far a student is from its teacher: per frame, per clip and per source."""
+"""Judge a student against the teacher: per frame, per clip and per source."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -22,6 +22,7 @@ from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.teacher.points import uniform
 from vmaf_train.teacher.teachers import Teacher
 
+# Number of random points of the feature box.
 BOX_POINTS = 200_000
 
 
@@ -40,14 +41,15 @@ def evaluate(
     Args:
         student: the ONNX file, loaded.
         table: frames with the teacher's scores.
-        name: of the model, for people.
+        name: name of the model, for people.
         corpus: name of the corpus, for people.
-        libvmaf_version: that extracted the features; None for a smoke.
-        hold_out: the validation source, if the table holds only that.
-        without_points: the same student trained without the teacher's points, to report beside it.
+        libvmaf_version: version of the libvmaf that extracted the features; None for a smoke run.
+        hold_out: the held-out source, if the table holds only that.
+        without_points: the same student trained without the teacher's points; the report also holds
+            its metrics.
 
     Returns:
-        The report, and the student's scores: float64 of shape (frames,).
+        The report, and the student's frame scores: float64 of shape (frames,).
     """
     score_N = score_table(student, table)
     pooled_C, pooled_truth_C = pool(score_N, table), pool(table.y_N, table)
@@ -73,7 +75,7 @@ def evaluate(
 
 
 def score_table(student: OnnxStudent, table: FrameTable) -> np.ndarray:
-    """Score every frame of a table; clip by clip, if the student reads windows of frames.
+    """Score every frame of a table, clip by clip if the student reads windows of frames.
 
     Returns:
         float64 of shape (frames,).
@@ -85,7 +87,7 @@ def score_table(student: OnnxStudent, table: FrameTable) -> np.ndarray:
 
 
 def pool(score_N: np.ndarray, table: FrameTable) -> np.ndarray:
-    """Return the mean of each clip's frame scores: float64 of shape (clips,)."""
+    """Return pooled scores, the mean of each clip's frame scores: float64 of shape (clips,)."""
     return np.array([score_N[rows].mean() for rows in table.clip_rows])
 
 
@@ -139,7 +141,7 @@ def _by_clip(
 
 
 def _references(table: FrameTable, facts: Mapping[str, object]) -> dict[str, Metrics]:
-    """Return the references: the teacher's SVR, and always the mean of the training scores."""
+    """Return metrics of two references: the teacher's SVR, and a constant, the mean in training."""
     rows = {"teacher_svr": compare(table.teacher.score(table.x_NF, table.features), table.y_N)}
     mean = facts.get("target_mean")
     if isinstance(mean, float):
@@ -162,6 +164,6 @@ def _box_errors(student: OnnxStudent, teacher: Teacher) -> BoxErrors | None:
 
 @cache
 def _box(teacher: Teacher, features: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return points of the feature box, the same for every student, and the teacher's scores."""
+    """Return random points of the feature box, the same for every student, and their scores."""
     x_NF = uniform(BOX_POINTS, teacher.highest_of(features), np.random.default_rng(0))
     return x_NF, teacher.score(x_NF, features)

@@ -1,4 +1,4 @@
-"""The pictures of an evaluation and of a fit, as matplotlib Figures (no pyplot, no display)."""
+"""Figures of an evaluation, a fit and a sweep, with matplotlib but without pyplot or a display."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,16 +12,17 @@ from vmaf_train.judging.report import EvalReport
 from vmaf_train.judging.rows import ArchRow
 from vmaf_train.reporting import Epoch
 
+# Width and height in inches, and resolution.
 SIZE, DPI = (6.4, 4.8), 90
 
 
 def evaluation_figures(
     report: EvalReport, score_N: np.ndarray, truth_N: np.ndarray
 ) -> dict[str, Figure]:
-    """Draw an evaluation: predicted against teacher, residual by score, RMSE of each clip.
+    """Draw an evaluation: student against teacher, error by score, RMSE of each clip.
 
     Args:
-        report: gives titles and the metrics of each clip.
+        report: gives the titles and the metrics of each clip.
         score_N, truth_N: the student's and the teacher's frame scores, float64 of shape (frames,).
 
     Returns:
@@ -61,7 +62,7 @@ def _clip_figure(report: EvalReport, title: str) -> Figure:
 
 
 def training_figure(history: Sequence[Epoch], hold_out: str) -> dict[str, Figure]:
-    """Draw training loss and held-out RMSE over the epochs; nothing for a fit without epochs."""
+    """Draw training loss and held-out RMSE by epoch; a fit without epochs gives no figure."""
     if not history:
         return {}
     figure, axes = _new("training", "epoch", "mean squared error, standardised scores (train)")
@@ -75,7 +76,7 @@ def training_figure(history: Sequence[Epoch], hold_out: str) -> dict[str, Figure
 
 
 def sweep_figures(comparison: Comparison) -> dict[str, Figure]:
-    """Draw a sweep: folds of each arch as boxes, RMSE against costs, arch by source as a heat map.
+    """Draw a sweep: a box plot of folds per arch, RMSE against costs, a heat map of arch by source.
 
     Returns:
         Figures by file name.
@@ -101,14 +102,14 @@ def sweep_figures(comparison: Comparison) -> dict[str, Figure]:
 
 @dataclass(frozen=True)
 class _Cost:
-    """Something that a student costs: the label of its axis, its scale, its value for a row."""
+    """A cost of a student: label and scale of its axis, and its value for a row."""
 
     label: str
     scale: str
     of: Callable[[ArchRow], float]
 
     def limits(self, values: Sequence[float]) -> tuple[float, float]:
-        # One value alone would give matplotlib a log axis of no width.
+        # A log axis with a single value has no width unless limits are set.
         return (0, 1.2) if self.scale == "linear" else (min(values) / 1.3, max(values) * 2.5)
 
 
@@ -126,8 +127,8 @@ _COSTS = (
 def _cost_figure(rows: Sequence[ArchRow], title: str) -> Figure:
     """Draw RMSE against parameters, latency and extraction; one colour per cost of extraction.
 
-    With one such cost every row is named. With several, only those are named that no other student
-    of the same features beats in both RMSE and cost.
+    With one cost of extraction, every row gets its name. With several, a row gets its name only if
+    no other student of the same features beats it in both RMSE and cost.
     """
     figure = Figure(figsize=(3 * SIZE[0], SIZE[1]), dpi=DPI, layout="constrained")
     figure.suptitle(title)
@@ -173,7 +174,7 @@ def _is_beaten(row: ArchRow, rows: Sequence[ArchRow], cost: _Cost) -> bool:
 def _heat_map(
     rmse_AF: np.ndarray, archs: Sequence[str], folds: Sequence[str], title: str
 ) -> Figure:
-    """Draw RMSE of shape (archs, folds) as colours, on a log scale, with the numbers in them."""
+    """Draw RMSE, of shape (archs, folds), as colours on a log scale, with a number in each cell."""
     figure, axes = _new(title, "", "")
     logged_AF = np.log10(np.maximum(rmse_AF, 1e-6))
     shown = axes.imshow(logged_AF, aspect="auto", cmap="viridis")

@@ -22,13 +22,14 @@ class HeldOut:
     """A student that was fitted with one source held out.
 
     Attributes:
-        arch: its architecture.
+        arch: name of its architecture.
         student: the ONNX file, loaded.
-        report: on the held-out source.
-        score_N: its scores there, float64 of shape (frames,).
-        train, validation: the rows that it was fitted to, and those that it was judged on.
-        history: the state of the fit after each epoch.
-        smoke: whether nothing was trained; the report then says nothing about quality.
+        report: evaluation on the held-out source.
+        score_N: the student's frame scores of that source, float64 of shape (frames,).
+        train, validation: the frames of all other sources, and those of the held-out source.
+        history: state of the fit after each epoch.
+        smoke: whether this was a smoke run: nothing was trained, and the report says nothing about
+            quality.
     """
 
     arch: str
@@ -52,37 +53,27 @@ def fit_and_judge(
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     loop: Loop | None = None,
 ) -> HeldOut:
-    """Fit a student on every source but one, and judge its ONNX file on that one.
+    """Fit a student on every source except one, and judge its ONNX file on that one.
 
     Args:
         arch: name of the architecture.
-        table: every source.
-        settings: of the fit; without epochs this is a smoke.
-        hold_out: the source that takes no part in the fit.
-        corpus: its name, for the report and the file.
-        libvmaf_version: that extracted the features; None for a smoke.
-        on_epoch: called after each epoch.
-        loop: runs the steps of the fit; None is the plain loop.
+        table: frames of every source.
+        settings: settings of the fit; with 0 epochs this is a smoke run.
+        hold_out: the source to hold out.
+        corpus: name of the corpus, for the report and the file.
+        libvmaf_version: version of the libvmaf that extracted the features; None for a smoke run.
+        on_epoch: called with the state of the fit after each epoch.
+        loop: runs the epochs; None is the plain loop.
 
     Raises:
         InputError: the fit diverged.
-        VmafTrainError: the file breaks the contract, or does not give its torch model's scores.
+        VmafTrainError: the file breaks the contract, or gives other scores than the torch model.
     """
     train, validation = split(table, hold_out)
     fitted = fit(arch, train, validation, settings, on_epoch=on_epoch, loop=loop)
-    facts = {
-        "teacher": table.teacher.name,
-        "hold_out": hold_out,
-        "train_sources": train.sources,
-        "corpus": corpus,
-        "train_frames": len(train),
-        "teacher_points": settings.teacher_points,
-        "train_digest": train.digest,
-        "libvmaf_version": libvmaf_version,
-        "smoke": not settings.epochs,
-    }
+    facts = _facts(train, settings, hold_out, corpus, libvmaf_version)
     student = export_student(fitted.student, facts, table)
-    plain = fitted.without_points
+    without_points = fitted.without_points
     report, score_N = evaluate(
         student,
         validation,
@@ -90,7 +81,7 @@ def fit_and_judge(
         corpus=corpus,
         libvmaf_version=libvmaf_version,
         hold_out=hold_out,
-        without_points=OnnxStudent(to_onnx(plain, {}), arch) if plain else None,
+        without_points=OnnxStudent(to_onnx(without_points, {}), arch) if without_points else None,
     )
     return HeldOut(
         arch=arch,
@@ -102,3 +93,24 @@ def fit_and_judge(
         history=fitted.history,
         smoke=not settings.epochs,
     )
+
+
+def _facts(
+    train: FrameTable,
+    settings: Settings,
+    hold_out: str,
+    corpus: str,
+    libvmaf_version: str | None,
+) -> dict[str, object]:
+    """Return the metadata of the ONNX file that says how it was trained."""
+    return {
+        "teacher": train.teacher.name,
+        "hold_out": hold_out,
+        "train_sources": train.sources,
+        "corpus": corpus,
+        "train_frames": len(train),
+        "teacher_points": settings.teacher_points,
+        "train_digest": train.digest,
+        "libvmaf_version": libvmaf_version,
+        "smoke": not settings.epochs,
+    }

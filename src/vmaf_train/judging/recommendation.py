@@ -1,4 +1,7 @@
-"""Which architecture a sweep recommends: the fastest that is no worse than the most accurate."""
+"""The recommendation of a sweep: the fastest architecture that is no worse than the best one.
+
+The best one has the lowest out-of-fold RMSE.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,11 +10,12 @@ from vmaf_train.judging.rows import ArchRow, Difference
 
 
 def recommend(rows: Sequence[ArchRow], differences: Sequence[Difference]) -> str:
-    """Return one line of recommendation, or one per cost of extraction if there are several."""
+    """Return the recommendation: one line, or a list with one line per cost of extraction."""
     trained = [row for row in rows if row.trained]
     if not trained:
         return "nothing was fitted, so there is nothing to recommend"
 
+    # The highest cost first, an unknown one last.
     costs = sorted({row.extraction_cost for row in trained}, key=lambda cost: -(cost or 0))
     lines = {
         cost: _recommend_among(
@@ -47,8 +51,7 @@ def _recommend_among(trained: Mapping[str, ArchRow], differences: Sequence[Diffe
     )
     if chosen is not best:
         return (
-            f"{fact}; {best.arch} has {best.frames.rmse:.4f}, "
-            "a difference that these clips do not settle"
+            f"{fact}; {best.arch} has {best.frames.rmse:.4f}, which is not a significant difference"
         )
     if len(trained) == 1:
         return fact

@@ -1,4 +1,4 @@
-"""eval_report.json: its contract, and the names under which its figures go to MLflow.
+"""eval_report.json: its contract, and the names of its metrics in MLflow.
 
 PLCC, SROCC and KROCC are Pearson's, Spearman's and Kendall's (tau-b) correlation. RMSE, bias
 (student minus teacher) and errors are in score points.
@@ -14,7 +14,7 @@ FIGURES = ("plcc", "srocc", "krocc", "rmse", "max_abs_error", "bias")
 
 
 class Metrics(Contract):
-    """Agreement of two score vectors; a correlation is None where one side is constant."""
+    """Agreement of two score vectors; a correlation is None if one of the vectors is constant."""
 
     n_samples: int
     plcc: float | None
@@ -25,19 +25,19 @@ class Metrics(Contract):
     bias: float
 
     def named(self, prefix: str) -> dict[str, float]:
-        """Return the figures by MLflow name, `<prefix><figure>`, but not those that are None."""
+        """Return the metrics that are not None, by MLflow name `<prefix><metric>`."""
         figures = {f"{prefix}{name}": getattr(self, name) for name in FIGURES}
         return {name: value for name, value in figures.items() if value is not None}
 
 
 class SourceMetrics(Metrics):
-    """A source's frames; `in_training` is None if the file does not name its sources."""
+    """Metrics of a source's frames; `in_training` is None if the file names no training sources."""
 
     in_training: bool | None
 
 
 class ClipMetrics(Metrics):
-    """A clip's frames, and its pooled scores."""
+    """Metrics of a clip's frames, and its pooled scores."""
 
     source: str
     pooled_student: float
@@ -52,7 +52,7 @@ class Interval(Contract):
 
 
 class ModelFacts(Contract):
-    """The evaluated file."""
+    """Facts about the evaluated file."""
 
     name: str
     arch: str | None
@@ -63,7 +63,7 @@ class ModelFacts(Contract):
 
 
 class DatasetFacts(Contract):
-    """The frames it was evaluated on."""
+    """Facts about the frames of the evaluation."""
 
     corpus: str
     digest: str
@@ -73,7 +73,7 @@ class DatasetFacts(Contract):
 
 
 class LatencyFacts(Contract):
-    """Microseconds per onnxruntime call on one thread: of a single row, and of a clip."""
+    """Microseconds per onnxruntime call on one thread: for one row, and for `clip_rows` rows."""
 
     row_p50_us: float
     row_p95_us: float
@@ -83,7 +83,7 @@ class LatencyFacts(Contract):
 
 
 class BoxErrors(Contract):
-    """Errors over the whole feature box, against the teacher's SVR: the cost of extrapolation."""
+    """Errors against the teacher's SVR over the feature box; they show errors of extrapolation."""
 
     n_samples: int
     rmse: float
@@ -91,7 +91,7 @@ class BoxErrors(Contract):
 
 
 class EvalReport(Metrics):
-    """The frame metrics on top; below, everything that they rest on."""
+    """The metrics of all frames, then the model, the data and further metrics."""
 
     schema_version: int = 1
     teacher: str
@@ -111,7 +111,7 @@ class EvalReport(Metrics):
 
     @property
     def tags(self) -> dict[str, str]:
-        """What a run's tags say of the model that it judged."""
+        """Tags of the run: facts about the model that was judged."""
         return {
             "teacher": self.teacher,
             "libvmaf_version": self.libvmaf_version or "none",
@@ -120,7 +120,7 @@ class EvalReport(Metrics):
 
     @property
     def model_metrics(self) -> dict[str, float]:
-        """What does not depend on the frames, by MLflow name: latency, size, cost, box errors."""
+        """Metrics that do not depend on the frames, by MLflow name: latency, size, cost, box."""
         latency = self.latency.model_dump()
         metrics: dict[str, float] = {
             f"latency/{name}": value for name, value in latency.items() if name.endswith("_us")
@@ -134,10 +134,11 @@ class EvalReport(Metrics):
         return metrics
 
     def metrics(self, prefix: str) -> Mapping[str, float]:
-        """Return everything that a run logs of this report, by MLflow name.
+        """Return the metrics that a run logs, by MLflow name.
 
         Args:
-            prefix: "val" for the held-out source, "eval" for an evaluation, "smoke" for a smoke.
+            prefix: "val" for the held-out source, "eval" for an evaluation, "smoke" for a smoke
+                run.
         """
         metrics = self.named(f"{prefix}/") | self.pooled.named(f"{prefix}/pooled_")
         metrics |= {f"{prefix}/{name}_rmse": row.rmse for name, row in self.references.items()}

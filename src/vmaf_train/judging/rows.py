@@ -1,4 +1,4 @@
-"""What a sweep finds out about one architecture, and about the difference of two."""
+"""Results of a sweep: a row per architecture, and a difference per two architectures."""
 
 from typing import Literal
 
@@ -7,26 +7,26 @@ from vmaf_train.judging.report import BoxErrors, Interval, LatencyFacts, Metrics
 
 
 class Spread(Contract):
-    """Mean and standard deviation over seeds."""
+    """Mean and standard deviation over seeds, in score points."""
 
     mean: float
     deviation: float
 
 
 class ArchRow(Contract):
-    """What a sweep finds out about an architecture.
+    """The results of an architecture.
 
     Attributes:
-        extraction_cost: CPU of the libvmaf pass for its features; full VMAF is 1.
-        trained: False where nothing was fitted: a reference, never recommended.
+        extraction_cost: CPU time of the libvmaf pass for its features; full VMAF is 1.
+        trained: False if nothing was fitted: such a row is a reference, and never recommended.
         folds: RMSE on each held-out source.
-        mean_fold, worst_fold: of the folds' RMSE.
-        frames, clips: metrics over all out-of-fold frames, and over their pooled scores; averaged
+        mean_fold, worst_fold: mean and maximum over the folds' RMSE.
+        frames, clips: metrics of all out-of-fold frame scores, and of their pooled scores; averaged
             over seeds.
-        rmse_interval: of the frames' RMSE, by resampling clips.
-        without_points: the frames' metrics without the teacher's points, one seed; None where there
-            were no points.
-        box, latency, parameters, onnx_bytes: of the student that is kept.
+        rmse_interval: interval of the frames' RMSE, by resampling clips.
+        without_points: metrics of the frame scores of fits without the teacher's points, with one
+            seed; None if no fit has points.
+        box, latency, parameters, onnx_bytes: facts of the student that is kept.
     """
 
     arch: str
@@ -46,7 +46,7 @@ class ArchRow(Contract):
 
     @property
     def metrics(self) -> dict[str, float]:
-        """What a run logs of this row, by MLflow name."""
+        """The metrics that a run logs, by MLflow name."""
         metrics = {
             "loso/mean_rmse": self.mean_fold.mean,
             "loso/mean_rmse_deviation": self.mean_fold.deviation,
@@ -74,7 +74,7 @@ class Difference(Contract):
 
     @property
     def verdict(self) -> Literal["better", "worse", "no different"]:
-        """What the interval settles about `arch`."""
+        """Whether `arch` is better or worse; "no different" if the interval holds zero."""
         if self.interval.high < 0:
             return "better"
         if self.interval.low > 0:

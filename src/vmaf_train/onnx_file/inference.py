@@ -1,4 +1,4 @@
-"""A student as users run it: an ONNX file in onnxruntime, its facts, scores and latency."""
+"""Run an ONNX student in onnxruntime: its metadata, scores and latency."""
 
 import hashlib
 import json
@@ -14,8 +14,9 @@ from vmaf_train.errors import InputError
 from vmaf_train.features import CANONICAL, KNOWN
 
 METADATA_PREFIX = "vmaf_train."
+# Rows per call of onnxruntime, to bound memory.
 ROWS_PER_CALL = 65536
-# Latency is measured on one row and on a clip of this many rows, in rounds.
+# Latency is measured on one row and on a clip of this many rows; the calls are split into rounds.
 CLIP_ROWS = 240
 LATENCY_ROUNDS = 5
 LATENCY_CALLS = 2000
@@ -23,7 +24,7 @@ LATENCY_CALLS = 2000
 
 @dataclass(frozen=True)
 class Latency:
-    """Microseconds per onnxruntime call on one thread: of one row, and of a clip of 240 rows."""
+    """Microseconds per onnxruntime call on one thread: for one row, and for `clip_rows` rows."""
 
     row_p50_us: float
     row_p95_us: float
@@ -37,15 +38,15 @@ class OnnxStudent:
 
     Attributes:
         content: the bytes of the file.
-        facts: what the file says of itself (arch, parameters, training sources, ...); empty for a
-            file that we did not write.
-        features: names of the input's columns, in order.
-        window: frames that one score is made from; above 1, the rows of a call must be the frames
-            of one clip, in order.
+        facts: metadata of the file (arch, parameters, training sources, ...); empty if vmaf-train
+            did not write it.
+        features: names of the input's columns, in order; canonical if the file names none.
+        window: number of frames that one score depends on; above 1, the rows of a call must be the
+            frames of one clip, in order.
 
     Raises:
-        InputError: not an ONNX model, or not one that maps the features that it names (without
-            names: the canonical set) to one score per row.
+        InputError: the content is not an ONNX model, or the model does not map its features to one
+            score per row.
     """
 
     def __init__(self, content: bytes, name: str) -> None:
@@ -74,7 +75,7 @@ class OnnxStudent:
             InputError: a score is not finite.
         """
         rows_NF = np.ascontiguousarray(x_NF, dtype=np.float32)
-        # A clip must not be cut where scores are made from windows.
+        # If scores depend on windows of frames, a clip must not be cut.
         size = ROWS_PER_CALL if self.window == 1 else len(rows_NF)
         parts = []
         for start in range(0, len(rows_NF), size):
@@ -87,9 +88,9 @@ class OnnxStudent:
         return score_N
 
     def measure_latency(self, calls: int = LATENCY_CALLS) -> Latency:
-        """Measure the latency of one row, and of a clip with a tenth as many calls.
+        """Measure the latency of one row in `calls` calls, and of a clip in a tenth of them.
 
-        Of several rounds, the fastest counts: other work on the machine only adds time.
+        The fastest of several rounds counts, since other work on the machine only adds time.
         """
         row = self._fastest_round(rows=1, calls=calls)
         clip = self._fastest_round(rows=CLIP_ROWS, calls=calls // 10)
@@ -101,7 +102,8 @@ class OnnxStudent:
         rounds = []
         for _ in range(LATENCY_ROUNDS):
             ticks = np.empty(calls // LATENCY_ROUNDS + 1, dtype=np.int64)
-            # Negative calls warm up; later calls overwrite their ticks.
+            # Calls with negative numbers warm up. Their ticks go to the end of the array, where
+            # later calls overwrite them.
             for call in range(-(len(ticks) // 10), len(ticks)):
                 ticks[call] = time.perf_counter_ns()
                 self._session.run(None, feed)
@@ -140,14 +142,17 @@ def _features_of(facts: Mapping[str, object], name: str) -> tuple[str, ...]:
     named = facts.get("features", CANONICAL.features)
     features = tuple(named) if isinstance(named, list | tuple) else ()
     if unknown := [str(feature) for feature in features if feature not in KNOWN]:
-        raise InputError(f"{name} reads {', '.join(unknown)}; known are {', '.join(KNOWN)}")
+        raise InputError(
+            f"{name} reads unknown features: {', '.join(unknown)}; "
+            f"a student can read {', '.join(KNOWN)}"
+        )
     return features
 
 
 def _check_shapes(
     session: onnxruntime.InferenceSession, features: tuple[str, ...], name: str
 ) -> tuple[str, str]:
-    """Return the names of input and output, after checking that a student has such shapes."""
+    """Check that input and output have a student's shapes; return their names."""
     inputs, outputs = session.get_inputs(), session.get_outputs()
     fits = len(inputs) == 1 and inputs[0].type == "tensor(float)" and len(inputs[0].shape) == 2
     if not fits or isinstance(inputs[0].shape[0], int) or inputs[0].shape[1] != len(features):

@@ -4,6 +4,6 @@ In: an MLflow run id. Out: a registered version, and the files of model/tiny/ wi
 cards.
 Start with in_tree.py, the contract of the files. finding.py loads a student by its name,
 fetching.py downloads from MLflow. candidate.py and gates.py judge the student of a run,
-registry.py gives it a version and an alias. tree.py reads the checkout and says what differs,
-sync.py writes it, with exchange.py to replace all files at once.
+registry.py gives it a version and an alias. tree.py reads the checkout and lists differences.
+sync.py writes the checkout; exchange.py replaces all its files at once.
 """

@@ -1,4 +1,4 @@
-"""A candidate for promotion: the student of a training run and all that the gates look at."""
+"""A candidate for promotion: the student of a training run, with the evidence for the gates."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,11 +23,11 @@ class Candidate:
     """The student of a run, with the evidence for the gates.
 
     Attributes:
-        run_id: of the training run.
-        model_id: of the MLflow model that the run logged.
-        status: of the run, as MLflow names it; "deleted" for a deleted run.
-        tags: of the run.
-        student: the logged ONNX file.
+        run_id: id of the training run.
+        model_id: id of the MLflow model that the run logged.
+        status: status of the run, as MLflow names it; "deleted" for a deleted run.
+        tags: tags of the run.
+        student: the logged ONNX file, loaded.
         report: the logged evaluation on the held-out source.
         held_out: the frames of the held-out source, with the teacher's scores.
         score_N: the student's scores of these frames in the report; float64 of shape (frames,).
@@ -44,7 +44,7 @@ class Candidate:
 
     @property
     def feature_set(self) -> str | None:
-        """Name of its feature set; None if its features are no known set."""
+        """Name of its feature set; None if no known set has its features."""
         features = set_of(self.report.model.features)
         return features.name if features else None
 
@@ -55,14 +55,15 @@ class Candidate:
 
 
 def find_candidate(run_id: str) -> Candidate:
-    """Fetch what a training run logged.
+    """Download the student and the evidence that a training run logged.
 
     Raises:
         InputError: there is no such run, or it did not log one model, a report and held-out frames.
     """
     if not RUN_ID.fullmatch(run_id):
         raise InputError(
-            f"run_id {run_id!r} is not a run id: 32 hex digits, as `vmaf-train train` prints them"
+            f"run_id {run_id!r} is not a run id; pass the 32 hex digits that "
+            "`vmaf-train train` prints"
         )
     with asking(f"run {run_id}") as client:
         run = client.get_run(run_id)

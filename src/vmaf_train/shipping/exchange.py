@@ -17,12 +17,12 @@ RENAME_EXCHANGE, AT_FDCWD = 2, -100
 
 
 def replace_files(folder: Path, files: Mapping[str, bytes], replaced: Collection[str]) -> None:
-    """Replace some files of a folder by others and keep the rest; no other process may write there.
+    """Replace some files of a folder and keep the others; no other process may write there.
 
     Args:
         folder: made if it is missing; its parent must exist.
         files: new content by path below the folder.
-        replaced: paths below the folder of the old files.
+        replaced: paths of the old files, below the folder.
 
     Raises:
         OSError: the folder cannot be written; it holds all old files, or all new ones.
@@ -38,7 +38,7 @@ def replace_files(folder: Path, files: Mapping[str, bytes], replaced: Collection
 
 
 def heal(folder: Path) -> None:
-    """Finish or clear up what a killed `replace_files` left beside a folder."""
+    """Finish or undo a `replace_files` that was killed, and remove its folders beside `folder`."""
     staged, spare = _staged(folder), _spare(folder)
     if spare.exists() and not folder.exists():
         spare.rename(folder)
@@ -50,7 +50,7 @@ def exchange_folders(one: Path, other: Path) -> bool:
     """Exchange two folders in one step, by Linux' renameat2; return False if the system cannot.
 
     Raises:
-        OSError: the system can, but not for these folders.
+        OSError: the system can exchange folders, but not these two.
     """
     if sys.platform != "linux":
         return False
@@ -73,7 +73,7 @@ def _spare(folder: Path) -> Path:
 
 
 def _stage(folder: Path, files: Mapping[str, bytes], replaced: Collection[str]) -> None:
-    """Make the new folder beside the old one, with all of it on disk."""
+    """Make the new folder beside the old one, and sync all of its files to disk."""
     staged = _staged(folder)
     old = {folder / name for name in replaced}
 

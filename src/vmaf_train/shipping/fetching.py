@@ -1,4 +1,4 @@
-"""Downloads from MLflow: artifacts, ONNX files and reports, with errors that say what to check."""
+"""Download artifacts, ONNX files and reports from MLflow; errors say what to check."""
 
 import os
 import tempfile
@@ -18,13 +18,13 @@ from vmaf_train.tracking.store import first_line, open_store, without_password
 
 @contextmanager
 def asking(what: str) -> Iterator[MlflowClient]:
-    """Give a client to ask MLflow with.
+    """Yield an MLflow client; turn MLflow's errors in the body into InputError.
 
     Args:
-        what: is asked for, e.g. "run 3f2a"; named in the error.
+        what: the object that the body asks for, e.g. "run 3f2a", for errors.
 
     Raises:
-        InputError: in place of MLflow's error, or the store cannot be used.
+        InputError: the object cannot be read, or the store cannot be used.
     """
     # By default MLflow draws a progress bar for every small file.
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -43,7 +43,7 @@ def download(uri: str) -> bytes:
     """Return the content of one artifact.
 
     Raises:
-        InputError: there is none.
+        InputError: there is no such artifact.
     """
     with _folder() as folder, asking(uri):
         return _artifact(uri, folder).read_bytes()
@@ -74,7 +74,7 @@ def report_of(run_id: str) -> EvalReport:
     """Return the evaluation report of a run.
 
     Raises:
-        InputError: the run has none, or this version cannot read it.
+        InputError: the run has no report, or this version cannot read it.
     """
     try:
         return EvalReport.model_validate_json(download(f"runs:/{run_id}/{REPORT}"))
@@ -87,7 +87,7 @@ def report_of(run_id: str) -> EvalReport:
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    """Give a folder of our own; without one, MLflow hands out the files of a local store."""
+    """Yield a temporary folder; without one, MLflow returns paths inside a local store."""
     with tempfile.TemporaryDirectory(prefix="vmaf-train-") as folder:
         yield Path(folder)
 

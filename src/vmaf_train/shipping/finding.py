@@ -22,8 +22,8 @@ class Found:
 
     Attributes:
         student: the loaded ONNX file.
-        name: for people; the file's name without .onnx, or the arch.
-        path: of the ONNX file; None if it came from MLflow.
+        name: name for people: the file's name without .onnx, or the arch.
+        path: path of the ONNX file; None if it came from MLflow.
     """
 
     student: OnnxStudent
@@ -36,9 +36,9 @@ class Kind:
     """One kind of name for a student.
 
     Attributes:
-        words: names the kind in an error text.
+        words: the kind in words, for errors.
         fits: tells whether a name is of this kind.
-        find: loads the student; its second argument says in words what else can be passed.
+        find: loads the student by its name; its second argument lists all kinds, for errors.
     """
 
     words: str
@@ -51,10 +51,10 @@ def find_student(model: str, kinds: Sequence[Kind]) -> Found:
 
     Args:
         model: the name.
-        kinds: what the name may be; the first kind that fits is taken.
+        kinds: the kinds that the caller accepts; the first that fits is used.
 
     Raises:
-        InputError: the name is of no such kind, nothing is there, or the file is not a student.
+        InputError: the name fits no kind, nothing has this name, or the file is not a student.
     """
     choices = _listed([kind.words for kind in kinds])
     kind = next((kind for kind in kinds if kind.fits(model)), None)
@@ -77,7 +77,7 @@ def _from_file(model: str, choices: str) -> Found:
 
 
 def _from_tree(model: str, choices: str) -> Found:
-    """Look in model/tiny/ of the working folder, then of the checkout."""
+    """Look in model/tiny/ of the working folder, then in that of the checkout."""
     places = [root / "model" / "tiny" / f"{model}.onnx" for root in (Path.cwd(), CHECKOUT)]
     path = next((place for place in places if place.is_file()), None)
     if path is None:

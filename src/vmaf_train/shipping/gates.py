@@ -1,4 +1,4 @@
-"""The gates: what must hold before a student is registered. All evidence is on held-out frames.
+"""The gates: the conditions for registering a student. All metrics are of held-out frames.
 
 A new gate is one function and one row in GATES.
 """
@@ -25,7 +25,7 @@ CORRELATIONS = ("plcc", "srocc", "krocc")
 
 @dataclass(frozen=True)
 class Gate:
-    """A gate that was run: its name, whether the candidate passed, and the fact behind it."""
+    """The result of a gate: its name, whether the candidate passed, and the fact that decided."""
 
     name: str
     passed: bool
@@ -34,7 +34,7 @@ class Gate:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a gate's function found."""
+    """The result of a gate's function: whether the candidate passed, and the fact that decided."""
 
     passed: bool
     fact: str
@@ -42,11 +42,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Allowed:
-    """What the user lets pass.
+    """Exceptions that the user allows.
 
     Attributes:
-        worse: a student that is worse than the one that holds its alias.
-        dirty: a student that was trained from a checkout with uncommitted changes.
+        worse: let a student pass that is worse than the holder of its alias.
+        dirty: let a student pass that was trained from a checkout with uncommitted changes.
     """
 
     worse: bool
@@ -57,7 +57,7 @@ def judge(candidate: Candidate, *, allow_worse: bool, allow_dirty: bool) -> list
     """Run every gate that applies to a candidate; return them in the order of GATES.
 
     Args:
-        candidate: from `find_candidate`.
+        candidate: the result of `find_candidate`.
         allow_worse, allow_dirty: see `Allowed`.
     """
     allowed = Allowed(worse=allow_worse, dirty=allow_dirty)
@@ -100,7 +100,7 @@ def model_contract(candidate: Candidate, allowed: Allowed) -> Outcome:
 
 
 def one_file(candidate: Candidate, allowed: Allowed) -> Outcome:
-    """Pass if the logged file, the report and the run's tag name one SHA-256."""
+    """Pass if the logged file, the report and the run's tag have the same SHA-256."""
     hashes = {
         candidate.student.sha256,
         candidate.report.model.onnx_sha256,
@@ -114,7 +114,7 @@ def report_reproduced(candidate: Candidate, allowed: Allowed) -> Outcome:
     """Pass if scoring the logged frames again gives the logged scores and the report's RMSE."""
     table, report = candidate.held_out, candidate.report
     if table.digest != report.dataset.digest:
-        return Outcome(False, "the held-out frames logged are not those of the report")
+        return Outcome(False, "the logged held-out frames are not those of the report")
     again_N = score_table(candidate.student, table)
     off = float(np.abs(again_N - candidate.score_N).max())
     off_rmse = abs(compare(again_N, table.y_N).rmse - report.rmse)
@@ -142,7 +142,7 @@ def not_worse(candidate: Candidate, allowed: Allowed) -> Outcome | None:
 def compare_with_holder(candidate: Candidate, holder: Promoted, *, allow_worse: bool) -> Outcome:
     """Compare RMSE and PLCC with the holder's on the candidate's held-out frames.
 
-    A holder that was trained on the held-out source cannot be compared, and does not pass.
+    If the holder was trained on the held-out source, the two cannot be compared: the gate refuses.
     """
     hold_out = candidate.report.hold_out
     trained_on = holder.student.facts.get("train_sources")
@@ -178,7 +178,7 @@ def _unless_allowed(fact: str, *, holds: bool, allow: bool) -> Outcome:
     return Outcome(holds or allow, f"{fact}, allowed" if allow else fact)
 
 
-# A function that returns None does not apply to the candidate.
+# A function returns None if its gate does not apply to the candidate.
 GATES: Mapping[str, Callable[[Candidate, Allowed], Outcome | None]] = {
     "finished run": finished_run,
     "enough to judge": enough_to_judge,

@@ -33,7 +33,7 @@ class ShippedModel:
 
     Attributes:
         id: names its files, e.g. <id>.onnx.
-        alias: of the registered model; names the version that fills the place.
+        alias: alias of the registered model; it names the version that fills the place.
         arch, features: the architecture and the feature set that the student must have.
         description: one line, in the index and on the model card.
     """
@@ -90,10 +90,10 @@ class Promoted:
 
     Attributes:
         student: the loaded ONNX file.
-        report: of its run.
-        run_id: of the training run.
-        git_commit: of the code that trained it.
-        version: of the registered model; None for a student that was read from the tree.
+        report: evaluation on the held-out source, from the training run.
+        run_id: id of the training run.
+        git_commit: commit of the code that trained it.
+        version: version of the registered model; None for a student that was read from the tree.
     """
 
     student: OnnxStudent
@@ -204,13 +204,13 @@ def files_of(row: ShippedModel, promoted: Promoted) -> dict[str, bytes]:
     """Return the model, the sidecar and the report of a student, by path below model/tiny/.
 
     Raises:
-        pydantic.ValidationError: as `sidecar_of`.
+        pydantic.ValidationError: see `sidecar_of`.
     """
     sidecar = sidecar_of(row, promoted)
     return {
         sidecar.onnx: promoted.student.content,
         f"{row.id}.json": _json(sidecar),
-        # A report keeps its bytes, so a field that it does not have yet stays out.
+        # An old report keeps its bytes: fields that it does not have are not written.
         report_name(sidecar): _json(promoted.report, exclude_unset=True),
     }
 
@@ -224,10 +224,10 @@ def index_of(sidecars: Mapping[str, Sidecar], others: Sequence[IndexEntry]) -> b
     """Return `registry.json`.
 
     Args:
-        sidecars: by id of the shipped model.
+        sidecars: the sidecar of each shipped model, by its id.
         others: entries of other models; they come last, unchanged.
     """
-    own = [
+    shipped = [
         IndexEntry(
             id=row.id,
             onnx=sidecars[row.id].onnx,
@@ -239,7 +239,7 @@ def index_of(sidecars: Mapping[str, Sidecar], others: Sequence[IndexEntry]) -> b
         for row in SHIPPED
         if row.id in sidecars
     ]
-    return _json(Index(models=(*own, *others)), exclude_none=True)
+    return _json(Index(models=(*shipped, *others)), exclude_none=True)
 
 
 def card_of(row: ShippedModel, sidecar: Sidecar, report: EvalReport, student: OnnxStudent) -> bytes:

@@ -17,14 +17,14 @@ from vmaf_train.shipping.in_tree import SHIPPED, Promoted, ShippedModel, place_o
 from vmaf_train.tracking.store import store_lock
 
 REGISTERED_MODEL = "vmaf_tiny"
-# Metrics of the report that a version has as tags.
+# Metrics of the report that become tags of a version.
 VAL_METRICS = ("n_samples", "plcc", "srocc", "krocc", "rmse")
 
 
 def promote(candidate: Candidate, place: ShippedModel) -> str:
-    """Point the alias of a place at a candidate, and return the version.
+    """Point the alias of a place at a candidate; return the version that the alias now names.
 
-    A file that is registered already keeps its version.
+    If the file is already registered, its version is used again.
 
     Raises:
         InputError: the registry cannot be used.
@@ -43,7 +43,7 @@ def point_back(version: str) -> ShippedModel:
     """Point an alias at an older version; return the place whose alias moved.
 
     Raises:
-        InputError: there is no such version, or its arch is never shipped.
+        InputError: there is no such version, or it has no place in model/tiny/.
         VmafTrainError: its file, its report and its tags do not agree.
     """
     with (
@@ -65,13 +65,13 @@ def point_back(version: str) -> ShippedModel:
 
 
 def version_at(alias: str) -> str | None:
-    """Return the version that an alias names; None if it names none."""
+    """Return the version that an alias names; None if there is no such alias."""
     with asking(f"registered model {REGISTERED_MODEL}") as client:
         return _aliases(client).get(alias)
 
 
 def promoted_students() -> dict[str, Promoted]:
-    """Return the student that each alias names, by alias; aliases that ship nothing are skipped.
+    """Return the student that each alias of SHIPPED names, by alias; other aliases are ignored.
 
     Raises:
         VmafTrainError: the file, the report and the tags of a version do not agree.
@@ -92,7 +92,7 @@ def fetch(version: str) -> Promoted:
     with asking(f"{REGISTERED_MODEL} version {version}") as client:
         registered = client.get_model_version(REGISTERED_MODEL, version)
     run_id = registered.run_id
-    # It becomes part of a path in model/tiny/.
+    # The run id becomes part of a path in model/tiny/.
     if run_id is None or not RUN_ID.fullmatch(run_id):
         raise VmafTrainError(
             f"{name} names run {run_id!r}, which is not a run id; register the run again"
@@ -102,10 +102,10 @@ def fetch(version: str) -> Promoted:
     report = report_of(run_id)
     wanted = registered.tags.get("sha256", "none")
     found = {"file": student.sha256, "report": report.model.onnx_sha256}
-    for what, sha256 in found.items():
+    for kind, sha256 in found.items():
         if sha256 != wanted:
             raise VmafTrainError(
-                f"{name}: the {what} has sha256 {sha256}, its tag says {wanted}; "
+                f"{name}: the {kind} has sha256 {sha256}, its tag says {wanted}; "
                 "nothing was written. "
                 "Register the run again, or point the alias at another version"
             )
@@ -121,7 +121,7 @@ def _version_of(client: MlflowClient, sha256: str) -> str | None:
 
 
 def _aliases(client: MlflowClient) -> dict[str, str]:
-    """Return version by alias; empty if the model is not registered yet."""
+    """Return the version of each alias; empty if the model is not registered yet."""
     found = client.search_registered_models(f"name = '{REGISTERED_MODEL}'")
     return {alias: str(version) for model in found for alias, version in model.aliases.items()}
 

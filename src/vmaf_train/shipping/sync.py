@@ -1,6 +1,6 @@
-"""Write the students that the registry's aliases name into the tree: one writer, all or nothing.
+"""Write the students that the registry's aliases name to the tree, under a lock.
 
-The files of model/tiny/ are replaced at once. The model cards follow; they are made from the tree.
+All files of model/tiny/ are replaced at once. The model cards are made from the new tree.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,22 +17,22 @@ from vmaf_train.shipping.tree import Tree
 
 @contextmanager
 def locked(tree: Tree) -> Iterator[None]:
-    """Hold the lock of a tree; a holder may ask for it again.
+    """Hold the lock of a tree; the holder can take it again.
 
-    Take it before the aliases are read: then what they name is what is written.
+    Take the lock before you read the aliases, so that no other sync writes newer ones in between.
     """
     path = tree.models.with_name(f".{tree.models.name}.lock").absolute()
-    # One lock object per path, so that a second request of this thread does not block.
+    # One lock object per path, so that this thread does not block if it takes the lock again.
     with FileLock(path, is_singleton=True):
         yield
 
 
 def write_tree(tree: Tree, promoted: Mapping[str, Promoted]) -> list[str]:
-    """Write what the aliases name; a place without an alias keeps its files.
+    """Write the students of the aliases; a place without an alias keeps its files.
 
     Args:
         tree: the checkout.
-        promoted: students by alias.
+        promoted: student of each alias.
 
     Returns:
         One line per file that was written or removed, with its path below the checkout.

@@ -1,4 +1,4 @@
-"""The checkout's shipped models: what model/tiny/ holds, and how it differs from the registry."""
+"""The shipped models of a checkout: their files, and how these differ from the registry."""
 
 import json
 from collections.abc import Mapping
@@ -31,9 +31,9 @@ class Held:
 
     Attributes:
         files: content of the model, the sidecar and the report, by path below model/tiny/.
-        sidecar: read from these files, like the two below.
-        report: of the evaluation on the held-out source.
-        student: the loaded model.
+        sidecar: the sidecar, parsed.
+        report: the report of the evaluation on the held-out source, parsed.
+        student: the model, loaded.
     """
 
     files: Mapping[str, bytes]
@@ -81,6 +81,7 @@ class Tree:
             origin = Promoted(
                 student, report, run_id=sidecar.mlflow_run_id, git_commit=sidecar.git_commit
             )
+            # They agree if the same student gives the same files again.
             agree = files_of(row, origin) == files
         except (ValidationError, InputError):
             return None
@@ -100,17 +101,17 @@ class Tree:
         return present and self.held(row) is None
 
     def other_entries(self) -> list[IndexEntry]:
-        """Return the index's entries for other models, which stay as they are.
+        """Return the index's entries for other models, which a sync does not change.
 
-        An index that is not JSON has none.
+        An index that is not JSON has no such entries.
 
         Raises:
             VmafTrainError: an entry breaks the contract.
         """
-        own = {row.id for row in SHIPPED}
+        shipped = {row.id for row in SHIPPED}
         try:
             entries = json.loads(_read(self.models / INDEX) or b"{}").get("models", [])
-            return [IndexEntry.model_validate(e) for e in entries if e.get("id") not in own]
+            return [IndexEntry.model_validate(e) for e in entries if e.get("id") not in shipped]
         except ValidationError as error:
             raise VmafTrainError(
                 f"{self.models / INDEX} has an entry that breaks its contract: "
@@ -130,10 +131,10 @@ class Tree:
         return {name for name in names if (self.models / name).exists()}
 
     def wanted_files(self, promoted: Mapping[str, Promoted]) -> dict[str, bytes]:
-        """Return all files that a sync would leave in model/tiny/, by path.
+        """Return all files of model/tiny/ after a sync, by path.
 
         Args:
-            promoted: students by alias; a place without one keeps its files.
+            promoted: student of each alias; a place without an alias keeps its files.
         """
         files: dict[str, bytes] = {}
         sidecars: dict[str, Sidecar] = {}
@@ -150,12 +151,12 @@ class Tree:
         return files
 
     def differing_files(self, wanted: Mapping[str, bytes]) -> list[str]:
-        """Return the paths below model/tiny/ that a sync to these files would change."""
+        """Return the paths below model/tiny/ that a sync to these files changes."""
         names = wanted.keys() | self.managed()
         return sorted(name for name in names if _read(self.models / name) != wanted.get(name))
 
     def differing_cards(self) -> dict[str, bytes]:
-        """Return the model cards to write, by file name: made from what the tree holds now."""
+        """Return the model cards that differ from the tree's files, by file name."""
         held = {row: self.held(row) for row in SHIPPED}
         cards = {
             f"{row.id}.md": card_of(row, place.sidecar, place.report, place.student)
@@ -168,14 +169,14 @@ class Tree:
 
 
 def check(tree: Tree, promoted: Mapping[str, Promoted]) -> list[str]:
-    """Name every difference between a tree and the registry, one line each.
+    """Return one line per difference between a tree and the registry.
 
     Args:
         tree: the checkout.
-        promoted: students by alias.
+        promoted: student of each alias.
     """
     moved = {row.alias for row in SHIPPED if _is_moved(tree, row, promoted)}
-    # The files of a moved alias differ anyway; one line says so.
+    # All files of a moved alias differ; one line says that it moved.
     rest = {alias: student for alias, student in promoted.items() if alias not in moved}
     return [
         *(line for row in SHIPPED for line in _alias_problems(tree, row, promoted)),
@@ -227,7 +228,7 @@ def _other_problems(tree: Tree) -> list[str]:
 
 
 def _fault(tree: Tree, name: str) -> str:
-    """Say how a file of model/tiny/ differs."""
+    """Return how a file of model/tiny/ differs, in words."""
     content = _read(tree.models / name)
     row = next((row for row in SHIPPED if name == f"{row.id}.onnx"), None)
     if row and content is not None and (sidecar := tree.sidecar(row)):
@@ -238,7 +239,7 @@ def _fault(tree: Tree, name: str) -> str:
 
 
 def _missing_or_differs(path: Path) -> str:
-    return "differs from what a sync would leave" if path.exists() else "is missing"
+    return "differs from the file that a sync writes" if path.exists() else "is missing"
 
 
 def _read(path: Path) -> bytes | None:

@@ -31,13 +31,13 @@ class Architecture:
     """A row of the table.
 
     Attributes:
-        name: what `arch` selects.
+        name: value of the option `arch`.
         parameters: number of trained parameters on the canonical feature set; checked when a
             student is built.
-        solver: finds them.
-        net: makes the net for a number of features and a teacher, which few nets need.
-        window: frames that one score is made from; above 1, the rows of a call must be the frames
-            of one clip, in order.
+        solver: class of the solver that finds the parameters.
+        net: makes the net from a number of features and the teacher; few nets use the teacher.
+        window: number of frames that one score depends on; above 1, the rows of a call must be the
+            frames of one clip, in order.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Architecture:
 
     @property
     def trained(self) -> bool:
-        """Whether there is anything to train; else the net is the teacher itself."""
+        """Whether there is a net to train; if not, the student is the teacher itself."""
         return self.solver.trained
 
     @property
@@ -91,8 +91,8 @@ class Student(nn.Module):
     """Raw features in, score out: standardise, apply the net, undo the target's scale, clip.
 
     Attributes:
-        architecture: its row.
-        teacher: whose scores it imitates.
+        architecture: its row of ARCHITECTURES.
+        teacher: the teacher whose scores it imitates.
         features: names of the columns that it reads, in order.
         n_parameters: number of trained parameters.
         x_mean_F, x_std_F: float64 of shape (features,); mean and deviation of the training rows.
@@ -124,9 +124,13 @@ class Student(nn.Module):
         self.register_buffer("y_std", torch.tensor(1.0, dtype=torch.float64))
 
     def standardise_by(self, x_NF: Tensor, y_N: Tensor) -> None:
-        """Take mean and deviation from float64 training rows; a constant column gets deviation 1.
+        """Set mean and deviation to those of training rows; a constant column gets deviation 1.
 
-        The teacher's own regressor reads raw values and stays as it is.
+        The teacher's SVR reads raw values, so this changes nothing there.
+
+        Args:
+            x_NF: float64 of shape (rows, features), raw values.
+            y_N: float64 of shape (rows,), scores.
         """
         if not self.architecture.trained:
             return
@@ -136,10 +140,11 @@ class Student(nn.Module):
         self.y_std.copy_(_deviation(y_N))
 
     def forward(self, x_NF: Tensor) -> Tensor:
-        """Score raw feature rows; for a net that reads windows, the frames of one clip in order.
+        """Score raw feature rows.
 
         Args:
-            x_NF: float of shape (frames, features).
+            x_NF: float of shape (frames, features); for a net that reads windows, the frames of one
+                clip, in order.
 
         Returns:
             float32 of shape (frames,), 0 to 100.
@@ -161,11 +166,11 @@ def windows(z_TF: Tensor, window: int) -> Tensor:
     """Return the window around each frame of a clip, with zeros beyond its ends.
 
     Args:
-        z_TF: of shape (frames, features).
+        z_TF: standardised features, float64 of shape (frames, features).
         window: number of frames, odd.
 
     Returns:
-        Of shape (frames, window, features).
+        float64 of shape (frames, window, features).
     """
     reach = window // 2
     return nn.functional.pad(z_TF, (0, 0, reach, reach)).unfold(0, window, 1).mT
@@ -193,10 +198,10 @@ def find_architecture(
 def build(
     name: str, features: Sequence[str], seed: int, teacher: Teacher = DEFAULT_TEACHER
 ) -> Student:
-    """Build a student with freshly drawn weights; the same seed draws the same weights.
+    """Build a student with random initial weights; the same seed draws the same weights.
 
     Raises:
-        InputError: as `find_architecture` does.
+        InputError: there is no such architecture, or it cannot read these features.
     """
     architecture = find_architecture(name, features, teacher)
     torch.manual_seed(seed)

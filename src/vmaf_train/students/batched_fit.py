@@ -1,4 +1,4 @@
-"""A batched fit: students of several jobs, their examples, and the solver that they share."""
+"""A batched fit: the students of several jobs, their examples, and their shared solver."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -21,19 +21,19 @@ STATISTICS_ROWS = 4096
 
 
 class BatchedFit:
-    """A fit of several jobs in progress; a loop runs its epochs.
+    """Several jobs that are fitted together; a loop runs the epochs.
 
-    An epoch is a `step` for each of `batches`, then `end_epoch` with the losses of the steps.
+    An epoch is one `step` per batch of `batches`, then `end_epoch` with the losses of the steps.
 
     Args:
         arch: name of the architecture of all students.
         table: frames of every source.
-        jobs: what sets the students apart; one that is repeated counts once.
-        settings: what they share.
+        jobs: one per student; a repeated job counts once.
+        settings: settings of all jobs.
 
     Attributes:
-        students: of each job; their weights are those of the last `end_epoch`.
-        epochs: how many to run.
+        students: the student of each job; `end_epoch` writes the weights to it.
+        epochs: number of epochs to run.
         steps: batches per epoch.
         cancelled: set it to stop the plain loop before its next epoch.
     """
@@ -45,7 +45,8 @@ class BatchedFit:
         architecture = find_architecture(arch, features, table.teacher)
         self.cancelled = False
         self.epochs = architecture.solver.epochs(settings.epochs)
-        # Counted over all sources, whatever a job holds out: a fit must not depend on its company.
+        # Counted over all sources, also those that a job holds out: the number of steps must not
+        # depend on which jobs are fitted together.
         self.steps = -(-len(table) // settings.batch_size)
         self._batch_size = settings.batch_size
 
@@ -65,7 +66,7 @@ class BatchedFit:
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the next epoch's batches as `step` takes them; none if the solver takes no steps.
 
-        Rows are drawn with replacement. What a job draws depends only on its own seed and pools.
+        Rows are drawn with replacement. The rows of a job depend only on its seed and its pools.
         """
         if not self._solver.takes_steps:
             return
@@ -73,6 +74,7 @@ class BatchedFit:
             n = min(DRAWN_STEPS, self.steps - start)
             jobs = zip(self.students.values(), self._pools, self._draws, strict=True)
             drawn = [self._draw(n, *job) for job in jobs]
+            # Both of shape (n, jobs, rows, ...), with one entry per step.
             z, t = (torch.stack(tensors, 1) for tensors in zip(*drawn, strict=True))
             yield from zip(z, t, strict=True)
 
@@ -103,11 +105,11 @@ class BatchedFit:
         return self._solver.step(z, t, self._root_weight)
 
     def end_epoch(self, number: int, losses: Sequence[Tensor]) -> Mapping[Job, float]:
-        """Give the students their weights, and return the loss of the epoch of each job.
+        """Write the weights to the students, and return each job's loss of the epoch.
 
         Args:
-            number: of the epoch, from 1.
-            losses: the results of its steps.
+            number: number of the epoch, from 1.
+            losses: the losses that `step` returned for each batch of the epoch.
 
         Raises:
             InputError: a loss or a weight is no longer finite.

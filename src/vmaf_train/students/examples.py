@@ -1,7 +1,7 @@
-"""What a job learns from: the corpus's rows and, beside them, points labelled by the teacher.
+"""The training data of a job: rows of the corpus, and the teacher's points.
 
-Four steps lead from a table to a job's pools: keep the sources that it may see, standardise by
-them (`Student.standardise_by`), choose their targets, add the teacher's points.
+Four steps lead from a table to a job's pools: keep the sources that the job may see, standardise by
+these (`Student.standardise_by`), choose their targets, add the teacher's points.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -24,20 +24,20 @@ PART_ROWS = 16384
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """The examples of a corpus, as students of one feature set and window read them.
+    """The examples of a corpus for students of one feature set and window.
 
     Attributes:
         features: column names of `x`.
         x: float64 of shape (frames + 1, features), raw values of all frames; the last row, NaN,
             stands for every frame beyond a clip's ends.
         rows: rows of `x` that each example reads, int64 of shape (examples,) or (examples, window).
-        frame_N: row of `x` of each example's own frame, int64 of shape (examples,).
+        frame_N: row of `x` of the frame that `y_N` scores, int64 of shape (examples,).
         missing_NM: float64 of shape (examples, missing), features that the teacher reads and the
             students do not.
-        y_N: float64 of shape (examples,), the teacher's scores.
+        y_N: float64 of shape (examples,), the teacher's frame scores.
         clip_N: int32 of shape (examples,), index of each example's clip.
         clip_sources: the source of each clip.
-        teacher: whose scores `y_N` holds.
+        teacher: the teacher whose scores `y_N` holds.
     """
 
     features: tuple[str, ...]
@@ -53,6 +53,11 @@ class Examples:
     @classmethod
     def of(cls, table: FrameTable, features: Sequence[str], window: int) -> "Examples":
         """Return one example per frame of a table.
+
+        Args:
+            table: the frames.
+            features: names of the features that the students read, in order.
+            window: number of frames that one score depends on, odd.
 
         Raises:
             InputError: the table lacks one of the features, or one that the teacher reads.
@@ -73,12 +78,12 @@ class Examples:
 
     @property
     def frames(self) -> np.ndarray:
-        """Raw values of each example's own frame, float64 of shape (examples, features)."""
+        """Raw values of each example's scored frame, float64 of shape (examples, features)."""
         x_NF: np.ndarray = self.x[self.frame_N]
         return x_NF
 
     def without(self, hold_out: Collection[str]) -> "Examples":
-        """Return the examples of all other sources; `x` stays whole and shared."""
+        """Return the examples of all other sources; `x` is shared and keeps all frames."""
         kept_clips = np.array([source not in hold_out for source in self.clip_sources])
         kept = kept_clips[self.clip_N]
         return replace(
@@ -93,7 +98,7 @@ class Examples:
 
 @dataclass(frozen=True)
 class Share:
-    """How much one kind of example counts.
+    """Share of one kind of example, relative to the other kinds.
 
     Attributes:
         loss: share of the loss.
@@ -116,8 +121,8 @@ class Pool:
     Attributes:
         x: float64 of shape (frames, features), raw values.
         rows: rows of `x` that each example reads, int64 of shape (examples,) or (examples, window).
-        y: float64 of shape (examples,), targets.
-        share: of this kind.
+        y: float64 of shape (examples,), targets, in score points.
+        share: share of this kind.
     """
 
     x: Tensor
@@ -126,7 +131,16 @@ class Pool:
     share: Share
 
     def take(self, student: Student, picks: Tensor | slice) -> tuple[Tensor, Tensor]:
-        """Return standardised features and targets of these examples."""
+        """Return standardised features and targets of some examples.
+
+        Args:
+            student: standardises them.
+            picks: indices of the examples, int64 of any shape, or a slice.
+
+        Returns:
+            Features, float64 of shape (*picks, features) or (*picks, window, features), and
+            targets, float64 of shape (*picks).
+        """
         z = (self.x[self.rows[picks]] - student.x_mean_F) / student.x_std_F
         if self.rows.ndim > 1:
             # Frames beyond a clip's ends are NaN; they count as the mean.
@@ -134,19 +148,19 @@ class Pool:
         return z, (self.y[picks] - student.y_mean) / student.y_std
 
     def parts(self, student: Student) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield all examples, as `take` does, in parts that fit in memory."""
+        """Yield all examples, in the form of `take`, in parts that fit in memory."""
         for start in range(0, len(self.y), PART_ROWS):
             yield self.take(student, slice(start, start + PART_ROWS))
 
 
 def make_pools(examples: Examples, job: Job, x_mean_F: np.ndarray) -> list[Pool]:
-    """Return what a job learns from: its pool of the corpus first, then its teacher's points.
+    """Return the pools of a job: the corpus first, then the teacher's points.
 
     Args:
-        examples: those that the job may see.
-        job: its seed and its number of points count here.
-        x_mean_F: float64 of shape (features,), the student's; stands for frames beyond a clip's
-            ends.
+        examples: the examples that the job may see.
+        job: gives the seed and the number of points.
+        x_mean_F: float64 of shape (features,), mean of the training rows; replaces the frames
+            beyond a clip's ends.
     """
     if not job.teacher_points:
         return [_pool_of(examples, examples.y_N)]
@@ -176,8 +190,8 @@ def _targets(examples: Examples, teacher: CompletedTeacher) -> np.ndarray:
 def _completed_targets(examples: Examples, teacher: CompletedTeacher) -> np.ndarray:
     """Return the completed teacher's scores, so that rows and points agree.
 
-    Real scores also depend on the missing features. A student would fit that part as if its own
-    features could tell it.
+    libvmaf's scores also depend on the missing features. The features that the student reads do not
+    determine that part, so it must not be a target.
     """
     return teacher.score(examples.frames, clip=False)
 
@@ -185,8 +199,8 @@ def _completed_targets(examples: Examples, teacher: CompletedTeacher) -> np.ndar
 def _unclipped_targets(examples: Examples, teacher: CompletedTeacher) -> np.ndarray:
     """Return the scores, with the teacher's unclipped score in place of each clipped one.
 
-    The clip is a kink, and a student would spend weights on it. A replaced score stays at or beyond
-    the limit.
+    The clip makes a kink, which costs a student accuracy elsewhere. A replaced score stays at or
+    beyond the limit.
     """
     y_N = examples.y_N.copy()
     x_NF = examples.frames
@@ -200,7 +214,7 @@ def _unclipped_targets(examples: Examples, teacher: CompletedTeacher) -> np.ndar
 def _teacher_points(
     examples: Examples, teacher: CompletedTeacher, job: Job, x_mean_F: np.ndarray
 ) -> Iterator[Pool]:
-    """Yield the mixtures of a job's examples and its cover of the box, half the points each."""
+    """Yield a pool of mixtures and a pool that covers the feature box; each has half the points."""
     read = examples.x[examples.rows]
     read = np.where(np.isnan(read), x_mean_F, read)
     draw = np.random.default_rng([job.seed, 0])
@@ -215,7 +229,7 @@ def _teacher_points(
 
 
 def _labelled(points: np.ndarray, teacher: CompletedTeacher, share: Share) -> Pool:
-    """Return points as a pool, labelled by the unclipped score of the frame, or the middle one."""
+    """Return points as a pool, labelled by the unclipped score; of a window, the middle frame's."""
     *shape, n_features = points.shape
     middle = points if points.ndim == 2 else points[:, points.shape[1] // 2]
     return Pool(
@@ -227,16 +241,16 @@ def _labelled(points: np.ndarray, teacher: CompletedTeacher, share: Share) -> Po
 
 
 def quotas(pools: Sequence[Pool], size: int) -> list[int]:
-    """Return the number of rows in a batch from each pool; the corpus, first, fills the rest."""
+    """Return the number of batch rows of each pool; the corpus, the first pool, gets the rest."""
     total = sum(pool.share.batch for pool in pools)
     points = [size * pool.share.batch // total for pool in pools[1:]]
     return [size - sum(points), *points]
 
 
 def root_weights(pools: Sequence[Pool], size: int) -> Tensor:
-    """Return the root of each batch row's weight in the loss: float64 of shape (size,).
+    """Return the square root of each batch row's weight in the loss: float64 of shape (size,).
 
-    With these weights the pools have their shares of the mean over the batch.
+    With these weights, the mean over the batch gives each pool its share of the loss.
     """
     drawn = [
         (pool.share.loss, quota)
@@ -252,7 +266,7 @@ def root_weights(pools: Sequence[Pool], size: int) -> Tensor:
 
 
 def training_rows(table: FrameTable, job: Job) -> tuple[np.ndarray, np.ndarray]:
-    """Return all that a frame-wise student of the teacher's features learns from in this job.
+    """Return the training rows of a job, for a student that reads the teacher's features per frame.
 
     Returns:
         Raw features, float64 of shape (rows, features), and targets, float64 of shape (rows,).

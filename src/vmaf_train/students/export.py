@@ -1,7 +1,7 @@
-"""A fitted student as one self-contained ONNX file, its standardisation folded into the weights.
+"""Write a fitted student as one ONNX file; standardisation is folded into the weights.
 
 Opset 17, IR version 8; input `features` float32 [N, F], output `vmaf` float32 [N]. If the student
-reads windows, the first axis is called T: the frames of one clip, in order.
+reads windows, the first axis is named T instead of N: the frames of one clip, in order.
 """
 
 import json
@@ -50,7 +50,7 @@ def to_onnx(student: Student, facts: Mapping[str, object]) -> bytes:
     """Write a student as ONNX bytes; the same student and facts give the same bytes.
 
     Args:
-        student: fitted; its buffers are folded into the weights in float64.
+        student: a fitted student; its standardisation is folded into the weights in float64.
         facts: further JSON values for the file's metadata.
     """
     model = helper.make_model(
@@ -75,7 +75,7 @@ def to_onnx(student: Student, facts: Mapping[str, object]) -> bytes:
 
 
 def _graph(student: Student) -> GraphProto:
-    """Return the student's graph: its net, then the clip."""
+    """Return the student's graph: its net, then the clip of the scores."""
     graph = Graph()
     scores = WRITERS[type(student.net)](graph, student, student.net)
     lowest, highest = student.teacher.score_range
@@ -83,13 +83,13 @@ def _graph(student: Student) -> GraphProto:
     graph.nodes[-1].output[0] = OUTPUT
 
     rows = "N" if student.architecture.window == 1 else "T"
-    taken = helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, [rows, len(student.features)])
-    given = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [rows])
+    inputs = helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, [rows, len(student.features)])
+    outputs = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [rows])
     return helper.make_graph(
         graph.nodes,
         name="vmaf_student",
-        inputs=[taken],
-        outputs=[given],
+        inputs=[inputs],
+        outputs=[outputs],
         initializer=graph.tensors,
     )
 
@@ -98,9 +98,9 @@ def export_student(student: Student, facts: Mapping[str, object], table: FrameTa
     """Write a student as an ONNX file, check it, and load it.
 
     Args:
-        student: fitted.
+        student: a fitted student.
         facts: further JSON values for the file's metadata.
-        table: frames on which the file must give the torch model's scores.
+        table: frames for which the file must give the scores of the torch model.
 
     Raises:
         VmafTrainError: the file breaks the contract, or gives other scores.
@@ -116,14 +116,15 @@ def check_same_scores(
 ) -> float:
     """Compare an ONNX file with its torch model; return the largest difference, in score points.
 
-    Rounding stays below 1e-4 on a real corpus. It may reach that where features hardly vary, since
-    large weights then cancel. A wrong fold is off by far more than the tolerance.
+    On a real corpus, rounding stays below 1e-4. It can reach 1e-4 where features hardly vary, since
+    large weights then cancel. If the weights are folded wrongly, the difference is far above the
+    tolerance.
 
     Args:
         exported: the file.
         student: the torch model.
         x_NF: float of shape (frames, features); both get it as float32.
-        tolerance: largest difference allowed.
+        tolerance: largest difference that is allowed, in score points.
 
     Raises:
         VmafTrainError: the difference is above `tolerance`.

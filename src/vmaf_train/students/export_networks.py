@@ -1,4 +1,4 @@
-"""Writers of networks: each adds a net to a graph and returns the name of its unclipped scores.
+"""Writers of networks: a writer adds a net to a graph and returns the name of its unclipped scores.
 
 Standardisation, batch normalisation and the target's scale are folded into the weights.
 """
@@ -58,7 +58,7 @@ def write_transformer(graph: Graph, student: Student, net: Transformer) -> str:
     position = net.position.detach().numpy()
     frames = standardised_image(graph, student)
 
-    # Query: of each frame, as the middle one of its window.
+    # The query of each frame, which is the middle frame of its window.
     middle_bias = embed_bias + position[window // 2]
     middle = graph.add("Conv", frames, embed[:, None, None], middle_bias)
     query = _per_frame(graph, middle, layer_of(net.query))
@@ -85,14 +85,14 @@ def write_transformer(graph: Graph, student: Student, net: Transformer) -> str:
 def _neighbours(graph: Graph, frames: str, net: Transformer, layer: Layer) -> str:
     """Give a layer's output for each frame of each window: [1, window, width, T].
 
-    One convolution does it: for each place in the window, its kernel picks that neighbour.
+    One convolution computes it: for each offset in the window, the kernel picks that neighbour.
     """
     matrix, bias = layer
     window, width = net.position.shape
     embed, embed_bias = layer_of(net.embed)
     kernel = np.zeros((window, width, 1, window, embed.shape[1]))
-    for place in range(window):
-        kernel[place, :, 0, place] = matrix @ embed
+    for offset in range(window):
+        kernel[offset, :, 0, offset] = matrix @ embed
     biases = (embed_bias + net.position.detach().numpy()) @ matrix.T + bias
 
     reach = window // 2
@@ -102,13 +102,13 @@ def _neighbours(graph: Graph, frames: str, net: Transformer, layer: Layer) -> st
 
 
 def _per_frame(graph: Graph, image: str, layer: Layer) -> str:
-    """Apply a dense layer to each frame of an image [1, channels, T, 1]."""
+    """Give a dense layer's output for each frame of an image [1, channels, T, 1]."""
     matrix, bias = layer
     return graph.add("Conv", image, matrix[:, :, None, None], bias)
 
 
 def _frame_scores(graph: Graph, image: str) -> str:
-    """Turn an image [1, 1, T, 1] into a vector [T]."""
+    """Give an image [1, 1, T, 1] as a vector [T]."""
     return graph.add("Squeeze", image, np.array([0, 1, 3]))
 
 

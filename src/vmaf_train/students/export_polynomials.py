@@ -31,7 +31,7 @@ class _Homogeneous:
 
     Attributes:
         n: number of entries of u.
-        weight: of each product.
+        weight: the weight of each product.
         lift: float64 of shape (n, features).
         shift: float64 of shape (n,).
     """
@@ -42,7 +42,7 @@ class _Homogeneous:
     shift: np.ndarray
 
     def affine(self, graph: Graph, matrix: np.ndarray) -> str:
-        """Give `matrix` u, from raw features."""
+        """Give the product `matrix` u, computed from raw features."""
         return graph.dense(INPUT, matrix @ self.lift, matrix @ self.shift)
 
     def products(self, degree: int) -> list[Product]:
@@ -50,9 +50,9 @@ class _Homogeneous:
         return [_padded(monomial, degree) for monomial in monomials(self.n - 1, degree)]
 
     def halves(self, left: Sequence[Product], right: Sequence[Product]) -> np.ndarray:
-        """Return H, of shape (left, right), such that the polynomial is left' H right.
+        """Return H, float64 of shape (left, right), such that the polynomial is left' H right.
 
-        A product that splits in several ways has its weight shared equally among them.
+        If a product splits in several ways, they share its weight equally.
         """
         products = [[tuple(sorted(a + b)) for b in right] for a in left]
         ways = Counter(product for row in products for product in row)
@@ -88,7 +88,9 @@ def _padded(monomial: tuple[int, ...], degree: int) -> Product:
 def _linear(graph: Graph, p: _Homogeneous) -> str:
     # p = w'z + w_0
     w = np.array([p.weight[(i,)] for i in range(p.n)])
-    return graph.vector(graph.dense(INPUT, w[None, 1:] @ p.lift[1:], w[1:] @ p.shift[1:] + w[0:1]))
+    matrix = w[None, 1:] @ p.lift[1:]
+    bias = w[1:] @ p.shift[1:] + w[0:1]
+    return graph.vector(graph.dense(INPUT, matrix, bias))
 
 
 def _quadratic(graph: Graph, p: _Homogeneous) -> str:
@@ -113,7 +115,7 @@ def _quartic(graph: Graph, p: _Homogeneous) -> str:
 
 
 def _quintic(graph: Graph, p: _Homogeneous) -> str:
-    # p = r'H q, with r all products of three: one of two, times the last entry
+    # p = r'H q, with r all products of three: a product of two, times the last entry
     squares, back = _squares(graph, p)
     pairs, triples = p.products(2), p.products(3)
     pick = np.array([[float(pair == triple[:2]) for pair in pairs] for triple in triples])
@@ -135,14 +137,15 @@ _WRITERS: dict[int, Callable[[Graph, _Homogeneous], str]] = {
 
 
 def _squares(graph: Graph, p: _Homogeneous) -> tuple[str, np.ndarray]:
-    """Give s, squares that span all products of two; return its name and `back`, q = back s."""
+    """Give the squares s, which span all products of two; return their name and `back`."""
     # s = ((u_i + u_j) / 2)^2; with i = j that is u_i^2
     sums = [(i, i) for i in range(p.n)] + list(combinations(range(p.n), 2))
     unit = np.eye(p.n)
     ends = np.array([(unit[i] + unit[j]) / 2 for i, j in sums])
     squares = _square(graph, p, ends)
 
-    # (e . u)^2 = sum_i e_i^2 u_i^2 + sum_(i<j) 2 e_i e_j u_i u_j; inverted, q from s
+    # (e . u)^2 = sum_i e_i^2 u_i^2 + sum_(i<j) 2 e_i e_j u_i u_j
+    # In matrices: s = spread q, so q = spread^-1 s = back s
     spread = [[end[i] * end[j] * (1 if i == j else 2) for i, j in p.products(2)] for end in ends]
     return squares, np.linalg.inv(np.array(spread))
 

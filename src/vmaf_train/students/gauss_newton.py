@@ -40,8 +40,8 @@ class GaussNewton(SteppingSolver[Mlp]):
     """Gauss-Newton in float64, for all jobs at once along the first axis.
 
     Attributes:
-        weights: of each layer, float64 of shape (jobs, outputs, inputs).
-        biases: of each layer, float64 of shape (jobs, 1, outputs).
+        weights: weights of each layer, float64 of shape (jobs, outputs, inputs).
+        biases: biases of each layer, float64 of shape (jobs, 1, outputs).
     """
 
     default_lr = LONGEST_STEP
@@ -86,6 +86,7 @@ class GaussNewton(SteppingSolver[Mlp]):
             kept + pull.sum(1, keepdim=True) for kept, pull in zip(kept_biases, pulls, strict=True)
         ]
         self._update(weight_steps, bias_steps)
+        # `end_epoch` reports a loss of NaN as a fit that diverged.
         return (residual**2).mean(1).where(failed == 0, torch.nan)
 
     def _forward(self, z: Tensor) -> tuple[list[Tensor], Tensor]:
@@ -94,8 +95,8 @@ class GaussNewton(SteppingSolver[Mlp]):
         for weights, biases in zip(self.weights[:-1], self.biases[:-1], strict=True):
             # a = tanh(a W' + b)
             inputs.append(torch.tanh(torch.baddbmm(biases, inputs[-1], weights.mT)))
-        # A sum, not a product with one column: that would round differently for one job than for
-        # several. The same holds in `_carried`.
+        # A sum, because a product with one column rounds differently for one job than for several.
+        # The same holds in `_carried`.
         predicted = (inputs[-1] * self.weights[-1]).sum(-1) + self.biases[-1].squeeze(-1)
         return inputs, predicted
 
@@ -109,7 +110,7 @@ class GaussNewton(SteppingSolver[Mlp]):
         return slopes
 
     def _update(self, weight_steps: Sequence[Tensor], bias_steps: Sequence[Tensor]) -> None:
-        """Cut each job's step to the longest allowed, remember it, and move the weights."""
+        """Cut each job's step to the longest that is allowed, keep it, and move the weights."""
         steps = (*weight_steps, *bias_steps)
         none = torch.zeros(len(self.nets), dtype=torch.float64)
         length = sum(((step**2).sum((1, 2)) for step in steps), none).sqrt()
@@ -149,7 +150,7 @@ def _carried(
     kept_weights: Sequence[Tensor],
     kept_biases: Sequence[Tensor],
 ) -> Tensor:
-    """Return J p, (jobs, B): how far momentum alone moves the residuals."""
+    """Return J p, (jobs, B): how far the momentum moves the residuals, before this batch does."""
     # J p = sum over layers of (S P) . A + S . q, row by row; P and q are p for weights and biases
     total = torch.zeros(slopes[0].shape[:2], dtype=torch.float64)
     for slope, given, weights, biases in zip(

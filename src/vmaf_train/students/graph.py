@@ -1,6 +1,6 @@
 """A builder of ONNX graphs, and the parts that several writers of nets share.
 
-A function that "gives" a value adds its nodes and returns the name of the last output.
+"Give X" in a docstring means: add the nodes that compute X, and return the name of their output.
 """
 
 from typing import Any
@@ -19,8 +19,8 @@ Layer = tuple[np.ndarray, np.ndarray]
 class Graph:
     """The nodes of an ONNX graph, in order, and its weights.
 
-    An array among a node's inputs becomes a weight of the file: integers (axes, shapes) int64,
-    everything else float32.
+    An array among a node's inputs becomes a weight of the file: int64 for integers (axes, shapes),
+    float32 for all others.
     """
 
     def __init__(self) -> None:

@@ -1,13 +1,14 @@
-"""The loop of Lightning's Trainer, with its callbacks and its own logger to MLflow.
+"""A loop that runs in Lightning's Trainer, with its callbacks and its MLflow logger.
 
-Needs the extra `lightning`. The steps are those of the batched fit, so the weights are the same,
-byte for byte, as with the plain loop.
+It needs the extra `lightning`. The steps are those of the batched fit, so the weights have the same
+bytes as with the plain loop.
 """
 
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import MLFlowLogger
 from torch import Tensor
@@ -23,7 +24,7 @@ def lightning_loop(run_id: str = "", tracking_uri: str = "") -> Loop:
 
     Args:
         run_id: MLflow run that Lightning's logger writes to; empty logs nothing.
-        tracking_uri: of that run's store.
+        tracking_uri: tracking URI of that run's store.
     """
 
     def loop(batched: BatchedFit, on_epoch: OnEpoch | None) -> None:
@@ -42,7 +43,7 @@ def lightning_loop(run_id: str = "", tracking_uri: str = "") -> Loop:
             enable_model_summary=False,
         )
         with warnings.catch_warnings():
-            # Lightning warns of a loader without workers and a module without optimiser.
+            # Lightning warns about a loader without workers and a module without optimiser.
             warnings.simplefilter("ignore")
             trainer.fit(BatchedModule(batched), DataLoader(_Batches(batched), batch_size=None))
 
@@ -62,12 +63,12 @@ class _Batches(IterableDataset[tuple[Tensor, Tensor]]):
 class BatchedModule(LightningModule):
     """A batched fit as a LightningModule.
 
-    Its solver is no torch optimiser, so optimisation is manual.
+    Its solver is not a torch optimiser, so optimisation is manual.
 
     Attributes:
         batched: the batched fit.
-        losses: results of the steps of this epoch.
-        mean_losses: loss of the last epoch of each job.
+        losses: losses of the steps of this epoch.
+        mean_losses: loss of each job in the last epoch.
     """
 
     def __init__(self, batched: BatchedFit) -> None:
@@ -84,14 +85,16 @@ class BatchedModule(LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Log the loss of the first job, the student that `fit` returns."""
-        self.log("lightning/train_loss", next(iter(self.mean_losses.values())))
+        loss = next(iter(self.mean_losses.values()))
+        # As a tensor: Lightning would round a float to float32.
+        self.log("lightning/train_loss", torch.tensor(loss, dtype=torch.float64))
 
     def configure_optimizers(self) -> None:
         """Configure none: the solver moves the weights."""
 
 
 class EndEpochs(Callback):
-    """Gives the students their weights after each epoch, and tells `on_epoch`."""
+    """Writes the weights to the students after each epoch, and calls `on_epoch`."""
 
     def __init__(self, on_epoch: OnEpoch | None) -> None:
         self.on_epoch = on_epoch

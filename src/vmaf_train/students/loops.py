@@ -1,4 +1,4 @@
-"""Who runs the epochs of a batched fit: the plain loop, or Lightning's Trainer."""
+"""The loops that run the epochs of a batched fit: the plain loop, or Lightning's Trainer."""
 
 from collections.abc import Callable, Mapping
 
@@ -7,8 +7,9 @@ from vmaf_train.students.architectures import Architecture, Student
 from vmaf_train.students.batched_fit import BatchedFit
 from vmaf_train.students.settings import LIGHTNING, PLAIN, Job
 
-# Is told the number of the epoch, from 1, and the loss and the student of each job.
+# Called with the number of the epoch, from 1, and the loss and the student of each job.
 OnEpoch = Callable[[int, Mapping[Job, float], Mapping[Job, Student]], None]
+# Runs all epochs of a batched fit.
 Loop = Callable[[BatchedFit, OnEpoch | None], None]
 
 
@@ -27,7 +28,8 @@ def find_loop(trainer: str, architecture: Architecture) -> Callable[[str, str], 
     """Return the function that makes a trainer's loop from an MLflow run id and a tracking URI.
 
     Raises:
-        InputError: no such trainer, one that cannot fit this architecture, or its extra is missing.
+        InputError: there is no such trainer, it cannot fit this architecture, or its extra is
+            missing.
     """
     if trainer not in (PLAIN, LIGHTNING):
         raise InputError(f"unknown trainer {trainer!r}; choose one of: {PLAIN}, {LIGHTNING}")

@@ -1,7 +1,7 @@
 """The nets: from standardised features to standardised scores.
 
 A net takes float64 of shape (..., rows, features), or (..., rows, window, features) if it reads
-windows, and returns float64 of shape (..., rows). A leading axis may be jobs that are trained
+windows, and returns float64 of shape (..., rows). A leading axis can be jobs that are trained
 together: nets multiply with `@` only, so weights stacked along that axis work too.
 """
 
@@ -22,13 +22,18 @@ class Net(nn.Module):
     """Base of all nets.
 
     Attributes:
-        settles: whether it keeps statistics of the training rows, set by `settle` after each epoch.
+        settles: whether it keeps statistics of the training rows; `settle` sets them after each
+            epoch.
     """
 
     settles = False
 
     def settle(self, z: Tensor) -> None:
-        """Take statistics from standardised rows (rows, features); most nets have none."""
+        """Set the statistics to those of standardised rows; most nets have none.
+
+        Args:
+            z: float64 of shape (rows, features).
+        """
 
 
 class Dense(nn.Module):
@@ -54,7 +59,7 @@ class Dense(nn.Module):
 
 
 class BatchNorm(nn.Module):
-    """Batch normalisation of columns; the batch's statistics in training, the settled ones after.
+    """Batch normalisation of columns: by the batch's statistics in training, else by settled ones.
 
     Source: Ioffe and Szegedy, Batch Normalization, 2015.
 
@@ -79,6 +84,7 @@ class BatchNorm(nn.Module):
         """Return mean and deviation of each column, both of shape (..., 1, width)."""
         mean = x.mean(-2, keepdim=True)
         variance = x.var(-2, correction=0, keepdim=True)
+        # 1e-5 as in torch.nn.BatchNorm1d.
         return mean, (variance + 1e-5).sqrt()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -99,7 +105,7 @@ class Mlp(Net):
         super().__init__()
         self.settles = normalised
         widths = (inputs, *hidden, 1)
-        # Batch normalisation subtracts the mean, so a bias before it would have no effect.
+        # Batch normalisation subtracts the mean, so a bias before it has no effect.
         biased = [not normalised] * len(hidden) + [True]
         self.dense = nn.ModuleList(
             Dense(i, o, biased=b) for (i, o), b in zip(pairwise(widths), biased, strict=True)
@@ -133,7 +139,7 @@ class Mlp(Net):
 
 
 class TemporalMlp(Mlp):
-    """An Mlp over a window of frames, read as one long row; as ONNX, a convolution over time."""
+    """An Mlp that reads a window of frames as one long row; in ONNX, a convolution over time."""
 
     def __init__(self, inputs: int, hidden: Sequence[int], *, window: int = WINDOW) -> None:
         super().__init__(inputs * window, hidden)
@@ -147,8 +153,8 @@ class Polynomial(Net):
     """A weighted sum of all monomials of the features up to a degree; its weights start at zero.
 
     Attributes:
-        degree: the highest.
-        monomials: ascending feature numbers of each; see `monomials`.
+        degree: highest degree of a monomial.
+        monomials: the feature numbers of each monomial, ascending; see the function `monomials`.
         weight: float64 of shape (monomials,).
     """
 
@@ -193,7 +199,7 @@ class Transformer(Net):
 
     Args:
         inputs: number of features.
-        width: of the embedding; the feed-forward layer is twice as wide.
+        width: width of the embedding; the feed-forward layer is twice as wide.
         window: number of frames.
     """
 
@@ -215,7 +221,10 @@ class Transformer(Net):
         window = x.shape[-2]
 
         def per_frame(layer: Dense, frames: Tensor) -> Tensor:
-            """Apply a layer to (..., rows, window, inputs) as to (..., rows * window, inputs)."""
+            """Apply a layer to each frame of (..., rows, window, inputs).
+
+            Rows and window become one axis, so that weights stacked by job fit the axis before it.
+            """
             y: Tensor = layer(frames.flatten(-3, -2)).unflatten(-2, rows_and_window)
             return y
 
@@ -235,11 +244,11 @@ class Transformer(Net):
 
 
 class SupportVectors(Net):
-    """The teacher's own regressor: reads raw features and gives raw scores; nothing to train.
+    """The teacher's SVR: it reads raw features, gives unclipped scores, and needs no training.
 
     Args:
-        inputs: number of features; all of the teacher's, in its order.
-        teacher: whose regressor it is.
+        inputs: number of features; they must be all of the teacher's, in its order.
+        teacher: the teacher.
     """
 
     def __init__(self, inputs: int, teacher: Teacher) -> None:

@@ -1,23 +1,24 @@
-"""How students are fitted, in plain values; free of torch, since every command starts with it."""
+"""Settings of a fit, as plain values; without torch, because every command imports this module."""
 
 from dataclasses import dataclass
 
 from vmaf_train.features import CANONICAL
 
-# Names of the trainers: who runs the steps of a fit.
+# Names of the trainers, which run the steps of a fit.
 PLAIN, LIGHTNING = "plain", "lightning"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What all fits of a run share.
+    """Settings that all fits of a run share.
 
     Attributes:
-        epochs: passes over the table, counted in batches; 0 keeps the initial weights.
-        batch_size: rows per step; below four, the teacher's points get none.
-        lr: longest Gauss-Newton step (norm over all weights), or Adam's highest rate; 0 takes the
-            solver's default.
-        seed: for initial weights, batch order and the teacher's points.
+        epochs: number of epochs, each with as many batches as the table fills; 0 keeps the initial
+            weights.
+        batch_size: rows per step; below 4, a batch holds no teacher's points.
+        lr: longest Gauss-Newton step (norm over all weights), or Adam's highest learning rate; 0
+            takes the solver's default.
+        seed: seed for initial weights, batch order and the teacher's points.
         teacher_points: feature vectors labelled by the teacher that join the training rows.
         features: name of the feature set that the student reads.
     """
@@ -32,12 +33,12 @@ class Settings:
 
 @dataclass(frozen=True)
 class Job:
-    """One student to fit: what sets it apart from those fitted beside it.
+    """One student to fit; it shares all other settings with the students that are fitted with it.
 
     Attributes:
-        hold_out: sources that it must not see.
-        seed: as in `Settings`.
-        teacher_points: as in `Settings`.
+        hold_out: sources that the student must not see.
+        seed: see `Settings`.
+        teacher_points: see `Settings`.
     """
 
     hold_out: tuple[str, ...] = ()

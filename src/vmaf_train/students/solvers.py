@@ -1,7 +1,8 @@
-"""Solvers, which find a net's weights: least squares for polynomials, Adam for any net.
+"""Solvers find a net's weights: least squares for polynomials, Adam for any net.
 
-Gauss-Newton for plain networks has a module of its own. A solver moves the nets of many jobs at
-once, stacked along the first axis of every tensor. What one job gets does not depend on the others.
+Gauss-Newton, for plain networks, is in gauss_newton.py. A solver moves the nets of many jobs at
+once, stacked along the first axis of every tensor. The result of a job does not depend on the
+others.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,20 +26,20 @@ Parts = Iterable[tuple[float, Tensor, Tensor]]
 # Added to the diagonal of the normal equations.
 RIDGE = 1e-9
 
-# Adam's default for its highest learning rate.
+# Default of Adam's highest learning rate.
 ADAM_RATE = 0.02
 
 
 class Solver(Generic[AnyNet]):
-    """Finds the weights of one net per job; an architecture names its class.
+    """Base of the solvers, which find the weights of one net per job.
 
     Args:
         nets: one per job, all of one architecture; the solver writes its weights to them.
-        lr: the settings' own; 0 takes the solver's default.
+        lr: learning rate of the settings; 0 takes the solver's default.
         steps: number of steps of the whole fit.
 
     Attributes:
-        trained: whether there is anything to find.
+        trained: whether the solver finds weights.
         takes_steps: whether it moves the weights batch by batch.
     """
 
@@ -50,7 +51,7 @@ class Solver(Generic[AnyNet]):
 
     @classmethod
     def epochs(cls, wanted: int) -> int:
-        """Return the number of epochs to run when the settings want so many."""
+        """Return the number of epochs to run, where the settings have `wanted` epochs."""
         return wanted
 
     def step(self, z: Tensor, t: Tensor, root_weight: Tensor) -> Tensor:
@@ -71,8 +72,8 @@ class Solver(Generic[AnyNet]):
         """Write the weights to the nets.
 
         Args:
-            number: of the epoch, from 1.
-            losses: the results of its steps.
+            number: number of the epoch, from 1.
+            losses: the losses that `step` returned for each batch of the epoch.
             rows: all training rows of each job.
 
         Returns:
@@ -85,7 +86,7 @@ class Solver(Generic[AnyNet]):
 
 
 class NoTraining(Solver[Net]):
-    """For nets without weights, such as the teacher's own regressor: no epochs."""
+    """For nets without weights, such as the teacher's SVR: it runs no epochs."""
 
     trained = False
     takes_steps = False
@@ -96,7 +97,7 @@ class NoTraining(Solver[Net]):
 
 
 class LeastSquares(Solver[Polynomial]):
-    """Solves for a polynomial's weights once, from all rows, by the normal equations in float64."""
+    """Solves for a polynomial's weights in one epoch, by the normal equations of all rows."""
 
     takes_steps = False
 
@@ -111,9 +112,10 @@ class LeastSquares(Solver[Polynomial]):
 
 
 def least_squares(net: Polynomial, parts: Parts) -> float:
-    """Give a polynomial the weights w that minimise sum_i c_i (phi(z_i) w - t_i)^2.
+    """Set a polynomial's weights to the w that minimises sum_i c_i (phi(z_i) w - t_i)^2.
 
-    phi(z) are all monomials of a row, c its weight. A small ridge keeps the equations solvable.
+    phi(z) holds all monomials of a row, c is its weight, t its target. A small ridge keeps the
+    equations solvable.
 
     Returns:
         The weighted mean squared error.
@@ -187,8 +189,8 @@ class Adam(SteppingSolver[Net]):
         for weights in self._weights.values():
             weights.requires_grad_()
 
-        # Moments of the gradients and a count of steps, as torch's functional Adam wants them.
-        # Its classes import the compiler stack on first use, which takes two seconds.
+        # State of torch's functional Adam: first and second moments, and counts of steps. torch's
+        # optimiser class imports the compiler stack at its first use, which takes two seconds.
         self._first = [torch.zeros_like(weights) for weights in self._weights.values()]
         self._second = [torch.zeros_like(weights) for weights in self._weights.values()]
         self._counts = [torch.zeros(()) for _ in self._weights]
@@ -197,7 +199,8 @@ class Adam(SteppingSolver[Net]):
         predicted = torch.func.functional_call(self._net, self._weights, (z,))
         losses: Tensor = (((predicted - t) * root_weight) ** 2).mean(1)
 
-        # No job's loss depends on another's weights, so one gradient of the sum serves all.
+        # The loss of a job depends only on its weights, so the gradient of the sum of the losses
+        # holds the gradient of each.
         weights = list(self._weights.values())
         gradients = list(torch.autograd.grad(losses.sum(), weights))
         with torch.no_grad():
@@ -228,14 +231,14 @@ class Adam(SteppingSolver[Net]):
 def one_cycle(
     highest: float, steps: int, *, warm_up: float = 0.25, lowest: float = 1e-3
 ) -> np.ndarray:
-    """Return a learning rate per step: up to `highest` along a cosine, then down along another.
+    """Return a learning rate per step: it rises to `highest` on a cosine, then falls on another.
 
     Source: Smith and Topin, Super-Convergence, 2018; here with cosine ramps.
 
     Args:
         highest: rate at the top.
-        steps: how many.
-        warm_up: share of the steps that go up.
+        steps: number of steps.
+        warm_up: share of the steps in which the rate rises.
         lowest: rate at both ends, as a share of `highest`.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Fit students to the teacher's scores; folds and seeds of one architecture share every step."""
+"""Fit students to the teacher's scores; all folds and seeds of an architecture step together."""
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,8 +22,9 @@ class Fit:
 
     Attributes:
         student: the student.
-        history: its state after each epoch.
-        without_points: the same fit without the teacher's points; None if it had none.
+        history: state of the fit after each epoch.
+        without_points: the student of the same fit without the teacher's points; None if the fit
+            had no points.
     """
 
     student: Student
@@ -40,18 +41,18 @@ def fit(
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     loop: Loop | None = None,
 ) -> Fit:
-    """Fit one student to `train`; on the same machine, the same seed gives the same weights.
+    """Fit one student to `train`; the same seed on the same machine gives the same weights.
 
     Args:
-        arch: name of its architecture.
+        arch: name of the architecture.
         train: frames to learn from.
-        val: frames to measure the error on after each epoch; they change nothing in the student.
-        settings: of the fit.
-        on_epoch: is told the state after each epoch.
-        loop: runs the epochs; the plain loop by default.
+        val: frames to measure the error on after each epoch; they do not change the student.
+        settings: settings of the fit.
+        on_epoch: called with the state of the fit after each epoch.
+        loop: runs the epochs; None is the plain loop.
 
     Raises:
-        InputError: the loss is no longer finite.
+        InputError: an arch or a feature set is unknown, or the loss is no longer finite.
     """
     wanted = Job(seed=settings.seed, teacher_points=settings.teacher_points)
     without_points = Job(seed=settings.seed)
@@ -59,14 +60,15 @@ def fit(
     clips = [torch.from_numpy(inputs.x_NF[rows]) for rows in val.clip_rows]
     history = []
 
-    def note(number: int, losses: Mapping[Job, float], students: Mapping[Job, Student]) -> None:
-        # Clip by clip, since a student may read windows.
+    def record(number: int, losses: Mapping[Job, float], students: Mapping[Job, Student]) -> None:
+        # Clip by clip, because a student can read windows.
         with torch.inference_mode():
             score_N = torch.cat([students[wanted](x_TF) for x_TF in clips]).numpy()
         history.append(Epoch(number, losses[wanted], rmse(score_N, val.y_N)))
         on_epoch(history[-1])
 
-    students = fit_many(arch, train, [wanted, without_points], settings, on_epoch=note, loop=loop)
+    jobs = [wanted, without_points]
+    students = fit_many(arch, train, jobs, settings, on_epoch=record, loop=loop)
     return Fit(
         students[wanted],
         tuple(history),
@@ -83,21 +85,22 @@ def fit_many(
     on_epoch: OnEpoch | None = None,
     loop: Loop | None = None,
 ) -> dict[Job, Student]:
-    """Fit one student per job, all of them step by step together.
+    """Fit one student per job; all jobs take each step together.
 
-    A job's student depends on its own sources, seed and points only, not on the other jobs. Where
-    nobody follows the fit, the jobs are divided among the cores.
+    The student of a job depends only on that job's sources, seed and points, not on the other jobs.
+    Without `on_epoch` and `loop`, the jobs are divided among the cores.
 
     Args:
         arch: name of the architecture of all students.
         table: frames of every source.
-        jobs: what sets the students apart; one that is repeated counts once.
-        settings: what they share; their own seed and points are not read.
-        on_epoch: is told the state of all jobs after each epoch.
-        loop: runs the epochs; the plain loop by default.
+        jobs: one per student; a repeated job counts once.
+        settings: settings of all fits; `seed` and `teacher_points` are not read, the jobs have
+            them.
+        on_epoch: called with the state of all jobs after each epoch.
+        loop: runs the epochs; None is the plain loop.
 
     Raises:
-        InputError: a loss is no longer finite.
+        InputError: an arch or a feature set is unknown, or a loss is no longer finite.
     """
     distinct = list(dict.fromkeys(jobs))
     cores = torch.get_num_threads()
@@ -105,7 +108,7 @@ def fit_many(
     # torch's threads wait for each other in busy loops, which is slow on a busy machine.
     torch.set_num_threads(1)
     try:
-        # One after the other: torch has one seed, and drawing weights sets it.
+        # Build them one after the other: drawing weights sets torch's global seed.
         fits = [
             BatchedFit(arch, table, distinct[share::shares], settings) for share in range(shares)
         ]
@@ -120,7 +123,7 @@ def fit_many(
 
 
 def _run_in_threads(fits: Sequence[BatchedFit]) -> None:
-    """Run each batched fit in a thread of its own; if one fails, end the others and raise."""
+    """Run each batched fit in a separate thread; if one fails, stop the others and raise."""
     with ThreadPoolExecutor(len(fits)) as pool:
         try:
             list(pool.map(lambda each: plain_loop(each, None), fits))

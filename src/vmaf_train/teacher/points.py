@@ -1,13 +1,13 @@
-"""Teacher's points: feature vectors that the teacher labels without any pixel, as training rows.
+"""Teacher's points: training rows that are drawn as feature vectors and labelled by the teacher.
 
 Mixtures lie between and around the training rows, where content is likely. The cover fills the
-whole box of values that features can take, and is densest at its faces, as Chebyshev nodes are:
-a smooth fit goes wrong there first.
+feature box, which holds all values that features can take. It is densest at the faces of the box,
+like Chebyshev nodes, because a smooth fit has its largest errors there.
 """
 
 import numpy as np
 
-# How far a mixture may lie beyond either row, as a share of their distance.
+# How far a mixture can lie beyond either row, as a share of their distance.
 BEYOND = 0.1
 # Noise of a mixture, as a share of each feature's standard deviation.
 JITTER = 0.1
@@ -19,8 +19,8 @@ def mixtures(x: np.ndarray, highest_F: np.ndarray, n: int, draw: np.random.Gener
     Args:
         x: float64 of shape (rows, features) or (rows, frames, features); training rows only.
         highest_F: float64 of shape (features,), the upper corner of the feature box.
-        n: how many points.
-        draw: source of randomness.
+        n: number of points.
+        draw: random generator.
 
     Returns:
         float64 of shape (n, features) or (n, frames, features), inside the feature box.
@@ -35,7 +35,7 @@ def mixtures(x: np.ndarray, highest_F: np.ndarray, n: int, draw: np.random.Gener
 
 def cover(shape: tuple[int, ...], highest_F: np.ndarray, draw: np.random.Generator) -> np.ndarray:
     """Draw float64 points of shape (*shape, features) over the feature box, more at its faces."""
-    # (1 - cos(pi u)) / 2 with uniform u has the arcsine law.
+    # With uniform u, (1 - cos(pi u)) / 2 has the arcsine distribution.
     share = (1 - np.cos(np.pi * draw.uniform(size=(*shape, len(highest_F))))) / 2
     points: np.ndarray = share * highest_F
     return points

@@ -17,7 +17,7 @@ import numpy as np
 
 from vmaf_train.errors import InputError
 
-# Rows that are compared with all support vectors at once; bounds memory.
+# Rows per evaluation of the kernel, to bound memory.
 ROWS_PER_CHUNK = 16384
 
 
@@ -26,11 +26,12 @@ class Svr:
     """A nu-SVR with an RBF kernel, and the linear rescaling around it.
 
     Attributes:
-        features: names in the order of the model's own columns.
-        slopes, intercepts: float64 of shape (features + 1,); the score's own come first.
+        features: feature names, in the order of the model's columns.
+        slopes, intercepts: float64 of shape (features + 1,); element 0 rescales the score.
         support_SF: float64 of shape (support vectors, features), rescaled.
         weights_S: float64 of shape (support vectors,).
-        rho, gamma: the offset, and the width of the RBF kernel.
+        rho: offset that is subtracted from the kernel sum.
+        gamma: factor of the squared distance in the RBF kernel.
         clip: lowest and highest score.
     """
 
@@ -48,7 +49,7 @@ class Svr:
 
         Args:
             x_NF: float of shape (frames, features), raw libvmaf values.
-            features: names of the columns, in any order; they are matched by name.
+            features: names of the columns, in any order.
             clip: limit scores to `clip`, as libvmaf does. Without it the function is smooth.
 
         Returns:
@@ -78,7 +79,7 @@ def read_svr(path: Path) -> Svr:
     """Read a libvmaf model JSON.
 
     Raises:
-        InputError: the file is missing, or it is no nu-SVR with linear rescaling.
+        InputError: the file is missing, or it holds no nu-SVR with linear rescaling.
     """
     try:
         return _parse(json.loads(path.read_text())["model_dict"])
@@ -90,12 +91,12 @@ def read_svr(path: Path) -> Svr:
 
 
 def packaged_model(name: str) -> Path:
-    """Return where ffmpeg-quality-metrics keeps the model file of this name.
+    """Return the path of the model file of this name in the package ffmpeg-quality-metrics.
 
     Raises:
         InputError: the package is not installed.
     """
-    # Only its data is wanted; importing the package takes longer.
+    # Find the package without importing it, which takes longer.
     spec = importlib.util.find_spec("ffmpeg_quality_metrics")
     if spec is None or not spec.submodule_search_locations:
         raise InputError(
@@ -107,7 +108,7 @@ def packaged_model(name: str) -> Path:
 def _parse(model: Mapping[str, Any]) -> Svr:
     kind = (model["model_type"], model["norm_type"])
     if kind != ("LIBSVMNUSVR", "linear_rescale"):
-        raise ValueError(f"{kind[0]} with {kind[1]}")
+        raise ValueError(f"{kind[0]} with {kind[1]} is not supported")
 
     header, vectors = model["model"].split("\nSV\n")
     fields = dict(line.split(" ", 1) for line in header.splitlines())
@@ -128,7 +129,11 @@ def _parse(model: Mapping[str, Any]) -> Svr:
 
 
 def _parse_vectors(text: str, n_features: int) -> tuple[np.ndarray, np.ndarray]:
-    """Read libsvm's lines `weight 1:value 2:value ...`, in which zeros may be left out."""
+    """Read libsvm's lines `weight 1:value 2:value ...`; a line can leave out zeros.
+
+    Returns:
+        The weights, float64 of shape (lines,), and the vectors, float64 of shape (lines, features).
+    """
     lines = [line.split() for line in text.strip().splitlines()]
     weights_S = np.array([float(line[0]) for line in lines])
     support_SF = np.zeros((len(lines), n_features))

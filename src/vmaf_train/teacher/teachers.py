@@ -1,4 +1,4 @@
-"""The table of teachers: which VMAF model students imitate, and what they may ask of it."""
+"""The table of teachers: the VMAF models that students imitate."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,13 +13,14 @@ from vmaf_train.teacher.svr import Svr, packaged_model, read_svr
 
 @dataclass(frozen=True, eq=False)
 class Teacher:
-    """A VMAF model that libvmaf runs and that NumPy can run on features alone.
+    """A VMAF model. libvmaf runs it on videos, NumPy runs it on feature vectors.
 
     Attributes:
-        name: of the model built into libvmaf (its option `model=version=`).
-        features: what the model reads, in the column order of every matrix here.
-        byproducts: what libvmaf logs in the same pass beside `features`, where the build does.
-        highest: the highest value of each feature that content can reach; the lowest is 0.
+        name: name of the model in libvmaf, for the option `model=version=`.
+        features: features that the model reads, in the column order of every matrix here.
+        byproducts: further features in the log of the same pass; some builds do not log all.
+        highest: the highest value of each feature that content can reach; the lowest is 0. These
+            are the limits of the feature box.
         score_key: the key of the score in libvmaf's log.
         score_range: lowest and highest score, in score points.
     """
@@ -33,7 +34,7 @@ class Teacher:
 
     @cached_property
     def svr(self) -> Svr:
-        """The model itself, read from the package data at first use.
+        """The model's SVR, read from the package data at first use.
 
         Raises:
             InputError: the model file is missing or cannot be read.
@@ -42,7 +43,7 @@ class Teacher:
 
     @property
     def logged(self) -> tuple[str, ...]:
-        """Every feature that a pass may log: `features`, then `byproducts`."""
+        """Every feature that a pass can log: `features`, then `byproducts`."""
         return (*self.features, *self.byproducts)
 
     def score(self, x_NF: np.ndarray, features: Sequence[str], clip: bool = True) -> np.ndarray:
@@ -59,12 +60,12 @@ class Teacher:
         return self.svr.score(x_NF, features, clip=clip)
 
     def missing_from(self, features: Iterable[str]) -> tuple[str, ...]:
-        """Return which of the teacher's features are not among these."""
+        """Return the teacher's features that are not among `features`."""
         given = set(features)
         return tuple(name for name in self.features if name not in given)
 
     def columns_for(self, features: Iterable[str]) -> tuple[str, ...]:
-        """Return the columns that a table for such students needs: the teacher's, then others."""
+        """Return the columns of a table for students of `features`: the teacher's, then others."""
         return tuple(dict.fromkeys((*self.features, *features)))
 
     def highest_of(self, features: Iterable[str]) -> np.ndarray:
@@ -72,7 +73,7 @@ class Teacher:
         return np.array([self.highest[name] for name in features])
 
 
-# 1.05, not 1: an enhanced picture scores higher than its reference.
+# 1.05, not 1: an enhanced picture has higher features than its reference.
 VMAF_V061 = Teacher(
     name="vmaf_v0.6.1",
     features=CANONICAL.features,

@@ -1,6 +1,6 @@
-"""What is said to MLflow: a piece of work is a run, and the run ends as the work did.
+"""Logging to MLflow: a command is a run, and the status of the run says how the command ended.
 
 In: metrics, files, tables and students. Out: an MLflow run, and `Links` to it.
-Start with run.py. store.py opens the tracking store, links.py leads people to the UI, checkout.py
-tells which code ran.
+Start with run.py. store.py opens the tracking store, links.py makes addresses of the UI,
+checkout.py finds the version of the code.
 """

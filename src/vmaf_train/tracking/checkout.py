@@ -1,10 +1,10 @@
-"""Which code runs: the commit of the checkout, and whether it has uncommitted changes."""
+"""The version of the code: the commit of the checkout, and whether it has uncommitted changes."""
 
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-# What a promotion writes is no input of a training.
+# Git ignores these folders here: promotions write them, and no training reads them.
 _OUTPUTS = (":(top,exclude)model/tiny", ":(top,exclude)docs/ai/models")
 
 
@@ -14,7 +14,7 @@ class Checkout:
 
     Attributes:
         commit: hash of the commit, or "unknown".
-        dirty: "true" or "false", or "unknown".
+        dirty: whether there are uncommitted changes: "true", "false" or "unknown".
     """
 
     commit: str = "unknown"
@@ -31,7 +31,7 @@ def find_checkout() -> Checkout:
         return done.stdout.strip()
 
     try:
-        # An installed copy may lie inside a checkout of something else. Only a checkout that tracks
+        # An installed copy can lie inside another project's checkout. Only a checkout that tracks
         # this file counts.
         git("ls-files", "--error-unmatch", here.name)
         changed = git("status", "--porcelain", "--", ":/", *_OUTPUTS)

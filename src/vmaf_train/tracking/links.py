@@ -1,4 +1,4 @@
-"""Where people find a run: its id, the command that starts the UI, and addresses in it."""
+"""Links to a run: its id, the command that starts the UI, and addresses in the UI."""
 
 import json
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ CHART_VIEW = "?compareRunsMode=CHART&workflowType=machine_learning"
 
 @dataclass(frozen=True)
 class Links:
-    """What leads to a run.
+    """Links to a run.
 
     Attributes:
-        run_id: of the run.
-        start_ui: the command that starts the UI; None where a server shows it.
+        run_id: id of the run.
+        start_ui: the command that starts the UI; None if a server already runs it.
         run: address of the run.
-        charts: address of the charts: of all runs of the experiment, or of a shared view.
+        charts: address of the charts of all runs of the experiment, or of a shared view.
     """
 
     run_id: str
@@ -33,7 +33,7 @@ def links_to(run_id: str, view: str | None = None) -> Links:
     """Return the links to a run.
 
     Args:
-        run_id: of the run.
+        run_id: id of the run.
         view: key of a shared view to chart; None charts all runs of the experiment.
     """
     uri = without_password(mlflow.get_tracking_uri())
@@ -50,15 +50,15 @@ def links_to(run_id: str, view: str | None = None) -> Links:
 
 
 def share_view(run_id: str, tag: str, value: str, order_by: str) -> str:
-    """Keep a shared view of a run's experiment, as the UI's own "Share view" does.
+    """Store a shared view of a run's experiment, like "Share view" in the UI.
 
-    The view holds the runs whose `tag` has this value, and charts all of them; the UI alone charts
-    ten.
+    The view holds the runs whose `tag` has this value, and charts all of these. By default, the UI
+    charts only ten runs.
 
     Args:
-        run_id: a run of the experiment.
+        run_id: id of a run of the experiment.
         tag: name of the tag.
-        value: of the tag; also the view's key.
+        value: value of the tag; also the view's key.
         order_by: name of the metric that orders the runs, lowest first.
 
     Returns:

@@ -1,7 +1,7 @@
-"""An MLflow run: its life from start to an honest end, and what is logged to it.
+"""The MLflow run of a command: it starts, logs, and ends with the status of the command.
 
-`mlflow run` hands a run over in MLFLOW_RUN_ID. Without one, a run is made in the experiment that
-MLflow's own variables select.
+`mlflow run` makes a run and passes its id in MLFLOW_RUN_ID. Without that variable, a run is made in
+the experiment that MLflow's other variables select.
 """
 
 import logging
@@ -34,20 +34,25 @@ from vmaf_train.tracking.store import first_line, open_store, without_password
 
 log = logging.getLogger(__name__)
 RUN_ID_VARIABLE = "MLFLOW_RUN_ID"
+# Time between two batches of metrics, and metrics per batch.
 FLUSH_SECONDS = 5.0
 METRICS_PER_BATCH = 1000
+# In characters.
 LONGEST_TAG = 5000
+# Rows in the input example of a logged model.
+EXAMPLE_ROWS = 4
+# The names that MLflow draws, e.g. "bold-fox-123".
 RANDOM_RUN_NAME = re.compile(r"[a-z]+-[a-z]+-\d+")
 MODEL_REQUIREMENTS = ("mlflow", "onnx", "onnxruntime", "numpy")
-# Errors that are MLflow's own, by the package that raises them.
+# Errors from these packages are reported as errors of MLflow.
 MLFLOW_PACKAGES = ("mlflow", "sqlalchemy", "requests")
 
 
 class Run:
-    """One piece of work and its MLflow run, once started.
+    """The MLflow run of a command.
 
     Attributes:
-        run_id: of the run; empty until `start`.
+        run_id: id of the run; empty until `start`.
     """
 
     def __init__(self) -> None:
@@ -58,16 +63,16 @@ class Run:
 
     @property
     def address(self) -> tuple[str, str]:
-        """The run's id and its store's URI, for a library that logs by itself."""
+        """The run's id and the tracking URI, for a library that logs by itself."""
         return self.run_id, mlflow.get_tracking_uri()
 
     def start(self, name: str) -> None:
-        """Resume the run that `mlflow run` made, or make one; name it, unless the user did.
+        """Resume the run that `mlflow run` made, or make one; name it unless the user named it.
 
         Raises:
             InputError: the tracking store cannot be used.
         """
-        # Read now: later edits or commits are not the code that ran.
+        # Read it now, since later edits and commits do not change the code that runs.
         self._checkout = find_checkout()
         if not self.run_id:
             self._open(name)
@@ -84,12 +89,12 @@ class Run:
         mlflow.end_run(status)
 
     def log_settings(self, settings: Mapping[str, object]) -> None:
-        """Log parameters, except those that `mlflow run` has logged under the same name."""
+        """Log parameters, except those that `mlflow run` has already logged."""
         logged = mlflow.get_run(self.run_id).data.params
         mlflow.log_params({key: value for key, value in settings.items() if key not in logged})
 
     def log_tags(self, tags: Mapping[str, object]) -> None:
-        """Set tags, and those that name the code."""
+        """Set tags, also those for the version of the code."""
         code = {
             "git_commit": self._checkout.commit,
             "git_dirty": self._checkout.dirty,
@@ -98,9 +103,9 @@ class Run:
         mlflow.set_tags({**code, **tags})
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
-        """Keep metrics for the next batch.
+        """Add metrics to the next batch.
 
-        Batches are sent every few seconds and at the end, once the run is started.
+        After `start`, a batch is sent every few seconds and at the end.
         """
         now = int(time.time() * 1000)
         self._pending += [Metric(key, float(value), now, step) for key, value in metrics.items()]
@@ -108,7 +113,7 @@ class Run:
             self._flush()
 
     def log_files(self, files: Mapping[str, bytes | Figure], folder: str = "") -> None:
-        """Log artifacts by file name: bytes as they are, figures in the format of the ending."""
+        """Log artifacts by file name; its ending decides the format of a figure."""
         with tempfile.TemporaryDirectory(prefix="vmaf-train-") as made:
             for name, content in files.items():
                 if isinstance(content, bytes):
@@ -121,7 +126,7 @@ class Run:
         """Log a table as an input of the run: name, digest, columns and source, not its rows."""
         schema = Schema([ColSpec("double", name) for name in (*table.features, OUTPUT)])
         source = CodeDatasetSource({"corpus": corpus, "sources": ",".join(table.sources)})
-        # MLflow's database keeps 36 characters of a digest; the whole one is a tag.
+        # MLflow's database keeps at most 36 characters of a digest; a tag holds all of it.
         dataset = MetaDataset(  # type: ignore[abstract]
             source, name=f"{corpus}-{context}", digest=table.digest[:32], schema=schema
         )
@@ -135,7 +140,7 @@ class Run:
             onnx.load_model_from_string(student.content),
             name="model",
             save_as_external_data=False,
-            # Stated: to infer them, MLflow would import and run everything once more.
+            # If these are not given, MLflow infers them: it imports and runs everything again.
             pip_requirements=[f"{name}=={version(name)}" for name in MODEL_REQUIREMENTS],
             signature=ModelSignature(Schema([inputs]), Schema([outputs])),
             input_example={INPUT: example_NF.astype(np.float32)},
@@ -152,14 +157,16 @@ class Run:
         )
         self.run_id = run.info.run_id
         if active:
-            # The UI folds the rows of child runs away; runs of a sweep stand side by side.
+            # With this tag, the UI hides the runs of a sweep below their parent run.
             mlflow.MlflowClient().delete_tag(self.run_id, "mlflow.parentRunId")
-        # MLflow's fluent calls would resume the run of this variable by themselves.
+        # Otherwise MLflow's fluent calls resume the run of this variable.
         os.environ.pop(RUN_ID_VARIABLE, None)
 
     def _flush(self) -> None:
-        # Emptied first: metrics that a store refuses must not keep the run from ending.
-        pending, self._pending, self._flushed = self._pending, [], time.monotonic()
+        pending = self._pending
+        # Empty the list first: if a store refuses metrics, the run must still end.
+        self._pending = []
+        self._flushed = time.monotonic()
         for start in range(0, len(pending), METRICS_PER_BATCH):
             batch = pending[start : start + METRICS_PER_BATCH]
             mlflow.MlflowClient().log_batch(self.run_id, metrics=batch)
@@ -167,13 +174,13 @@ class Run:
 
 @contextmanager
 def tracked(name: str) -> Iterator[Run]:
-    """Do a piece of work as an MLflow run, which ends FINISHED, KILLED (interrupt) or FAILED.
+    """Run the body as an MLflow run, which ends as FINISHED, KILLED (interrupt) or FAILED.
 
-    A run that `mlflow run` handed over is resumed at once, so that bad input is recorded in it. Any
-    other run exists only after the work calls `start`.
+    A run that `mlflow run` made is resumed at once, so that it also records bad input. Any other
+    run exists only after the body calls `start`.
 
     Raises:
-        VmafTrainError: in place of an error of MLflow itself.
+        VmafTrainError: MLflow failed; the body's errors pass through.
     """
     run = Run()
     try:
@@ -197,5 +204,5 @@ def tracked(name: str) -> Iterator[Run]:
 def _end_after_failure(run: Run, status: str, reason: str) -> None:
     try:
         run.end(status, reason)
-    except Exception as error:  # the store itself may have failed; the first error is raised
+    except Exception as error:  # the store can be the cause; the first error is the one to raise
         log.warning("run %s could not be marked %s: %s", run.run_id, status, first_line(error))

@@ -1,4 +1,4 @@
-"""The tracking store: opened once per process, under a lock where it is local."""
+"""The tracking store: it is opened once per process, under a lock if it is local."""
 
 import os
 import re
@@ -15,15 +15,15 @@ from vmaf_train.errors import InputError
 
 SQLITE = "sqlite:///"
 RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
-# Tracking stores that this process has reached.
+# URIs of the tracking stores that this process has opened.
 _opened: set[str] = set()
 
 
 def open_store() -> None:
-    """Reach the tracking store and make a local one if need be; call it before asking MLflow.
+    """Open the tracking store, and make a local one if it is missing; call this before MLflow.
 
     Raises:
-        InputError: it cannot be used.
+        InputError: the store cannot be used.
     """
     uri = mlflow.get_tracking_uri()
     if uri in _opened:
@@ -43,23 +43,23 @@ def open_store() -> None:
 
 @contextmanager
 def store_lock(uri: str) -> Iterator[None]:
-    """Hold a lock beside a local store; a server needs none.
+    """Hold the lock of a local store; a server needs no lock.
 
-    An SQLite store that several processes open cold breaks for good. A file store loses version
-    numbers when two processes register at once.
+    If several processes make an SQLite store at once, it is damaged for good. If two processes
+    register at once, a file store loses version numbers.
     """
-    place = _local_path(uri)
-    if place is None:
+    path = _local_path(uri)
+    if path is None:
         yield
         return
-    place.parent.mkdir(parents=True, exist_ok=True)
-    # A singleton per path, so that the holder may ask again.
-    with FileLock(f"{place}.lock", is_singleton=True):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # One lock object per path, so that the holder can take the lock again.
+    with FileLock(f"{path}.lock", is_singleton=True):
         yield
 
 
 def without_password(text: str) -> str:
-    """Return a text without the user names and passwords in its addresses."""
+    """Return a text with the user names and passwords in its addresses replaced by ***."""
     return re.sub(r"//[^/@\s]*@", "//***@", text)
 
 
@@ -69,7 +69,7 @@ def first_line(error: BaseException) -> str:
 
 
 def _local_path(uri: str) -> Path | None:
-    """Return where a local store lies; None for a server."""
+    """Return the path of a local store; None for a server."""
     if uri.startswith(SQLITE):
         return Path(uri.removeprefix(SQLITE)).absolute()
     if "://" not in uri or uri.startswith("file:"):
@@ -79,7 +79,7 @@ def _local_path(uri: str) -> Path | None:
 
 @contextmanager
 def _few_retries() -> Iterator[None]:
-    """Let MLflow retry twice; its own seven retries wait minutes for a server that is not there."""
+    """Let MLflow retry twice; its default of seven takes minutes if the server is not there."""
     before = os.environ.get(RETRIES)
     os.environ[RETRIES] = before or "2"
     try:
