@@ -14,7 +14,7 @@ ENDINGS = [
     (
         PermissionError(13, "Permission denied", "out.csv"),
         2,
-        "error: out.csv: Permission denied; repair that and run again",
+        "error: out.csv: Permission denied; repair this and run again",
     ),
     (
         KeyboardInterrupt(),

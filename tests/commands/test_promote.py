@@ -119,7 +119,7 @@ def test_each_allowance_is_an_option_of_register(ids):
 
 def test_sync_prints_the_files_it_changed_and_check_exits_1_on_a_difference(ids):
     call("register", "--run-id", ids["small"], "--allow-dirty", "yes")
-    assert call("sync").output == "the tree held all of it already\n"
+    assert call("sync").output == "the tree is up to date\n"
     agreed = call("sync", "--check")
     assert (agreed.exit_code, agreed.output) == (0, "the tree and the registry agree\n")
 
@@ -135,7 +135,7 @@ def test_register_points_an_alias_back_by_version(ids):
     call("register", "--run-id", ids["small"], "--allow-dirty", "yes")
     done = call("register", "--version", "1")
     assert done.exit_code == 0, done.output
-    assert done.output == "alias default names version 1\nthe tree held all of it already\n"
+    assert done.output == "alias default names version 1\nthe tree is up to date\n"
 
 
 @pytest.mark.parametrize(

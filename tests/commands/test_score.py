@@ -219,7 +219,7 @@ def test_a_damaged_sidecar_is_refused(tmp_path):
     copy = tmp_path / "copy.onnx"
     copy.write_bytes(LITE.read_bytes())
     copy.with_suffix(".json").write_text("{}")
-    with pytest.raises(InputError, match=r"is no sidecar of ours .*run: vmaf-train sync"):
+    with pytest.raises(InputError, match=r"is no sidecar of vmaf-train .*run: vmaf-train sync"):
         load_scorer(str(copy))
 
 

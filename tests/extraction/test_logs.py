@@ -90,7 +90,7 @@ REPORT = """
 
 def test_remarks_name_the_longer_video_and_frames_that_were_not_decoded():
     longer, broken = remarks_of(REPORT, frames=8)
-    assert longer.startswith("the distorted video goes on after the 8 frames that both have")
+    assert longer.startswith("the distorted video is longer than the 8 frames that both have")
     assert broken.startswith("the distorted video has 2 frames that ffmpeg could not decode")
 
 

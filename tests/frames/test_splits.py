@@ -68,7 +68,7 @@ def test_folds_are_the_wanted_sources_or_all(wanted, folds):
     ("sources", "wanted", "message"),
     [
         (CLIP_SOURCES, ("Delta",), "folds Delta not in the corpus; .* Alpha, Beta, Gamma, or all"),
-        (CLIP_SOURCES, ("Gamma",), "Gamma has one pair, which settles no difference"),
+        (CLIP_SOURCES, ("Gamma",), "Gamma has one pair, too few"),
         (("Alpha", "Alpha"), (), "Alpha is the only source"),
     ],
 )

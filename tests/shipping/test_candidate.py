@@ -25,7 +25,7 @@ def test_an_arch_that_is_never_shipped_has_no_place(ids):
 
 @pytest.mark.parametrize("run_id", ["", "abc", "../../etc", "G" * 32])
 def test_a_malformed_run_id_is_refused_before_mlflow_is_asked(run_id):
-    with pytest.raises(InputError, match="is not a run id: 32 hex digits"):
+    with pytest.raises(InputError, match="is not a run id; pass the 32 hex digits"):
         find_candidate(run_id)
 
 
