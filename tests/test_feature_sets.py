@@ -9,11 +9,7 @@ from vmaf_train.commands.prewarm import prewarm
 from vmaf_train.commands.sweep import sweep
 from vmaf_train.commands.train import train
 from vmaf_train.errors import InputError
-from vmaf_train.features import (
-    CANONICAL,
-    FEATURE_SETS,
-    FeatureSet,
-)
+from vmaf_train.features import CANONICAL, FEATURE_SETS, FeatureSet
 from vmaf_train.frames.splits import split
 from vmaf_train.reporting import Reporter
 from vmaf_train.students.architectures import ARCHITECTURES
@@ -21,11 +17,12 @@ from vmaf_train.students.settings import Job, Settings
 from vmaf_train.students.training import fit, fit_many
 from vmaf_train.teacher.teachers import DEFAULT_TEACHER
 
-# Sets of other features are for other teachers.
-LOGGED = tuple(
-    name for name, row in FEATURE_SETS.items() if set(row.features) <= set(DEFAULT_TEACHER.logged)
+# Feature sets beside the canonical one that a pass of the default teacher gives.
+LIGHTER = tuple(
+    name
+    for name, row in FEATURE_SETS.items()
+    if row is not CANONICAL and set(row.features) <= set(DEFAULT_TEACHER.logged)
 )
-LIGHTER = tuple(name for name in LOGGED if name != CANONICAL.name)
 SHORT = Settings(epochs=2, teacher_points=256)
 
 
