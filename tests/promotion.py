@@ -1,33 +1,28 @@
-"""Helpers for tests of promotion: run a command, read the registry and the tree."""
+"""Helpers for tests of promotion: promote a run, read the registry and the tree."""
 
 from pathlib import Path
 
 import mlflow
-from typer.testing import CliRunner
 
-from vmaf_train.cli import app
-from vmaf_train.commands.train import train as train_command
-from vmaf_train.frames.choice import CorpusChoice
-from vmaf_train.reporting import Reporter
-from vmaf_train.students.settings import Settings
-
-DIRTY = ["--allow-dirty", "yes"]
+from vmaf_train.commands.promote import Registered
+from vmaf_train.commands.promote import register as register_command
+from vmaf_train.errors import GateRefusedError
+from vmaf_train.shipping.gates import Gate
 
 
-def call(*words: object):
-    return CliRunner().invoke(app, [str(word) for word in words])
+def register(run_id: str, *, allow_worse: bool = False, allow_dirty: bool = True) -> Registered:
+    """Promote a run into the tree of the working folder; these tests run from uncommitted code."""
+    return register_command(run_id, Path(), allow_worse=allow_worse, allow_dirty=allow_dirty)
 
 
-def register(run_id: str, *options: str, dirty: bool = True):
-    return call("register", "--run-id", run_id, *(DIRTY if dirty else []), *options)
-
-
-def train(arch: str, **settings: int) -> str:
-    done = train_command(CorpusChoice(), arch, Settings(**settings), Reporter(), val_source="auto")
-    return done.links.run_id
+def refused_gates(error: GateRefusedError) -> dict[str, str]:
+    """Return the fact of each gate that refused, by name."""
+    gates = [gate for gate in error.gates if isinstance(gate, Gate)]
+    return {gate.name: gate.fact for gate in gates if not gate.passed}
 
 
 def tree_files() -> dict[str, bytes]:
+    """Return the content of all files below model/ and docs/, by path."""
     files = [*Path("model").rglob("*"), *Path("docs").rglob("*")]
     return {
         path.as_posix(): path.read_bytes()
@@ -37,10 +32,11 @@ def tree_files() -> dict[str, bytes]:
 
 
 def versions() -> dict[str, str]:
-    """Return run id by version."""
+    """Return the run id of each registered version."""
     client = mlflow.MlflowClient()
     return {str(v.version): v.run_id for v in client.search_model_versions("name = 'vmaf_tiny'")}
 
 
 def alias(name: str) -> str:
+    """Return the version that an alias names."""
     return str(mlflow.MlflowClient().get_model_version_by_alias("vmaf_tiny", name).version)

@@ -1,8 +1,6 @@
-"""What a user types, and what comes back: output, exit code, and nothing written by mistake."""
+"""Commands as a user types them: output, exit codes, and no files after bad input."""
 
-import errno
 import json
-import os
 import re
 import signal
 import subprocess
@@ -10,31 +8,19 @@ import sys
 import time
 from pathlib import Path
 
+import mlflow
 import pytest
+from commandline import DIMS, call, files_below
 from conftest import write_corpus
-from typer.testing import CliRunner
+from mlflow_runs import only_run
 
-from vmaf_train.cli import app
-from vmaf_train.extraction import cache, libvmaf
-
-DIMS = ["--assume-dims", "64x64"]
-
-
-def call(*words: object):
-    return CliRunner().invoke(app, [str(word) for word in words])
-
-
-def files_below(*folders: Path) -> list[Path]:
-    return sorted(path for folder in folders for path in folder.rglob("*") if path.is_file())
+from vmaf_train.extraction import cache
+from vmaf_train.judging.report import EvalReport
 
 
 @pytest.fixture
 def corpus(tmp_path):
     return write_corpus(tmp_path / "corpus")
-
-
-def break_nothing(corpus):
-    return []
 
 
 def missing_folder(corpus):
@@ -105,7 +91,7 @@ BAD_CORPORA = [
 @pytest.mark.parametrize(
     ("spoil", "message"), BAD_CORPORA, ids=[row[0].__name__ for row in BAD_CORPORA]
 )
-def test_a_bad_corpus_is_one_line_exit_2_and_nothing_written(
+def test_a_bad_corpus_gives_one_error_line_exit_2_and_no_files(
     command, spoil, message, corpus, cold_store, tmp_path
 ):
     options = spoil(corpus)
@@ -139,20 +125,20 @@ BAD_VALUES = [
 
 
 @pytest.mark.parametrize(("options", "message"), BAD_VALUES)
-def test_a_bad_value_names_the_choices_and_writes_nothing(options, message, corpus, cold_store):
+def test_a_bad_value_gives_the_choices_and_no_files(options, message, corpus, cold_store):
     result = call("train", "--corpus", corpus, *DIMS, *options)
     assert (result.exit_code, bool(re.search(message, result.output))) == (2, True), result.output
     assert files_below(cache.cache_root(), cold_store) == []
 
 
-def test_a_trainer_that_is_none_is_bad_input_with_the_known_ones(corpus, cold_store):
+def test_an_unknown_trainer_is_bad_input_with_the_known_ones(corpus, cold_store):
     result = call("train", "--corpus", corpus, *DIMS, "--trainer", "foo")
     assert result.exit_code == 2
     assert "error: unknown trainer 'foo'; choose one of: plain, lightning\n" in result.output
     assert files_below(cache.cache_root(), cold_store) == []
 
 
-def test_the_trainer_lightning_refuses_an_arch_that_is_solved_for(corpus, store):
+def test_lightning_with_an_arch_that_takes_no_steps_is_bad_input(corpus, store):
     result = call("train", "--corpus", corpus, *DIMS, "--arch", "linear", "--trainer", "lightning")
     assert result.exit_code == 2
     assert re.search(r"^error: .*lightning.* linear .*trainer=plain$", result.output, flags=re.M), (
@@ -162,7 +148,7 @@ def test_the_trainer_lightning_refuses_an_arch_that_is_solved_for(corpus, store)
 
 
 @pytest.mark.parametrize("missing", ["vmaf_train.students.lightning", "lightning"])
-def test_the_trainer_lightning_without_its_extra_says_what_to_install(
+def test_lightning_without_its_extra_is_bad_input_with_the_install_command(
     missing, corpus, cold_store, monkeypatch
 ):
     for name in [name for name in sys.modules if name.partition(".")[0] == "lightning"]:
@@ -179,32 +165,24 @@ def test_the_trainer_lightning_without_its_extra_says_what_to_install(
 
 
 @pytest.mark.parametrize("points", [0, 128])
-def test_a_training_shows_itself_without_the_teachers_points_where_it_had_some(
-    points, corpus, store
-):
-    import mlflow
-
+def test_train_prints_and_logs_errors_in_the_box_and_without_points(points, corpus, store):
     result = call("train", "--corpus", corpus, *DIMS, "--epochs", 1, "--teacher-points", points)
     assert result.exit_code == 0, result.output
     assert ("without teacher's points" in result.output) == bool(points)
     assert re.search(r"box of possible features: RMSE .* \(200000 random vectors", result.output)
-    (run,) = mlflow.search_runs(search_all_experiments=True, output_format="list")
-    report = json.loads(mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/eval_report.json"))
-    logged = run.data.metrics
-    assert logged["box/max_abs_error"] == pytest.approx(report["box"]["max_abs_error"])
-    assert logged["box/rmse"] == pytest.approx(report["box"]["rmse"])
-    assert (
-        bool(report["without_teacher_points"])
-        == ("val_without_points/rmse" in logged)
-        == bool(points)
-    )
+
+    logged = only_run().data.metrics
+    uri = f"runs:/{only_run().info.run_id}/eval_report.json"
+    report = EvalReport.model_validate_json(mlflow.artifacts.load_text(uri))
+    assert logged["box/max_abs_error"] == pytest.approx(report.box.max_abs_error)
+    assert logged["box/rmse"] == pytest.approx(report.box.rmse)
+    without = report.without_teacher_points
+    assert (without is not None) == ("val_without_points/rmse" in logged) == bool(points)
     if points:
-        assert logged["val_without_points/rmse"] == pytest.approx(
-            report["without_teacher_points"]["rmse"]
-        )
+        assert logged["val_without_points/rmse"] == pytest.approx(without.rmse)
 
 
-def test_a_corpus_of_one_source_cannot_be_trained_on(tmp_path, cold_store):
+def test_a_corpus_of_one_source_is_bad_input_for_train(tmp_path, cold_store):
     corpus = write_corpus(tmp_path / "corpus", sources=("Alpha",))
     result = call("train", "--corpus", corpus, *DIMS)
     assert result.exit_code == 2
@@ -213,13 +191,13 @@ def test_a_corpus_of_one_source_cannot_be_trained_on(tmp_path, cold_store):
 
 
 @pytest.mark.parametrize("model", ["nowhere.onnx", "f" * 32, "models:/vmaf_tiny/7", "what"])
-def test_a_model_that_is_not_there_is_bad_input(model, corpus, store):
+def test_a_missing_model_is_bad_input(model, corpus, store):
     result = call("evaluate", "--model", model, "--corpus", corpus, *DIMS)
     assert result.exit_code == 2, result.output
     assert model in result.output
 
 
-def test_no_ffmpeg_is_bad_input_with_the_next_step(corpus, cold_store, monkeypatch):
+def test_a_missing_ffmpeg_is_bad_input_with_the_next_step(corpus, cold_store, monkeypatch):
     monkeypatch.setenv("VMAF_FFMPEG", "no-such-ffmpeg")
     result = call("train", "--corpus", corpus, *DIMS)
     assert result.exit_code == 2
@@ -227,7 +205,7 @@ def test_no_ffmpeg_is_bad_input_with_the_next_step(corpus, cold_store, monkeypat
     assert files_below(cache.cache_root(), cold_store) == []
 
 
-def test_an_ffmpeg_without_libvmaf_is_bad_input_with_its_words(
+def test_an_ffmpeg_without_libvmaf_is_bad_input_with_its_message(
     corpus, cold_store, monkeypatch, tmp_path
 ):
     script = tmp_path / "ffmpeg"
@@ -241,7 +219,7 @@ def test_an_ffmpeg_without_libvmaf_is_bad_input_with_its_words(
     assert files_below(cache.cache_root(), cold_store) == []
 
 
-def test_a_cache_that_cannot_be_written_is_bad_input(corpus, cold_store, monkeypatch, tmp_path):
+def test_an_unwritable_cache_is_bad_input(corpus, cold_store, monkeypatch, tmp_path):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("VMAF_TINY_AI_CACHE", str(tmp_path / "file" / "cache"))
     result = call("train", "--corpus", corpus, *DIMS)
@@ -251,126 +229,45 @@ def test_a_cache_that_cannot_be_written_is_bad_input(corpus, cold_store, monkeyp
     assert files_below(cold_store) == []
 
 
-def test_a_disk_that_fills_up_ends_the_prewarm_with_what_fits_kept(corpus, monkeypatch):
-    written = []
-    whole_write = cache.write_whole
-
-    def fills_up(path, content):
-        if content and len(written) == 2:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        written.extend([path] if content else [])
-        whole_write(path, content)
-
-    monkeypatch.setattr(cache, "write_whole", fills_up)
-    result = call("prewarm", "--corpus", corpus, *DIMS, "--jobs", 1)
-    assert (result.exit_code, "No space left" in result.output) == (2, True)
-    assert sorted(written) == files_below(cache.cache_root())
-
-
-def test_files_left_out_are_listed_and_counted_and_the_rest_is_done(corpus):
-    (corpus / "dis" / "Gamma_10_32_50.yuv").write_bytes(bytes(64 * 64 * 3 // 2))
-    (corpus / "dis" / "holiday.yuv").write_bytes(b"")
-    result = call("prewarm", "--corpus", corpus, *DIMS)
-    assert result.exit_code == 0, result.output
-    assert "left out: dis/Gamma_10_32_50.yuv: no reference" in result.output
-    assert "left out: dis/holiday.yuv: name is not" in result.output
-    assert "4 pairs, 24 frames: 4 extracted, 0 already there, 2 files left out" in result.output
-
-
-def test_prewarm_does_only_what_is_missing(corpus):
-    assert "4 extracted, 0 already there" in call("prewarm", "--corpus", corpus, *DIMS).output
-    (cache.cache_root() / "Alpha" / f"{next((corpus / 'dis').glob('Alpha*')).stem}.json").unlink()
-    assert "1 extracted, 3 already there" in call("prewarm", "--corpus", corpus, *DIMS).output
-
-
-def test_a_list_of_no_sources_is_bad_input(corpus):
-    assert call("prewarm", "--corpus", corpus, *DIMS, "--sources", ",").exit_code == 2
-
-
-def test_prewarm_keeps_the_sources_asked_for(corpus):
-    assert (
-        "2 pairs, 12 frames"
-        in call("prewarm", "--corpus", corpus, *DIMS, "--sources", "Beta").output
-    )
-    assert [path.parent.name for path in files_below(cache.cache_root())] == ["Beta", "Beta"]
-
-
-def test_prewarm_scores_the_frames_asked_for(corpus):
-    assert (
-        "4 pairs, 12 frames: 4 extracted"
-        in call("prewarm", "--corpus", corpus, *DIMS, "--frames", "2:5").output
-    )
-    assert (
-        "4 pairs, 12 frames: 0 extracted"
-        in call("prewarm", "--corpus", corpus, *DIMS, "--frames", "2:5").output
-    )
-    assert "4 pairs, 24 frames: 4 extracted" in call("prewarm", "--corpus", corpus, *DIMS).output
-
-
-def test_prewarm_asks_the_scheduler_that_is_named(corpus):
-    result = call("prewarm", "--corpus", corpus, *DIMS, "--scheduler", "nowhere")
-    assert result.exit_code == 2, result.output
-    assert "error: no Dask scheduler with a worker answers at nowhere" in result.output
-    assert files_below(cache.cache_root()) == []
-
-
-def test_exported_features_are_a_corpus_to_train_from(corpus, store):
+def test_train_reads_the_file_that_export_features_names(corpus, store):
     result = call("export-features", "out.parquet", "--corpus", corpus, *DIMS)
     assert (result.exit_code, Path("out.parquet").is_file()) == (0, True), result.output
     assert "24 frames of 4 clips" in result.output
-    line = result.output.splitlines()[-1]
-    assert line == "train from it: vmaf-train train --corpus out.parquet"
-    result = call(*line.split()[4:], "--epochs", "1")
+    assert result.output.endswith("train from it: vmaf-train train --corpus out.parquet\n")
+    result = call("train", "--corpus", "out.parquet", "--epochs", "1")
     assert result.exit_code == 0, result.output
 
 
-def failing_for(clip: str, folder: Path) -> str:
-    """Write an ffmpeg that fails for one clip and is the real one otherwise."""
-    script = folder / "ffmpeg"
-    real = libvmaf.find_ffmpeg().path
-    script.write_text(
-        f'#!/bin/sh\ncase "$*" in *{clip}*) echo broken pixels >&2; exit 9;; esac\nexec {real} "$@"\n'
-    )
-    script.chmod(0o755)
-    return str(script)
-
-
-def test_a_pair_that_fails_does_not_stop_the_others(corpus, monkeypatch, tmp_path):
-    clip = sorted(path.stem for path in (corpus / "dis").iterdir())[0]
-    monkeypatch.setenv("VMAF_FFMPEG", failing_for(clip, tmp_path))
-    result = call("prewarm", "--corpus", corpus, *DIMS)
-    assert result.exit_code == 1
-    assert f"1 of 4 pairs failed, the others are in the cache: {clip}: " in result.output
-    assert "broken pixels" in result.output
-    assert len(files_below(cache.cache_root())) == 3
-
-
-def test_an_interrupt_marks_the_run_killed_and_keeps_a_whole_cache(tmp_path, store):
-    import mlflow
-
+def test_an_interrupt_marks_the_run_as_killed_and_keeps_whole_cache_files(tmp_path, store):
     corpus = write_corpus(tmp_path / "corpus", rungs=12, frames=60)
     command = [sys.executable, "-m", "vmaf_train", "train", "--corpus", str(corpus), *DIMS]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     while len(list(cache.cache_root().glob("*/[!.]*.json"))) < 3 and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=60)
-    assert process.returncode == 130, told
-    assert "the same command continues from there" in told
-    assert "Traceback" not in told
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "the same command continues from there" in said
+    assert "Traceback" not in said
     kept = [path for path in files_below(cache.cache_root()) if path.suffix == ".json"]
     assert 3 <= len(kept) < 24
     assert all(len(json.loads(path.read_text())["teacher_scores"]) == 60 for path in kept)
-    (run,) = mlflow.search_runs(search_all_experiments=True, output_format="list")
-    assert (run.info.status, run.data.tags["error"]) == ("KILLED", "interrupted")
+    assert (only_run().info.status, only_run().data.tags["error"]) == ("KILLED", "interrupted")
     assert (
         f"{24 - len(kept)} extracted, {len(kept)} already there"
         in call("prewarm", "--corpus", corpus, *DIMS).output
     )
 
 
-def test_help_describes_every_command():
-    assert call("--help").exit_code == 0
-    for command in ("prewarm", "train", "sweep", "evaluate", "main", "register", "sync"):
-        assert command in call("--help").output
-        assert call(command, "--help").exit_code == 0
+COMMANDS = ("prewarm", "export-features", "train", "sweep", "evaluate", "main", "register", "sync")
+
+
+def test_help_lists_every_command():
+    listed = call("--help")
+    assert listed.exit_code == 0
+    assert all(command in listed.output for command in (*COMMANDS, "score"))
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "score"])
+def test_every_command_has_help(command):
+    assert call(command, "--help").exit_code == 0

@@ -23,14 +23,14 @@ def test_a_file_is_written_or_replaced_and_nothing_else_is_left(folder):
     assert list(folder.iterdir()) == [path]
 
 
-def test_a_written_file_has_the_mode_of_any_new_file(folder):
+def test_a_written_file_has_the_mode_of_a_new_file(folder):
     (folder / "plain").write_bytes(b"")
     write_whole(folder / "whole", b"")
     assert (folder / "whole").stat().st_mode == (folder / "plain").stat().st_mode
 
 
 @pytest.mark.parametrize("fails", ["write_bytes", "replace"])
-def test_a_failure_keeps_the_old_file_and_leaves_no_temporary_one(fails, folder, monkeypatch):
+def test_a_failure_keeps_the_old_file_and_leaves_no_temporary_file(fails, folder, monkeypatch):
     path = folder / "file"
     path.write_bytes(b"old")
 

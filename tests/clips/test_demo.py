@@ -1,3 +1,5 @@
+"""The demo corpus: its clips, its bytes, and that it is made once and whole."""
+
 import json
 import subprocess
 import sys
@@ -28,16 +30,18 @@ def files_of(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.yuv")}
 
 
-def finished(folder):
+def corpora_in(folder):
+    """Return the corpora in a folder, finished or not."""
     return [path for path in folder.iterdir() if path.is_dir()]
 
 
 def made_by(demo_cache):
+    """Return the folder of the one corpus in a cache."""
     (folder,) = (path for path in (demo_cache / "_demo").iterdir() if path.is_dir())
     return folder
 
 
-def test_every_clip_name_follows_the_grammar():
+def test_every_clip_name_follows_the_netflix_grammar():
     for ref, dis in demo.clip_names():
         ref_match, dis_match = REF_NAME.fullmatch(ref), DIS_NAME.fullmatch(dis)
         assert ref_match and dis_match
@@ -46,7 +50,7 @@ def test_every_clip_name_follows_the_grammar():
     assert len(set(demo.clip_names())) == 72
 
 
-def test_what_is_made_is_what_clip_names_says_and_a_whole_corpus(demo_cache):
+def test_the_corpus_holds_exactly_the_named_clips(demo_cache):
     folder = made_by(demo_cache)
     named = {
         f"{kind}/{name}"
@@ -61,19 +65,19 @@ def test_what_is_made_is_what_clip_names_says_and_a_whole_corpus(demo_cache):
     assert {pair.n_frames for pair in found.pairs} == {demo.FRAMES}
 
 
-def test_the_size_that_a_full_disk_is_told_is_the_size_that_is_made(demo_cache):
+def test_the_stated_size_is_the_size_on_disk(demo_cache):
     size = sum(path.stat().st_size for path in made_by(demo_cache).rglob("*.yuv"))
     assert size // 10**6 == demo.MEGABYTES
 
 
 @pytest.mark.slow
-def test_a_corpus_made_with_other_jobs_has_the_same_bytes(demo_cache, ffmpeg, tmp_path):
+def test_the_number_of_jobs_does_not_change_the_bytes(demo_cache, ffmpeg, tmp_path):
     again = demo.make_demo_corpus(tmp_path, ffmpeg.path, jobs=7)
     assert again.name == made_by(demo_cache).name
     assert files_of(again) == files_of(made_by(demo_cache))
 
 
-def test_scores_spread_over_the_scale_and_every_source_spans_40_points(demo_cache):
+def test_scores_cover_the_scale_and_every_source_spans_40_points(demo_cache):
     frames, pooled = [], {}
     for path in demo_cache.glob("[A-Z]*/*.json"):
         scores = json.loads(path.read_text())["teacher_scores"]
@@ -90,7 +94,7 @@ def test_scores_spread_over_the_scale_and_every_source_spans_40_points(demo_cach
     assert filled.min() > 50
 
 
-def test_a_corpus_once_made_is_not_made_again(small, ffmpeg, tmp_path):
+def test_a_finished_corpus_is_not_made_again(small, ffmpeg, tmp_path):
     made: list[str] = []
     folder = demo.make_demo_corpus(tmp_path, ffmpeg.path, 2, made.append)
     assert sorted(made) == sorted(set(small))
@@ -100,7 +104,7 @@ def test_a_corpus_once_made_is_not_made_again(small, ffmpeg, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.yuv")} == stamps
 
 
-def test_several_threads_at_once_make_it_once(small, ffmpeg, tmp_path):
+def test_several_threads_make_the_corpus_once(small, ffmpeg, tmp_path):
     made: list[str] = []
     folders: list[object] = []
     barrier = threading.Barrier(4)
@@ -118,7 +122,7 @@ def test_several_threads_at_once_make_it_once(small, ffmpeg, tmp_path):
     assert sorted(made) == sorted(set(small))
 
 
-def test_several_processes_at_once_make_it_once(ffmpeg, tmp_path):
+def test_several_processes_make_the_corpus_once(ffmpeg, tmp_path):
     code = (
         "import sys; from pathlib import Path; from vmaf_train.clips import demo\n"
         "demo.SOURCES, demo.RUNGS = demo.SOURCES[4:6], demo.RUNGS[::7]\n"
@@ -134,7 +138,7 @@ def test_several_processes_at_once_make_it_once(ffmpeg, tmp_path):
     assert sorted(int(count) for _, count in said) == [0, 0, 6]
 
 
-def test_a_killed_making_is_begun_anew(small, ffmpeg, tmp_path):
+def test_files_of_a_killed_process_are_made_again(small, ffmpeg, tmp_path):
     whole = demo.make_demo_corpus(tmp_path / "whole", ffmpeg.path, 2)
     part = tmp_path / "killed" / f"{whole.name}.part"
     (part / "ref").mkdir(parents=True)
@@ -144,10 +148,10 @@ def test_a_killed_making_is_begun_anew(small, ffmpeg, tmp_path):
     folder = demo.make_demo_corpus(tmp_path / "killed", ffmpeg.path, 2, made.append)
     assert len(made) == 6
     assert files_of(folder) == files_of(whole)
-    assert finished(tmp_path / "killed") == [folder]
+    assert corpora_in(tmp_path / "killed") == [folder]
 
 
-def test_a_making_that_is_interrupted_leaves_nothing_that_looks_finished(small, ffmpeg, tmp_path):
+def test_an_interrupt_leaves_no_finished_corpus(small, ffmpeg, tmp_path):
     def interrupt(clip):
         raise KeyboardInterrupt
 
@@ -158,7 +162,7 @@ def test_a_making_that_is_interrupted_leaves_nothing_that_looks_finished(small, 
     assert files_of(demo.make_demo_corpus(tmp_path / "stopped", ffmpeg.path, 2)) == files_of(whole)
 
 
-def test_corpora_of_other_recipes_stay_for_who_may_be_reading_them(small, ffmpeg, tmp_path):
+def test_corpora_of_other_recipes_are_kept(small, ffmpeg, tmp_path):
     folder = tmp_path / "demo"
     for name in ("0123456789ab", "mine"):
         (folder / name).mkdir(parents=True)
@@ -172,7 +176,7 @@ def test_corpora_of_other_recipes_stay_for_who_may_be_reading_them(small, ffmpeg
 
 
 @pytest.mark.parametrize("spoil", [Path.unlink, lambda path: path.write_bytes(b"short")])
-def test_a_corpus_that_lost_a_file_or_a_part_of_one_is_made_again(spoil, small, ffmpeg, tmp_path):
+def test_a_corpus_with_a_missing_or_short_file_is_made_again(spoil, small, ffmpeg, tmp_path):
     made = demo.make_demo_corpus(tmp_path / "demo", ffmpeg.path, 2)
     whole = {path: path.read_bytes() for path in made.rglob("*.yuv")}
     spoil(next((made / "dis").iterdir()))
@@ -180,7 +184,7 @@ def test_a_corpus_that_lost_a_file_or_a_part_of_one_is_made_again(spoil, small, 
     assert {path: path.read_bytes() for path in made.rglob("*.yuv")} == whole
 
 
-def test_another_recipe_is_another_corpus(small, ffmpeg, tmp_path, monkeypatch):
+def test_another_recipe_makes_another_corpus(small, ffmpeg, tmp_path, monkeypatch):
     first = demo.make_demo_corpus(tmp_path / "a", ffmpeg.path, 2)
     monkeypatch.setattr(demo, "RUNGS", demo.RUNGS[:1])
     second = demo.make_demo_corpus(tmp_path / "a", ffmpeg.path, 2)
@@ -188,7 +192,7 @@ def test_another_recipe_is_another_corpus(small, ffmpeg, tmp_path, monkeypatch):
     assert len(list((second / "dis").iterdir())) == 2
 
 
-def test_another_ffmpeg_is_another_corpus(small, ffmpeg, fake_ffmpeg, tmp_path):
+def test_another_ffmpeg_makes_another_corpus(small, ffmpeg, fake_ffmpeg, tmp_path):
     first = demo.make_demo_corpus(tmp_path / "a", ffmpeg.path, 2)
     other = fake_ffmpeg(
         '[ "$1" = -version ] && { echo "ffmpeg version other"; exit; }; exec "$REAL" "$@"'
@@ -196,36 +200,30 @@ def test_another_ffmpeg_is_another_corpus(small, ffmpeg, fake_ffmpeg, tmp_path):
     assert demo.make_demo_corpus(tmp_path / "a", other, 2) != first
 
 
-def test_a_folder_with_special_characters_will_do(small, ffmpeg, tmp_path):
+def test_the_folder_may_have_special_characters(small, ffmpeg, tmp_path):
     plain = demo.make_demo_corpus(tmp_path / "plain", ffmpeg.path, 2)
     odd = demo.make_demo_corpus(tmp_path / "it's a:b 100%d [x]", ffmpeg.path, 2)
     assert files_of(odd) == files_of(plain)
 
 
-def test_a_failing_ffmpeg_is_quoted_and_leaves_nothing_that_looks_finished(
-    small, fake_ffmpeg, tmp_path
-):
-    broken = fake_ffmpeg(
-        'case "$*" in *libx264*) echo "Unknown encoder libx264" >&2; exit 8;; esac; exec "$REAL" "$@"'
-    )
+def test_a_failed_ffmpeg_is_quoted_and_leaves_no_finished_corpus(small, fake_ffmpeg, tmp_path):
+    fail = 'echo "Unknown encoder libx264" >&2; exit 8'
+    broken = fake_ffmpeg(f'case "$*" in *libx264*) {fail};; esac; exec "$REAL" "$@"')
     with pytest.raises(ExtractionError, match="Unknown encoder libx264") as caught:
         demo.make_demo_corpus(tmp_path / "demo", broken, 2)
     assert f"Command: {broken} " in str(caught.value)
-    assert not [path for path in finished(tmp_path / "demo") if path.suffix != ".part"]
+    assert not [path for path in corpora_in(tmp_path / "demo") if path.suffix != ".part"]
 
 
-def test_a_full_disk_under_ffmpeg_is_an_input_error(small, fake_ffmpeg, tmp_path):
-    full = fake_ffmpeg(
-        'case "$*" in *lavfi*) echo "No space left on device" >&2; exit 228;; esac; exec "$REAL" "$@"'
-    )
+def test_a_full_disk_is_an_input_error(small, fake_ffmpeg, tmp_path):
+    fail = 'echo "No space left on device" >&2; exit 228'
+    full = fake_ffmpeg(f'case "$*" in *lavfi*) {fail};; esac; exec "$REAL" "$@"')
     with pytest.raises(InputError, match="Free some space"):
         demo.make_demo_corpus(tmp_path / "demo", full, 2)
 
 
 @pytest.mark.parametrize("place", ["demo", "demo/below"])
-def test_a_folder_that_cannot_be_written_is_an_input_error_with_the_next_step(
-    small, ffmpeg, tmp_path, place
-):
+def test_an_unwritable_folder_is_an_input_error_with_the_next_step(small, ffmpeg, tmp_path, place):
     (tmp_path / "demo").write_text("a file in the folder's place")
     with pytest.raises(InputError, match="cannot make the demo corpus") as caught:
         demo.make_demo_corpus(tmp_path / place, ffmpeg.path, 2)

@@ -1,13 +1,14 @@
-"""A sweep from the command to MLflow: a run for each architecture, one for the comparison, and how they end."""
+"""Sweep: one run per arch, one for the comparison, and how they end."""
 
 import json
 import re
 
 import mlflow
 import pytest
+from commandline import DIMS, call, files_below
 from conftest import write_corpus
-from test_cli import DIMS, call, files_below
-from test_train import artifacts
+from mlflow.entities import Run
+from mlflow_runs import all_runs, artifacts, only_run
 
 from vmaf_train.commands.prewarm import prewarm
 from vmaf_train.commands.sweep import sweep as sweep_command
@@ -30,20 +31,22 @@ FIGURES = {"rmse_by_arch.png", "rmse_by_cost.png", "rmse_by_source.png"}
 FIGURES_OF_METRICS = [key for key in Metrics.model_fields if key != "n_samples"]
 
 
-def runs_by_name() -> dict[str, mlflow.entities.Run]:
-    runs = mlflow.search_runs(search_all_experiments=True, output_format="list")
-    assert len({run.info.run_name for run in runs}) == len(runs)
-    return {run.info.run_name: run for run in runs}
+def runs_by_name() -> dict[str, Run]:
+    """Return the runs of the store, whose names differ."""
+    runs = {run.info.run_name: run for run in all_runs()}
+    assert len(runs) == len(all_runs())
+    return runs
 
 
 def endings() -> dict[str, str]:
+    """Return the status of each run, by name."""
     return {name: run.info.status for name, run in runs_by_name().items()}
 
 
-def comparison_of(run) -> Comparison:
-    return Comparison.model_validate_json(
-        mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/comparison.json")
-    )
+def comparison_of(run: Run) -> Comparison:
+    """Return the comparison that a run holds."""
+    text = mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/comparison.json")
+    return Comparison.model_validate_json(text)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +96,7 @@ def choice(folder, filled, store, monkeypatch):
 # what a sweep leaves
 
 
-def test_a_sweep_is_a_flat_run_for_each_arch_and_one_for_the_comparison(swept):
+def test_a_sweep_makes_one_run_per_arch_and_one_for_the_comparison(swept):
     done, runs = swept
     assert {name: run.info.status for name, run in runs.items()} == dict.fromkeys(
         (*ARCHS, "sweep"), "FINISHED"
@@ -105,51 +108,47 @@ def test_a_sweep_is_a_flat_run_for_each_arch_and_one_for_the_comparison(swept):
     assert len({run.info.experiment_id for run in runs.values()}) == 1
 
 
-def test_the_metrics_of_an_arch_are_the_numbers_of_the_comparison(swept):
+def test_metrics_of_an_arch_run_equal_its_row_of_the_comparison(swept):
     done, runs = swept
-    for row in comparison_of(runs["sweep"]).rows:
-        expected = {f"oof/{key}": getattr(row.frames, key) for key in FIGURES_OF_METRICS}
-        expected |= {f"oof_pooled/{key}": getattr(row.clips, key) for key in FIGURES_OF_METRICS}
-        expected |= {
-            f"oof_no_points/{key}": getattr(row.without_points, key) for key in FIGURES_OF_METRICS
-        }
-        expected |= {
+    rows = comparison_of(runs["sweep"]).rows
+    assert [row.arch for row in rows] == [row.arch for row in done.comparison.rows]
+    for row in rows:
+        expected = {
             "loso/mean_rmse": row.mean_fold.mean,
             "loso/mean_rmse_deviation": row.mean_fold.deviation,
-        }
-        expected |= {
             "loso/worst_rmse": row.worst_fold.mean,
             "loso/worst_rmse_deviation": row.worst_fold.deviation,
-        }
-        expected |= {"oof/rmse_low": row.rmse_interval.low, "oof/rmse_high": row.rmse_interval.high}
-        for source in SOURCES:
-            expected[f"loso/{source}/rmse"] = row.folds[source].mean
-            expected[f"loso/{source}/rmse_deviation"] = row.folds[source].deviation
-        expected |= {"box/rmse": row.box.rmse, "box/max_abs_error": row.box.max_abs_error}
-        expected |= {f"latency/{key}": value for key, value in row.latency if key.endswith("_us")}
-        expected |= {
+            "oof/rmse_low": row.rmse_interval.low,
+            "oof/rmse_high": row.rmse_interval.high,
+            "box/rmse": row.box.rmse,
+            "box/max_abs_error": row.box.max_abs_error,
             "model/parameters": row.parameters,
             "model/onnx_bytes": row.onnx_bytes,
             "model/extraction_cost": 1.0,
         }
+        for figure in FIGURES_OF_METRICS:
+            expected[f"oof/{figure}"] = getattr(row.frames, figure)
+            expected[f"oof_pooled/{figure}"] = getattr(row.clips, figure)
+            expected[f"oof_no_points/{figure}"] = getattr(row.without_points, figure)
+        for source in SOURCES:
+            expected[f"loso/{source}/rmse"] = row.folds[source].mean
+            expected[f"loso/{source}/rmse_deviation"] = row.folds[source].deviation
+        expected |= {f"latency/{key}": value for key, value in row.latency if key.endswith("_us")}
         assert runs[row.arch].data.metrics == pytest.approx(expected, rel=1e-9)
-    assert [row.arch for row in done.comparison.rows] == [
-        row.arch for row in comparison_of(runs["sweep"]).rows
-    ]
 
 
-def test_the_numbers_differ_by_arch_and_are_of_the_size_that_was_asked_for(swept):
+def test_the_comparison_covers_the_wanted_archs_folds_and_seeds(swept):
     comparison = swept[0].comparison
     assert {row.arch: row.parameters for row in comparison.rows} == {"linear": 7, "mlp_small": 257}
     assert (comparison.folds, comparison.seeds, comparison.teacher_points) == (SOURCES, 2, 256)
     assert (comparison.n_frames, comparison.n_clips, comparison.corpus) == (3 * 2 * 6, 6, "corpus")
     rows = {row.arch: row for row in comparison.rows}
-    # Least squares draws nothing but the points; a network's weights depend on the seed.
+    # Weights of a network depend on the seed.
     assert all(spread.deviation > 0 for spread in rows["mlp_small"].folds.values())
     assert rows["linear"].frames.rmse != rows["mlp_small"].frames.rmse
 
 
-def test_params_say_what_was_done(swept):
+def test_params_state_the_settings(swept):
     _, runs = swept
     settled = {
         "folds": "all",
@@ -165,7 +164,7 @@ def test_params_say_what_was_done(swept):
     assert {"archs": "linear,mlp_small", **settled}.items() <= runs["sweep"].data.params.items()
 
 
-def test_an_archs_run_holds_the_student_of_all_sources_as_file_and_as_mlflow_model(swept):
+def test_an_arch_run_holds_its_student_as_file_and_as_mlflow_model(swept):
     _, runs = swept
     for arch in ARCHS:
         run = runs[arch]
@@ -185,7 +184,7 @@ def test_an_archs_run_holds_the_student_of_all_sources_as_file_and_as_mlflow_mod
         }
 
 
-def test_the_summary_holds_the_comparison_and_its_pictures(swept):
+def test_the_sweep_run_holds_the_comparison_and_its_figures(swept):
     done, runs = swept
     assert artifacts(runs["sweep"]) == {"comparison.md", "comparison.json", *FIGURES}
     assert comparison_of(runs["sweep"]) == done.comparison
@@ -194,12 +193,13 @@ def test_the_summary_holds_the_comparison_and_its_pictures(swept):
     assert done.comparison.recommendation in markdown
 
 
-def test_the_address_charts_the_runs_of_this_sweep_and_no_others(swept):
+def test_the_charts_link_shows_only_runs_of_this_sweep(swept):
     done, runs = swept
     assert done.links.run_id == runs["sweep"].info.run_id
     charted = done.links.charts
     assert "compareRunsMode=CHART&workflowType=machine_learning" in charted
-    key = re.search(r"viewStateShareKey=(\w+)$", charted)[1]
+    key = done.comparison.sweep
+    assert charted.endswith(f"viewStateShareKey={key}")
     tags = mlflow.get_experiment(runs["sweep"].info.experiment_id).tags
     view = json.loads(tags[f"mlflow.sharedViewState.{key}"])
     assert view["searchFilter"] == f"tags.sweep = '{done.comparison.sweep}'"
@@ -214,7 +214,7 @@ def test_the_address_charts_the_runs_of_this_sweep_and_no_others(swept):
     assert [run.info.run_name for run in found] == [*by_rmse, "sweep"]
 
 
-def test_the_same_sweep_again_gives_the_same_students_under_another_tag(swept, choice):
+def test_a_repeated_sweep_gives_the_same_students_under_another_tag(swept, choice):
     done, runs = swept
     hashes = {arch: runs[arch].data.tags["onnx_sha256"] for arch in ARCHS}
     again = sweep_command(
@@ -234,7 +234,7 @@ def test_the_same_sweep_again_gives_the_same_students_under_another_tag(swept, c
 # folds, archs, and the command
 
 
-def test_one_fold_judges_that_source_and_keeps_a_student_that_never_saw_it(choice):
+def test_a_sweep_of_one_fold_keeps_a_student_not_trained_on_it(choice):
     result = call(
         "sweep", "--corpus", choice.corpus, *SHORT, "--archs", "linear", "--folds", "Beta"
     )
@@ -251,7 +251,7 @@ def test_one_fold_judges_that_source_and_keeps_a_student_that_never_saw_it(choic
     assert found.student.facts["train_sources"] == ["Alpha", "Gamma"]
 
 
-def test_the_command_prints_a_row_for_each_arch_the_recommendation_and_the_address(choice):
+def test_the_command_prints_one_row_per_arch_the_recommendation_and_the_link(choice):
     result = call("sweep", "--corpus", choice.corpus, *SHORT, "--archs", "linear, quadratic")
     assert result.exit_code == 0, result.output
     comparison = comparison_of(runs_by_name()["sweep"])
@@ -261,19 +261,20 @@ def test_the_command_prints_a_row_for_each_arch_the_recommendation_and_the_addre
             f"{row.mean_fold.mean:.4f}",
             f"{row.worst_fold.mean:.4f}",
             f"{row.frames.rmse:.4f}",
+            f"{row.rmse_interval.low:.4f} to {row.rmse_interval.high:.4f}",
+            "-",
+            f"{row.box.max_abs_error:.3f}",
+            f"{row.latency.row_p50_us:.1f}",
+            "1.00",
         ]
-        figures.append(f"{row.rmse_interval.low:.4f} to {row.rmse_interval.high:.4f}")
-        figures += ["-", f"{row.box.max_abs_error:.3f}", f"{row.latency.row_p50_us:.1f}", "1.00"]
         cells = "".join(rf"\s*│\s*{re.escape(str(figure))}" for figure in figures)
         assert re.search(rf"│ {row.arch}{cells}\s*│", result.output), result.output
+        # Printed when the arch was done.
+        assert f"{row.arch}: out-of-fold RMSE {row.frames.rmse:.4f}" in result.output
     assert comparison.recommendation in result.output
     assert re.search(
         rf"compareRunsMode=CHART.*viewStateShareKey={comparison.sweep}$", result.output, flags=re.M
     )
-    for row in comparison.rows:
-        assert (
-            f"{row.arch}: out-of-fold RMSE {row.frames.rmse:.4f}" in result.output
-        )  # said when it was done
 
 
 def test_all_archs_are_swept_unless_some_are_named(choice, monkeypatch):
@@ -291,14 +292,12 @@ def test_all_archs_are_swept_unless_some_are_named(choice, monkeypatch):
 
 
 @pytest.mark.parametrize("named", [True, False], ids=["experiment named", "run alone"])
-def test_a_run_handed_over_becomes_the_summary_and_the_arch_runs_stand_beside_it(
-    named, choice, monkeypatch
-):
+def test_a_given_run_becomes_the_sweep_run_beside_the_arch_runs(named, choice, monkeypatch):
     client = mlflow.MlflowClient()
     experiment = client.create_experiment("theirs")
-    handed = client.create_run(experiment, run_name="carefree-stoat-42").info.run_id
-    client.log_param(handed, "seeds", "'1'")
-    monkeypatch.setenv("MLFLOW_RUN_ID", handed)
+    given = client.create_run(experiment, run_name="carefree-stoat-42").info.run_id
+    client.log_param(given, "seeds", "'1'")
+    monkeypatch.setenv("MLFLOW_RUN_ID", given)
     if named:  # as `mlflow run` does
         monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", experiment)
     sweep_command(
@@ -313,7 +312,7 @@ def test_a_run_handed_over_becomes_the_summary_and_the_arch_runs_stand_beside_it
     assert {name: run.info.status for name, run in runs.items()} == dict.fromkeys(
         ("linear", "quadratic", "sweep"), "FINISHED"
     )
-    assert runs["sweep"].info.run_id == handed
+    assert runs["sweep"].info.run_id == given
     assert "comparison.json" in artifacts(runs["sweep"])
     assert runs["sweep"].data.params["seeds"] == "'1'"
     assert {run.info.experiment_id for run in runs.values()} == {experiment}
@@ -341,7 +340,7 @@ BAD_INPUT = [
 
 
 @pytest.mark.parametrize(("options", "message"), BAD_INPUT)
-def test_bad_input_is_one_line_exit_2_and_no_run(options, message, folder, cold_store):
+def test_bad_input_gives_one_error_line_exit_2_and_no_run(options, message, folder, cold_store):
     result = call("sweep", "--corpus", folder, *SHORT, "--archs", "linear", *options)
     assert result.exit_code == 2, result.output
     (line,) = [line for line in result.output.splitlines() if line.startswith("error: ")]
@@ -356,7 +355,7 @@ def test_a_sweep_has_at_least_one_seed_and_epoch(option, folder, cold_store):
     assert files_below(cache.cache_root(), cold_store) == []
 
 
-def test_an_arch_that_diverges_marks_its_run_and_the_summary_failed(choice):
+def test_an_arch_that_diverges_marks_its_run_and_the_sweep_run_as_failed(choice):
     arguments = ["--archs", "linear,transformer,quadratic", "--lr", "1e30", "--epochs", "3"]
     result = call("sweep", "--corpus", choice.corpus, *SHORT, *arguments)
     assert result.exit_code == 2, result.output
@@ -371,7 +370,7 @@ def test_an_arch_that_diverges_marks_its_run_and_the_summary_failed(choice):
     assert mlflow.active_run() is None
 
 
-def test_an_interrupt_marks_the_arch_at_work_and_the_summary_killed(choice):
+def test_an_interrupt_marks_the_current_arch_run_and_the_sweep_run_as_killed(choice):
     class Interrupting(Reporter):
         def say(self, line: str) -> None:
             if line.startswith("quadratic"):
@@ -389,19 +388,16 @@ def test_an_interrupt_marks_the_arch_at_work_and_the_summary_killed(choice):
     assert endings() == {"linear": "FINISHED", "quadratic": "KILLED", "sweep": "KILLED"}
 
 
-def test_bad_input_marks_a_run_handed_over_as_failed(choice, monkeypatch):
-    handed = mlflow.MlflowClient().create_run("0").info.run_id
-    monkeypatch.setenv("MLFLOW_RUN_ID", handed)
+def test_bad_input_marks_the_given_sweep_run_as_failed(choice, monkeypatch):
+    given = mlflow.MlflowClient().create_run("0").info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", given)
     with pytest.raises(InputError):
         sweep_command(choice, QUICK, Reporter(), archs=("linear",), folds=("Delta",), seeds=1)
-    (run,) = mlflow.search_runs(search_all_experiments=True, output_format="list")
-    assert (run.info.run_id, run.info.status, "Delta" in run.data.tags["error"]) == (
-        handed,
-        "FAILED",
-        True,
-    )
+    run = only_run()
+    assert (run.info.run_id, run.info.status) == (given, "FAILED")
+    assert "Delta" in run.data.tags["error"]
 
 
-def test_a_summary_run_is_no_student(swept):
+def test_a_sweep_run_holds_no_student(swept):
     with pytest.raises(InputError, match="holds none"):
         find_student(swept[1]["sweep"].info.run_id, FOR_EVALUATE)

@@ -1,3 +1,5 @@
+"""The cache: hits, misses, damaged files and full disks."""
+
 import dataclasses
 import errno
 import json
@@ -32,7 +34,7 @@ def stored(pair):
     return cache, identity, scores
 
 
-def test_what_is_stored_is_loaded_to_the_last_bit(pair, stored):
+def test_loaded_scores_equal_the_stored_ones_exactly(pair, stored):
     cache, identity, scores = stored
     loaded = cache.load(pair, identity)
     assert loaded.features == scores.features
@@ -40,20 +42,20 @@ def test_what_is_stored_is_loaded_to_the_last_bit(pair, stored):
     np.testing.assert_array_equal(loaded.y_N, scores.y_N)
 
 
-def test_a_clip_lies_under_its_source_and_nothing_else_lies_there(pair, stored):
+def test_a_clip_is_one_file_in_the_folder_of_its_source(pair, stored):
     assert [path.relative_to(cache_root()).as_posix() for path in cache_root().rglob("*.*")] == [
         f"Alpha/{pair.clip}.json"
     ]
 
 
-def test_a_touched_file_is_a_miss(pair, stored):
+def test_a_changed_modification_time_is_a_miss(pair, stored):
     os.utime(pair.dis.path, ns=(1, 1))
     (again, *_) = scan(pair.dis.path.parents[1], pair.format).pairs
     assert again.clip == pair.clip
     assert stored[0].load(again, identity_of(again, "v1")) is None
 
 
-def test_another_libvmaf_another_size_and_other_dims_are_misses(pair, stored):
+def test_another_identity_is_a_miss(pair, stored):
     cache, identity, _ = stored
     assert cache.load(pair, identity_of(pair, "v2")) is None
     assert cache.load(pair, identity.model_copy(update={"width": 32})) is None
@@ -63,7 +65,7 @@ def test_another_libvmaf_another_size_and_other_dims_are_misses(pair, stored):
     assert cache.load(pair, identity) is not None
 
 
-def test_ranges_of_frames_have_entries_of_their_own(pair, stored):
+def test_each_frame_range_has_its_own_entry(pair, stored):
     cache, _, _ = stored
     part = dataclasses.replace(pair, frames=(2, 5), n_frames=3)
     other = dataclasses.replace(pair, frames=(1, 4), n_frames=3)
@@ -73,7 +75,7 @@ def test_ranges_of_frames_have_entries_of_their_own(pair, stored):
     assert len(cache.load(part, identity_of(part, "v1")).y_N) == 3
     assert cache.load(other, identity_of(other, "v1")) is None
     assert len(cache.load(pair, identity_of(pair, "v1")).y_N) == 6
-    # The name is not what tells them apart.
+    # The identity in the file counts, not the file's name.
     cache.path_of(part).rename(cache.path_of(other))
     assert cache.load(other, identity_of(other, "v1")) is None
 
@@ -102,7 +104,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-def test_a_damaged_file_is_a_miss_reported_once_and_rewritten(name, pair, stored, caplog):
+def test_a_damaged_file_is_a_miss_with_one_warning(name, pair, stored, caplog):
     cache, identity, scores = stored
     DAMAGES[name](cache.path_of(pair))
     with caplog.at_level(logging.WARNING):
@@ -112,17 +114,17 @@ def test_a_damaged_file_is_a_miss_reported_once_and_rewritten(name, pair, stored
     assert cache.load(pair, identity) is not None
 
 
-def test_a_file_of_fewer_frames_than_the_clip_has_is_a_miss(pair, stored):
+def test_a_file_with_too_few_frames_is_a_miss(pair, stored):
     cache, identity, _ = stored
     assert cache.load(dataclasses.replace(pair, n_frames=7), identity) is None
 
 
-def test_no_file_is_a_quiet_miss(pair, caplog):
+def test_a_missing_file_is_a_miss_without_warning(pair, caplog):
     assert ClipCache(cache_root()).load(pair, identity_of(pair, "v1")) is None
     assert caplog.records == []
 
 
-def test_a_full_disk_leaves_the_old_file_and_no_other(pair, stored, monkeypatch):
+def test_a_full_disk_keeps_the_old_file_and_leaves_no_other(pair, stored, monkeypatch):
     cache, identity, scores = stored
     before = cache.path_of(pair).read_bytes()
 
@@ -139,18 +141,18 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(pair, stored, monkeypatch)
     assert [path.read_bytes() for path in cache.path_of(pair).parent.iterdir()] == [before]
 
 
-def test_a_file_in_the_folders_place_is_bad_input_before_any_work(tmp_path):
+def test_an_unwritable_cache_is_found_before_any_work(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="set VMAF_TINY_AI_CACHE"):
         ClipCache(tmp_path / "file").check_writable()
 
 
-def test_checking_leaves_nothing_behind(tmp_path):
+def test_the_write_check_leaves_no_file(tmp_path):
     ClipCache(tmp_path / "new").check_writable()
     assert list((tmp_path / "new").iterdir()) == []
 
 
-def test_the_default_folder_is_under_the_users_cache(monkeypatch):
+def test_the_default_folder_is_in_the_users_cache(monkeypatch):
     monkeypatch.delenv("VMAF_TINY_AI_CACHE")
     monkeypatch.setenv("HOME", "/somebody")
     assert cache_root().as_posix() == "/somebody/.cache/vmaf-tiny-ai"

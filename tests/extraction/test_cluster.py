@@ -31,6 +31,7 @@ pytestmark = pytest.mark.slow
 
 @contextmanager
 def started(*command, **variables):
+    """Run a module of Python in a process that ends with the block."""
     out, env = subprocess.DEVNULL, {**os.environ, **variables}
     process = subprocess.Popen([sys.executable, "-m", *command], stdout=out, stderr=out, env=env)
     try:
@@ -42,10 +43,11 @@ def started(*command, **variables):
 
 @pytest.fixture(scope="module")
 def scheduler():
+    """Run a scheduler on the loopback; return its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
-    # Two workers may die of a pass before it is given up.
+    # A pass is given up after the second worker that dies of it.
     variables = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1"}
     with started(
         "distributed.cli.dask_scheduler", "--no-dashboard", "--host", address, **variables
@@ -56,7 +58,7 @@ def scheduler():
 
 @pytest.fixture
 def start_workers(scheduler):
-    """Give what starts workers without nannies, with some variables of their own; they end with the test."""
+    """Return a function that starts workers with their own variables; they end with the test."""
     with ExitStack() as stack, Client(scheduler) as client:
 
         def start(number, **variables):
@@ -80,6 +82,7 @@ def start_workers(scheduler):
 
 @pytest.fixture
 def workers(start_workers):
+    """Start two workers."""
     start_workers(2)
 
 
@@ -90,18 +93,19 @@ def corpus_of(tmp_path, **options):
 
 
 def contents():
+    """Return the content of every file of the cache, by name."""
     return {path.name: path.read_bytes() for path in cache_root().rglob("*.json")}
 
 
 def children():
-    """Return the worker processes that this one has started."""
+    """Return the ids of the worker processes that this process has started."""
     commands = {
         each.pid: " ".join(each.cmdline()) for each in psutil.Process().children(recursive=True)
     }
     return {pid for pid, command in commands.items() if "spawn_main" in command}
 
 
-def test_two_local_workers_fill_the_cache_as_this_machine_does(tmp_path, monkeypatch):
+def test_two_local_workers_write_the_same_cache_as_no_cluster(tmp_path, monkeypatch):
     choice, lines, before = corpus_of(tmp_path, rungs=3), [], children()
     assert prewarm(choice, Reporter()).extracted == 6
     here = contents()
@@ -114,7 +118,7 @@ def test_two_local_workers_fill_the_cache_as_this_machine_does(tmp_path, monkeyp
     assert children() == before
 
 
-def test_nothing_of_a_local_cluster_listens_beyond_this_machine(ffmpeg):
+def test_a_local_cluster_listens_only_on_the_loopback(ffmpeg):
     with cluster.cluster_workers("local:1", ffmpeg, Reporter())(()):
         family = [psutil.Process(), *psutil.Process().children(recursive=True)]
         connections = [each for process in family for each in process.net_connections("tcp")]
@@ -122,9 +126,7 @@ def test_nothing_of_a_local_cluster_listens_beyond_this_machine(ffmpeg):
     assert listening == {"127.0.0.1"}
 
 
-def test_a_poisoned_pair_is_named_after_its_retries_and_stops_no_other(
-    scheduler, workers, ffmpeg, tmp_path
-):
+def test_a_broken_pair_is_named_and_the_others_are_scored(scheduler, workers, ffmpeg, tmp_path):
     choice = corpus_of(tmp_path, rungs=4)
     pairs = open_pairs(choice, ffmpeg, Reporter()).pairs
     with pairs[2].dis.path.open("r+b") as file:
@@ -137,9 +139,10 @@ def test_a_poisoned_pair_is_named_after_its_retries_and_stops_no_other(
     assert len(contents()) == 7
 
 
-def test_a_pass_that_failed_once_is_run_again(scheduler, start_workers, fake_ffmpeg, tmp_path):
+def test_a_failed_pass_is_retried(scheduler, start_workers, fake_ffmpeg, tmp_path):
     failed = tmp_path / "failed"
-    once = f'case "$*" in *.yuv*) [ -e {failed} ] || {{ : > {failed}; exit 9; }};; esac; exec "$REAL" "$@"'
+    fail = f"[ -e {failed} ] || {{ : > {failed}; exit 9; }}"
+    once = f'case "$*" in *.yuv*) {fail};; esac; exec "$REAL" "$@"'
     start_workers(1, VMAF_FFMPEG=str(fake_ffmpeg(once)))
     choice = corpus_of(tmp_path, sources=("Alpha",), rungs=1)
     assert prewarm(choice, Reporter(), scheduler=scheduler).extracted == 1
@@ -157,7 +160,7 @@ def test_a_pair_that_kills_its_workers_is_named(scheduler, start_workers, fake_f
     assert contents() == {}
 
 
-def test_a_worker_of_another_libvmaf_ends_all_of_it(scheduler, workers, tmp_path):
+def test_a_worker_with_another_libvmaf_ends_the_extraction(scheduler, workers, tmp_path):
     ffmpeg = find_ffmpeg()
     ffmpeg.libvmaf_version = "0.0"
     pairs = open_pairs(corpus_of(tmp_path), ffmpeg, Reporter()).pairs
@@ -169,7 +172,7 @@ def test_a_worker_of_another_libvmaf_ends_all_of_it(scheduler, workers, tmp_path
     assert contents() == {}
 
 
-def test_a_worker_that_is_killed_loses_nothing(scheduler, workers, ffmpeg, tmp_path):
+def test_a_killed_worker_loses_no_pair(scheduler, workers, ffmpeg, tmp_path):
     choice = corpus_of(tmp_path, sources=("Alpha", "Beta", "Gamma", "Delta"), rungs=6, frames=250)
     pairs = open_pairs(choice, ffmpeg, Reporter()).pairs
     remote = cluster.cluster_workers(scheduler, ffmpeg, Reporter())
@@ -187,10 +190,12 @@ def test_a_worker_that_is_killed_loses_nothing(scheduler, workers, ffmpeg, tmp_p
     assert prewarm(choice, Reporter()).extracted == 0
 
 
-def test_whoever_cancels_leaves_whole_files_and_goes_on_from_there(scheduler, workers, tmp_path):
+def test_an_interrupted_prewarm_resumes_where_it_stopped(scheduler, workers, tmp_path):
     choice = corpus_of(tmp_path, sources=("Alpha", "Beta", "Gamma", "Delta"), rungs=6, frames=150)
 
-    class Impatient(Reporter):
+    class Interrupting(Reporter):
+        """Interrupts after the first pair."""
+
         @contextmanager
         def extraction(self, pairs, frames):
             def advance(frames_of_pair):
@@ -199,7 +204,7 @@ def test_whoever_cancels_leaves_whole_files_and_goes_on_from_there(scheduler, wo
             yield advance
 
     with pytest.raises(KeyboardInterrupt):
-        prewarm(choice, Impatient(), scheduler=scheduler)
+        prewarm(choice, Interrupting(), scheduler=scheduler)
     assert len(contents()) == 1
     again = prewarm(choice, Reporter(), scheduler=scheduler)
     assert (again.extracted, again.frames) == (23, 24 * 150)
@@ -207,7 +212,7 @@ def test_whoever_cancels_leaves_whole_files_and_goes_on_from_there(scheduler, wo
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "local:0", "somewhere"])
-def test_where_no_scheduler_answers_the_command_to_start_one_is_told(
+def test_an_absent_scheduler_is_an_input_error_with_the_command_to_start_one(
     address, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(cluster, "TIMEOUT_SECONDS", 1)
@@ -224,7 +229,7 @@ def test_a_scheduler_without_workers_is_refused(scheduler, tmp_path, monkeypatch
         prewarm(corpus_of(tmp_path), Reporter(), scheduler=scheduler)
 
 
-def test_a_worker_of_another_libvmaf_is_named(ffmpeg, tmp_path):
+def test_a_pass_on_another_libvmaf_names_the_worker(ffmpeg, tmp_path):
     pairs = open_pairs(corpus_of(tmp_path), ffmpeg, Reporter()).pairs
     with pytest.raises(
         InputError, match=rf"worker {socket.gethostname()} has libvmaf .*, this machine 0\.0"
@@ -242,10 +247,3 @@ def test_a_worker_scores_with_the_teacher_of_this_machine(ffmpeg, tmp_path, monk
     )
     assert ours.x_NF.tolist() == theirs.x_NF.tolist()
     assert (ours.y_N < theirs.y_N).all()
-
-
-def test_without_the_extra_the_command_that_installs_it_is_told(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "distributed", None)
-    monkeypatch.delitem(sys.modules, "vmaf_train.extraction.cluster")
-    with pytest.raises(InputError, match=r"pip install 'vmaf-train\[cluster\]'"):
-        prewarm(corpus_of(tmp_path), Reporter(), scheduler="local:1")

@@ -1,3 +1,5 @@
+"""Passes over many pairs: cached scores first, failures by name, and how they end."""
+
 import gc
 import weakref
 from concurrent.futures import CancelledError, Future
@@ -37,7 +39,7 @@ def same(a, b):
 
 
 @pytest.mark.parametrize("threads", [0, 1, 2])
-def test_pairs_that_share_a_pass_get_what_each_gets_alone(ffmpeg, tmp_path, threads):
+def test_a_shared_pass_scores_each_pair_as_a_pass_alone(ffmpeg, tmp_path, threads):
     pairs = pairs_of(tmp_path / "c", sources=("Alpha",), rungs=3, frames=8)
     together = ffmpeg.extract(Pass(pairs, threads))
     assert len({scores.y_N.tobytes() for scores in together}) == 3
@@ -45,7 +47,7 @@ def test_pairs_that_share_a_pass_get_what_each_gets_alone(ffmpeg, tmp_path, thre
         assert same(scores, ffmpeg.extract(Pass((pair,)))[0])
 
 
-def test_every_pair_comes_once_with_its_own_scores_first_those_of_the_cache(ffmpeg, tmp_path):
+def test_cached_pairs_come_first_and_every_pair_comes_once(ffmpeg, tmp_path):
     pairs = pairs_of(tmp_path / "c", rungs=3)
     known = list(extract(pairs[2:4], ffmpeg))
     assert [each.extracted for each in known] == [True, True]
@@ -58,7 +60,7 @@ def test_every_pair_comes_once_with_its_own_scores_first_those_of_the_cache(ffmp
     assert not any(each.extracted for each in extract(pairs, ffmpeg))
 
 
-def test_a_pair_that_spoils_a_shared_pass_is_named_and_the_others_are_done(ffmpeg, tmp_path):
+def test_a_bad_pair_in_a_shared_pass_is_named_and_the_others_are_scored(ffmpeg, tmp_path):
     pairs = pairs_of(tmp_path / "c", rungs=4)
     assert max(len(job.pairs) for job in plan(pairs, 1, 1)) == 4
     with pairs[1].dis.path.open("r+b") as file:
@@ -75,7 +77,7 @@ def test_a_pair_that_spoils_a_shared_pass_is_named_and_the_others_are_done(ffmpe
 
 
 @pytest.mark.parametrize(("broken", "more"), [(3, ""), (5, "; and 2 more")])
-def test_of_many_failures_three_are_told_and_the_rest_counted(broken, more, ffmpeg, tmp_path):
+def test_an_error_names_three_failed_pairs_and_counts_the_rest(broken, more, ffmpeg, tmp_path):
     pairs = pairs_of(tmp_path / "c", rungs=3)
     for pair in pairs[:broken]:
         pair.dis.path.unlink()
@@ -86,11 +88,11 @@ def test_of_many_failures_three_are_told_and_the_rest_counted(broken, more, ffmp
 
 
 @pytest.mark.parametrize(
-    ("loss", "told"),
+    ("loss", "reason"),
     [(CancelledError(), "CancelledError"), (ConnectionError("worker gone"), "worker gone")],
 )
-def test_a_pair_that_is_lost_with_its_worker_is_named_and_the_others_are_done(
-    loss, told, ffmpeg, tmp_path
+def test_a_pair_lost_with_its_worker_is_named_and_the_others_are_scored(
+    loss, reason, ffmpeg, tmp_path
 ):
     pairs = pairs_of(tmp_path / "c", rungs=3)
 
@@ -108,31 +110,31 @@ def test_a_pair_that_is_lost_with_its_worker_is_named_and_the_others_are_done(
         yield Workers(submit, count=1, cores=1, losses=losses)
 
     with pytest.raises(
-        ExtractionError, match=rf"1 of 6 pairs .*{pairs[1].clip}: lost with its worker \({told}\)"
+        ExtractionError, match=rf"1 of 6 pairs .*{pairs[1].clip}: lost with its worker \({reason}\)"
     ):
         list(frame_scores(pairs, ffmpeg, one_worker, Reporter()))
     assert len(list(cache_root().rglob("*.json"))) == 5
 
 
-def test_a_full_disk_ends_all_of_it_at_once(fake_ffmpeg, tmp_path):
+def test_a_full_disk_ends_the_extraction_at_once(fake_ffmpeg, tmp_path):
     runs = tmp_path / "runs"
-    full = f'echo >> {runs}; case "$*" in *.yuv*) echo No space left on device >&2; exit 1; esac; exec "$REAL" "$@"'
-    ffmpeg = Ffmpeg(fake_ffmpeg(full))
+    full = 'case "$*" in *.yuv*) echo No space left on device >&2; exit 1; esac; exec "$REAL" "$@"'
+    ffmpeg = Ffmpeg(fake_ffmpeg(f"echo >> {runs}; {full}"))
     pairs = pairs_of(tmp_path / "c", sources=("Alpha", "Beta", "Gamma", "Delta"), rungs=1)
     with pytest.raises(InputError, match="Free some space"):
         list(extract(pairs, ffmpeg, cores=1))
-    # The probe, the pass that failed, and at most the one that began meanwhile.
+    # The probe, the pass that failed, and at most one that had started meanwhile.
     assert len(runs.read_text()) <= 3
 
 
-def test_what_was_yielded_is_not_kept(ffmpeg, tmp_path):
+def test_yielded_scores_are_not_kept_in_memory(ffmpeg, tmp_path):
     pairs, alive, most = pairs_of(tmp_path / "c", rungs=4), weakref.WeakSet(), []
     for each in extract(pairs, ffmpeg, cores=1):
         alive.add(each.scores)
         del each
         gc.collect(0)
         most.append(len(alive))
-    # A pass of four is handed on one by one.
+    # A pass holds four; its scores are yielded one by one.
     assert max(most) <= 4 and len(most) == 8
     for each in extract(pairs, ffmpeg):
         alive.add(each.scores)
@@ -140,7 +142,7 @@ def test_what_was_yielded_is_not_kept(ffmpeg, tmp_path):
         assert len(alive) <= 1
 
 
-def test_whoever_stops_early_ends_the_passes_that_run(tmp_path):
+def test_closing_early_ends_the_running_passes(tmp_path):
     ffmpeg = find_ffmpeg()
     pairs = pairs_of(tmp_path / "c", sources=("Alpha", "Beta", "Gamma"), rungs=2, frames=300)
     with closing(extract(pairs, ffmpeg, cores=1)) as scored:
@@ -152,9 +154,7 @@ def test_whoever_stops_early_ends_the_passes_that_run(tmp_path):
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 3])
-def test_no_more_passes_run_at_once_than_jobs_are_asked_for(
-    jobs, fake_ffmpeg, tmp_path, monkeypatch
-):
+def test_at_most_jobs_passes_run_at_once(jobs, fake_ffmpeg, tmp_path, monkeypatch):
     log = tmp_path / "log"
     # Each process notes its start and end; the probe is the first.
     ffmpeg = fake_ffmpeg(
@@ -162,16 +162,12 @@ def test_no_more_passes_run_at_once_than_jobs_are_asked_for(
     )
     monkeypatch.setenv("VMAF_FFMPEG", str(ffmpeg))
     corpus = write_corpus(tmp_path / "c", sources=("Alpha", "Beta", "Gamma", "Delta"), rungs=1)
-    assert (
-        prewarm(
-            CorpusChoice(corpus=str(corpus), assume_dims="64x64", jobs=jobs), Reporter()
-        ).extracted
-        == 4
-    )
+    choice = CorpusChoice(corpus=str(corpus), assume_dims="64x64", jobs=jobs)
+    assert prewarm(choice, Reporter()).extracted == 4
     running = np.cumsum([1 if line == "+" else -1 for line in log.read_text().split()])
     assert running.max() == jobs
 
 
-def test_the_place_may_be_a_path_that_is_no_folder_yet(ffmpeg, tmp_path, monkeypatch):
+def test_a_missing_cache_folder_is_made(ffmpeg, tmp_path, monkeypatch):
     monkeypatch.setenv("VMAF_TINY_AI_CACHE", str(Path(tmp_path, "not", "yet")))
     assert len(list(extract(pairs_of(tmp_path / "c"), ffmpeg))) == 4

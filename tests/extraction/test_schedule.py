@@ -1,3 +1,5 @@
+"""The plan of passes: which pairs share one, in which order, with how many threads."""
+
 from collections import Counter
 from itertools import groupby, pairwise
 
@@ -26,9 +28,7 @@ def pairs_of(source, n, format=SMALL, frames=48):
     st.integers(1, 70),
     st.randoms(use_true_random=False),
 )
-def test_every_pair_is_in_one_pass_with_others_of_its_reference_only(
-    sources, workers, cores, random
-):
+def test_every_pair_is_in_exactly_one_pass_of_its_reference(sources, workers, cores, random):
     pairs = [pair for i, (n, *size) in enumerate(sources) for pair in pairs_of(f"S{i}", n, *size)]
     passes = plan(random.sample(pairs, len(pairs)), workers, cores)
     assert Counter(pair for job in passes for pair in job.pairs) == Counter(pairs)
@@ -39,7 +39,7 @@ def test_every_pair_is_in_one_pass_with_others_of_its_reference_only(
 
 
 @pytest.mark.parametrize(("frames", "order"), [((50, 150, 100), "BCA"), ((100, 100, 100), "ABC")])
-def test_the_longest_passes_come_first_and_those_of_a_source_stand_together(frames, order):
+def test_long_passes_come_first_and_passes_of_a_source_are_adjacent(frames, order):
     pairs = [
         pair for source, n in zip("ABC", frames, strict=True) for pair in pairs_of(source, 6, HD, n)
     ]
@@ -51,20 +51,20 @@ def test_the_longest_passes_come_first_and_those_of_a_source_stand_together(fram
     assert all(longer >= shorter for longer, shorter in pairwise(frames))
 
 
-def test_short_clips_share_a_process_and_long_ones_go_two_by_two():
-    # Sorted by name, the clips of A, A_1 and A_1_1 would not stand together.
-    sources = ("A", "A_1", "A_1_1", "B")
-    assert {len(job.pairs) for job in plan([p for s in sources for p in pairs_of(s, 8)], 2, 2)} == {
-        8
-    }
-    assert {
-        len(job.pairs) for job in plan([p for s in "ABCD" for p in pairs_of(s, 8, HD)], 2, 2)
-    } == {2}
+def pairs_per_pass(pairs, workers=2, cores=2):
+    return {len(job.pairs) for job in plan(pairs, workers, cores)}
+
+
+def test_short_clips_share_a_pass_and_long_clips_go_two_per_pass():
+    # Sorted by file name, the clips of A, A_1 and A_1_1 would be mixed.
+    short = [pair for source in ("A", "A_1", "A_1_1", "B") for pair in pairs_of(source, 8)]
+    long = [pair for source in "ABCD" for pair in pairs_of(source, 8, HD)]
+    assert (pairs_per_pass(short), pairs_per_pass(long)) == ({8}, {2})
     tiny = plan(pairs_of("A", 100, YuvFormat(64, 64), 6), 1, 1)
     assert all(6 * 64 * 64 * len(job.pairs) <= SHORT_PASS for job in tiny)
 
 
-def test_no_worker_waits_for_another_one_with_many_pairs_in_its_pass():
+def test_pairs_are_spread_evenly_over_workers():
     assert [len(job.pairs) for job in plan(pairs_of("A", 2, HD), 2, 2)] == [1, 1]
     # Nine passes of eight would be five and four for two workers.
     assert len(plan([p for s in range(9) for p in pairs_of(f"S{s}", 8)], 2, 2)) % 2 == 0
@@ -81,10 +81,8 @@ def test_no_worker_waits_for_another_one_with_many_pairs_in_its_pass():
         (3, 2, 1, [0, 0, 0]),
     ],
 )
-def test_cores_without_a_pass_of_their_own_are_shared_among_the_last_ones(
-    n, workers, cores, threads
-):
-    # One pair a source, so that none can share a pass.
+def test_idle_cores_become_threads_of_the_last_passes(n, workers, cores, threads):
+    # One pair per source, so that none can share a pass.
     passes = plan(
         [pair for source in range(n) for pair in pairs_of(f"S{source}", 1, HD)], workers, cores
     )
@@ -97,7 +95,7 @@ def test_the_threads_of_a_pass_are_shared_among_its_pairs(cores, threads):
     assert (len(job.pairs), job.threads) == (2, threads)
 
 
-def test_as_many_passes_run_at_once_as_there_are_cores_and_half_the_memory_bears():
+def test_cores_and_half_the_memory_limit_the_passes_at_once():
     assert passes_at_once(pairs_of("A", 9, HD), cores=4, memory=64 * 2**30) == 4
     assert passes_at_once(pairs_of("A", 9, HD), cores=64, memory=8 * 2**30) == 10
     assert passes_at_once(pairs_of("A", 9, HD), cores=64, memory=2**20) == 1

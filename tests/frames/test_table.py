@@ -1,3 +1,5 @@
+"""A table of frames: its clips, its parts, its windows and its digest."""
+
 import dataclasses
 
 import numpy as np
@@ -5,12 +7,11 @@ import pytest
 
 from vmaf_train.errors import InputError
 from vmaf_train.extraction.logs import FrameScores
-from vmaf_train.frames.splits import choose_hold_out, split
 from vmaf_train.frames.table import FrameTable
 
 
 def clips_of(table, order=None):
-    """Take a table apart into what from_clips takes, in the given order of clips."""
+    """Return the arguments of from_clips that give a table, with its clips in some order."""
     pairs = [
         dataclasses.make_dataclass("Named", ["source", "clip"])(source, clip)
         for source, clip in zip(table.clip_sources, table.clips, strict=True)
@@ -33,7 +34,7 @@ def table(make_table):
     return FrameTable.from_clips(uneven)
 
 
-def test_rows_of_a_clip_are_its_own_frames_in_order(table, make_table):
+def test_rows_of_a_clip_are_its_frames_in_order(table, make_table):
     full = make_table(clips=2, frames=9)
     for clip in range(6):
         rows, whole = table.rows_of(clip), full.rows_of(clip)
@@ -44,25 +45,13 @@ def test_rows_of_a_clip_are_its_own_frames_in_order(table, make_table):
     assert table.rows_of(5).stop == len(table) == sum(range(4, 10))
 
 
-def test_clips_and_sources_stand_as_given(table):
+def test_clips_keep_the_given_order(table):
     assert table.clips[:3] == ("Alpha_10_64_100", "Alpha_20_64_200", "Beta_10_64_100")
     assert table.clip_sources == ("Alpha", "Alpha", "Beta", "Beta", "Gamma", "Gamma")
     assert table.sources == ("Alpha", "Beta", "Gamma")
 
 
-@pytest.mark.parametrize("hold_out", ["Alpha", "Beta", "Gamma"])
-def test_no_row_of_the_held_out_source_is_in_training(table, hold_out):
-    train, val = split(table, hold_out)
-    assert hold_out not in train.sources
-    assert hold_out not in train.clip_sources
-    assert val.sources == (hold_out,)
-    held_out = {row.tobytes() for row in val.x_NF}
-    assert not held_out & {row.tobytes() for row in train.x_NF}
-    assert len(train) + len(val) == len(table)
-    assert held_out | {row.tobytes() for row in train.x_NF} == {row.tobytes() for row in table.x_NF}
-
-
-def test_a_part_of_a_table_numbers_its_clips_anew_and_keeps_their_frames(table):
+def test_a_part_of_a_table_renumbers_clips_and_keeps_their_frames(table):
     part = table.only(["Gamma", "Alpha"])
     assert part.clips == (
         "Alpha_10_64_100",
@@ -84,11 +73,13 @@ def test_the_digest_does_not_depend_on_the_order_of_the_clips(table):
 
 
 def swapped_scores(table):
+    """Return the clips of a table, two of them with each other's scores."""
     others = clips_of(table, [1, 0, 2, 3, 4, 5])
     return [(pair, scores) for (pair, _), (_, scores) in zip(clips_of(table), others, strict=True)]
 
 
 def one_value(table, array):
+    """Return a table with one value changed by the last bit."""
     changed = getattr(table, array).copy()
     changed.flat[-1] = np.nextafter(changed.flat[-1], 50)
     return dataclasses.replace(table, **{array: changed})
@@ -115,37 +106,30 @@ def one_value(table, array):
         "scores swapped",
     ],
 )
-def test_the_digest_changes_with_everything_it_stands_for(table, change):
+def test_the_digest_changes_with_names_features_and_scores(table, change):
     assert change(table).digest != table.digest
 
 
-def test_the_digest_of_the_same_frames_is_the_same_whatever_the_memory_layout(table):
+def test_the_digest_does_not_depend_on_the_memory_layout(table):
     assert dataclasses.replace(table, x_NF=np.asfortranarray(table.x_NF)).digest == table.digest
 
 
-@pytest.mark.parametrize(
-    ("sources", "wanted", "chosen"),
-    [
-        (["Zoo", "Tennis", "Alpha"], "auto", "Tennis"),
-        (["Beta", "Zoo", "Alpha", "Zoo"], "auto", "Zoo"),
-        (["Zoo", "Tennis", "Alpha"], "Alpha", "Alpha"),
-    ],
-)
-def test_the_hold_out_is_the_one_asked_for_else_tennis_else_the_last_by_name(
-    sources, wanted, chosen
-):
-    assert choose_hold_out(iter(sources), wanted) == chosen
+def test_an_absent_feature_is_named(table):
+    with pytest.raises(InputError, match="no aim among the features adm2"):
+        table.select(("adm2", "aim"))
 
 
-def test_an_unknown_hold_out_is_refused_with_the_known_ones():
-    with pytest.raises(
-        InputError,
-        match="val_source Tenis is not in the corpus; choose one of: Alpha, Tennis, or auto",
-    ):
-        choose_hold_out(["Tennis", "Alpha"], "Tenis")
-
-
-@pytest.mark.parametrize("wanted", ["auto", "Tennis"])
-def test_the_only_source_cannot_be_held_out(wanted):
-    with pytest.raises(InputError, match="Tennis is the only source"):
-        choose_hold_out(["Tennis", "Tennis"], wanted)
+def test_window_rows_stay_in_their_clip(make_table):
+    table = make_table(("Alpha",), clips=3, frames=3)
+    assert table.window_rows(5).tolist() == [
+        [9, 9, 0, 1, 2],
+        [9, 0, 1, 2, 9],
+        [0, 1, 2, 9, 9],
+        [9, 9, 3, 4, 5],
+        [9, 3, 4, 5, 9],
+        [3, 4, 5, 9, 9],
+        [9, 9, 6, 7, 8],
+        [9, 6, 7, 8, 9],
+        [6, 7, 8, 9, 9],
+    ]
+    assert table.window_rows(1).tolist() == [[row] for row in range(9)]

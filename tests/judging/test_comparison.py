@@ -1,58 +1,24 @@
-"""Architectures held against each other: the figures, the intervals, the verdicts, and the files."""
+"""A comparison of archs: its metrics, intervals, verdicts and files."""
 
-import dataclasses
 import re
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from comparisons import latency, row_of
-from conftest import named_pair
+from comparisons import compared, forty_clips, result_of, table_of, three_archs
 
-from vmaf_train.extraction.logs import FrameScores
-from vmaf_train.features import CANONICAL
-from vmaf_train.frames.table import FrameTable
-from vmaf_train.judging.comparison import Comparison, CrossValidated, compare_archs
-from vmaf_train.judging.figures import sweep_figures
+from vmaf_train.judging.comparison import Comparison
 from vmaf_train.judging.recommendation import recommend
-from vmaf_train.judging.report import BoxErrors, Interval
-
-
-def table_of(clips: list[tuple[str, list[float]]]) -> FrameTable:
-    """Build a table from the source and the teacher's scores of each clip."""
-    made = []
-    for number, (source, scores) in enumerate(clips):
-        pair = named_pair(source, f"{source}_{number}_64_1.yuv", len(scores))
-        made.append(
-            (pair, FrameScores(CANONICAL.features, np.zeros((len(scores), 6)), np.array(scores)))
-        )
-    return FrameTable.from_clips(made)
-
-
-def result_of(table, error_SN, without_N=None, speed=5.0, trained=True) -> CrossValidated:
-    """Say what a cross-validation would: the teacher's scores and these errors."""
-    report = SimpleNamespace(
-        model=SimpleNamespace(parameters=7, onnx_bytes=910, features=CANONICAL.features),
-        box=BoxErrors(n_samples=10, rmse=1.5, max_abs_error=4.5),
-        latency=latency(speed),
-    )
-    without_N = None if without_N is None else table.y_N + without_N
-    return CrossValidated(table.y_N + np.atleast_2d(error_SN), without_N, None, report, trained)
-
-
-def compared(table, teacher_points=0, **errors) -> Comparison:
-    results = {
-        name: e if isinstance(e, CrossValidated) else result_of(table, e)
-        for name, e in errors.items()
-    }
-    return compare_archs(table, results, sweep="abc", corpus="demo", teacher_points=teacher_points)
+from vmaf_train.judging.report import Interval
 
 
 def verdicts(comparison: Comparison) -> dict[tuple[str, str], str]:
+    """Return the verdict of each difference, by arch and the arch it is against."""
     return {(d.arch, d.against): d.verdict for d in comparison.differences}
 
 
 SMALL = [("A", [10, 20]), ("A", [30]), ("B", [40, 50, 60])]
+
+
 TWO_SEEDS = np.array([[7, -7, 7, 4, 4, -4], [1, 1, 1, 6, -6, 6]])
 
 
@@ -63,29 +29,15 @@ def small():
 
 @pytest.fixture(scope="module")
 def clips():
-    """A table of 40 clips of four sources, five frames each, and clip errors that differ hugely."""
-    draw = np.random.default_rng(3)
-    table = table_of([("ABCD"[clip % 4], draw.uniform(10, 90, 5).tolist()) for clip in range(40)])
-    return table, np.exp(draw.normal(0, 1.5, 40))[table.clip_N]
+    return forty_clips()
 
 
 @pytest.fixture(scope="module")
 def three(clips):
-    """A comparison of three: a good one, a bad one, and one that nothing was fitted for."""
-    table, hard_N = clips
-    return compared(
-        table,
-        256,
-        bad=result_of(table, [3 * hard_N, 4 * hard_N], 5 * hard_N, speed=1.0),
-        good=result_of(table, [hard_N, 1.1 * hard_N], 2 * hard_N, speed=2.0),
-        reference=result_of(table, [0 * hard_N, 0 * hard_N], 0 * hard_N, speed=0.5, trained=False),
-    )
+    return three_archs(*clips)
 
 
-# figures
-
-
-def test_fold_figures_of_two_seeds_are_as_worked_out_on_paper(small):
+def test_fold_errors_of_two_seeds_match_values_worked_out_on_paper(small):
     # RMSE of A and B: 7 and 4 by the first seed, 1 and 6 by the second.
     (row,) = compared(small, one=TWO_SEEDS).rows
     assert set(row.folds) == {"A", "B"}
@@ -95,7 +47,7 @@ def test_fold_figures_of_two_seeds_are_as_worked_out_on_paper(small):
     assert row.worst_fold.model_dump() == pytest.approx({"mean": 6.5, "deviation": 0.5})
 
 
-def test_frame_and_clip_figures_are_means_over_the_seeds(small):
+def test_frame_and_clip_metrics_are_means_over_seeds(small):
     (row,) = compared(small, one=result_of(small, TWO_SEEDS, np.full(6, 2.0))).rows
     assert row.frames.n_samples == 6
     assert row.frames.rmse == pytest.approx((32.5**0.5 + 18.5**0.5) / 2)
@@ -108,13 +60,13 @@ def test_frame_and_clip_figures_are_means_over_the_seeds(small):
     assert (row.without_points.rmse, row.without_points.bias) == pytest.approx((2, 2))
 
 
-def test_a_correlation_that_one_seed_lacks_is_none_and_the_other_figures_stay(small):
+def test_a_correlation_that_one_seed_lacks_is_none(small):
     (row,) = compared(small, one=np.array([50 - small.y_N, TWO_SEEDS[0]])).rows
     assert (row.frames.plcc, row.frames.srocc, row.frames.krocc) == (None, None, None)
     assert row.frames.rmse > 0
 
 
-def test_a_comparison_says_what_it_rests_on(small):
+def test_a_comparison_states_its_folds_seeds_and_data(small):
     comparison = compared(small, 256, one=TWO_SEEDS, two=2 * TWO_SEEDS)
     assert (comparison.folds, comparison.seeds, comparison.teacher_points) == (("A", "B"), 2, 256)
     assert (comparison.n_frames, comparison.n_clips, comparison.dataset_digest) == (
@@ -133,16 +85,14 @@ def test_a_comparison_says_what_it_rests_on(small):
     assert row.without_points is None
 
 
-def test_rows_come_with_the_smallest_rmse_first(clips):
+def test_rows_are_sorted_by_rmse(clips):
     table, hard_N = clips
     comparison = compared(table, middle=2 * hard_N, worst=3 * hard_N, best=hard_N)
     assert [row.arch for row in comparison.rows] == ["best", "middle", "worst"]
 
 
-# intervals and verdicts
-
-
 def by_resampling_clips(table, statistic) -> tuple[float, float]:
+    """Return the 95 % limits of a statistic of rows, by drawing whole clips in a loop."""
     draw, drawn = np.random.default_rng(99), []
     rows = [np.arange(len(table))[table.rows_of(clip)] for clip in range(len(table.clips))]
     for _ in range(2000):
@@ -155,10 +105,11 @@ def by_resampling_clips(table, statistic) -> tuple[float, float]:
 
 
 def assert_alike(interval: Interval, low: float, high: float) -> None:
+    """Compare limits of two bootstraps, which draw other clips."""
     assert (interval.low, interval.high) == pytest.approx((low, high), abs=0.1 * (high - low))
 
 
-def test_the_intervals_are_those_of_resampling_whole_clips_by_hand(clips):
+def test_intervals_match_resampling_of_whole_clips(clips):
     table, hard_N = clips
     ours_N, theirs_N = hard_N, 3 - hard_N
     comparison = compared(table, ours=ours_N, theirs=theirs_N)
@@ -177,13 +128,13 @@ def test_the_intervals_are_those_of_resampling_whole_clips_by_hand(clips):
     )
 
 
-def test_clips_of_unequal_length_count_by_their_frames(small):
+def test_clips_are_weighted_by_their_frames(small):
     (row,) = compared(small, one=TWO_SEEDS[0]).rows
     # The extremes: only the clips of A, with 7 everywhere, or only that of B, with 4.
     assert (row.rmse_interval.low, row.rmse_interval.high) == pytest.approx((4, 7))
 
 
-def test_the_intervals_contain_their_point_estimates(clips):
+def test_intervals_contain_their_point_estimates(clips):
     table, hard_N = clips
     draw = np.random.default_rng(0)
     comparison = compared(
@@ -196,7 +147,7 @@ def test_the_intervals_contain_their_point_estimates(clips):
         assert difference.interval.low < difference.rmse < difference.interval.high
 
 
-def test_rows_differences_and_intervals_agree_however_much_the_seeds_differ(clips):
+def test_rows_differences_and_intervals_agree_if_the_seeds_differ(clips):
     table, _ = clips
     flat_N = np.ones(len(table))
     comparison = compared(
@@ -240,7 +191,7 @@ def test_errors_that_differ_at_random_are_no_different(clips):
     assert set(found.values()) == {"no different"}
 
 
-def test_a_small_difference_on_every_clip_is_told_apart_though_the_clips_differ_hugely(clips):
+def test_a_small_difference_on_every_clip_is_found_among_very_different_clips(clips):
     table, hard_N = clips
     comparison = compared(table, one=hard_N, other=hard_N + 0.05)
     one, other = comparison.rows
@@ -258,9 +209,6 @@ def test_the_same_errors_give_the_same_comparison(clips):
     assert compared(table, one=hard_N, other=2 * hard_N) == first
 
 
-# recommendation
-
-
 def test_a_comparison_recommends_by_its_own_rows_and_differences(three, clips):
     table, hard_N = clips
     assert three.recommendation == recommend(three.rows, three.differences)
@@ -268,9 +216,6 @@ def test_a_comparison_recommends_by_its_own_rows_and_differences(three, clips):
     fast = result_of(table, hard_N, speed=1.0)
     close = compared(table, best=result_of(table, hard_N, speed=2.0), fast=fast).recommendation
     assert close.startswith("fast: ")
-
-
-# files
 
 
 def test_a_comparison_reads_back_from_its_json(three):
@@ -303,52 +248,3 @@ def test_the_markdown_has_three_well_formed_tables(archs, three, clips):
         assert {len(cells) for cells in (ruler, *body)} == {len(header)}
         assert all(cell.strip() for cells in body for cell in cells)
     assert [cell.strip() for cell in sources[0]] == ["arch", *comparison.folds]
-
-
-def test_the_figures_of_a_sweep_show_every_arch_and_every_source(three, tmp_path):
-    figures = sweep_figures(three)
-    assert set(figures) == {"rmse_by_arch.png", "rmse_by_cost.png", "rmse_by_source.png"}
-    for name, figure in figures.items():
-        figure.savefig(tmp_path / name)
-        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
-    archs = [row.arch for row in three.rows]
-    (boxes,), (heat, _) = figures["rmse_by_arch.png"].axes, figures["rmse_by_source.png"].axes
-    assert [label.get_text() for label in boxes.get_xticklabels()] == archs
-    assert [label.get_text() for label in heat.get_yticklabels()] == archs
-    assert tuple(label.get_text() for label in heat.get_xticklabels()) == three.folds
-    assert heat.texts[-1].get_text() == f"{three.rows[-1].folds['D'].mean:.2g}"
-    parameters, speed, extraction = figures["rmse_by_cost.png"].axes
-    assert {text.xy[0] for text in extraction.texts} == {1.0}
-    assert {text.get_text(): text.xy for text in speed.texts} == {
-        row.arch: (row.latency.row_p50_us, row.frames.rmse) for row in three.rows
-    }
-    assert len(parameters.texts) == 3
-
-
-def test_with_several_costs_of_features_only_students_unbeaten_at_theirs_are_named(three):
-    best = [
-        row_of("best", 1, 9, cost=1.0),
-        row_of("quick", 3, 1, cost=1.0),
-        row_of("beaten", 4, 2, cost=1.0),
-    ]
-    rows = (row_of("svr", 0.1, 0.5, trained=False, cost=1.0), *best, row_of("less", 9, 8, cost=0.5))
-    shown = three.model_copy(update={"folds": ("A",), "rows": rows})
-    parameters, speed, cost = sweep_figures(shown)["rmse_by_cost.png"].axes
-    assert {text.get_text() for text in speed.texts} == {"svr", "best", "quick", "less"}
-    # All have seven parameters, and two costs.
-    assert {text.get_text() for text in parameters.texts} == {"svr", "best", "less"}
-    assert {text.get_text() for text in cost.texts} == {"svr", "best", "less"}
-
-
-@pytest.mark.filterwarnings("error")
-def test_a_sweep_of_one_arch_and_one_fold_has_figures_too(tmp_path):
-    table = table_of([("A", [10.0, 20.0]), ("A", [30.0, 35.0])])
-    comparison = compared(
-        table, only=dataclasses.replace(result_of(table, np.arange(4.0)), trained=True)
-    )
-    (row,) = comparison.rows
-    for microseconds in (5.3, 6.4, 7.0):
-        alone = row.model_copy(update={"latency": latency(microseconds)})
-        shown = comparison.model_copy(update={"rows": (alone,)})
-        for name, figure in sweep_figures(shown).items():
-            figure.savefig(tmp_path / name)

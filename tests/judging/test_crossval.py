@@ -1,4 +1,4 @@
-"""Fits over folds and seeds: who saw what, which student is kept, and that nothing depends on the company."""
+"""Cross-validation: rows that each student sees, the kept student, and reproducible scores."""
 
 import dataclasses
 
@@ -27,7 +27,7 @@ def table(make_table):
 
 @pytest.fixture(scope="module")
 def whole(table):
-    """Every arch over all folds, two seeds."""
+    """The result of each arch over all folds with two seeds."""
     return {arch: validated(arch, table) for arch in ARCHS}
 
 
@@ -40,8 +40,8 @@ def rows_of(table, source):
     return np.array(table.clip_sources)[table.clip_N] == source
 
 
-def gone_wild(table, source):
-    """Change features and scores of the second half of each clip of a source."""
+def disturbed(table, source):
+    """Return a table with random rows in the second half of each clip of a source."""
     x_NF, y_N = table.x_NF.copy(), table.y_N.copy()
     wild = rows_of(table, source) & (np.arange(len(table)) % FRAMES >= FRAMES // 2)
     draw = np.random.default_rng(7)
@@ -52,23 +52,22 @@ def gone_wild(table, source):
 
 @pytest.mark.parametrize("arch", ARCHS)
 def test_a_fold_is_scored_by_students_that_never_saw_its_rows(arch, whole, table):
-    before, after = whole[arch], validated(arch, gone_wild(table, "Beta"))
-    # What stands in the first half, further from the second than a window reaches, is scored as if nothing were.
+    before, after = whole[arch], validated(arch, disturbed(table, "Beta"))
+    # Rows of the first half that no window joins to the second keep their scores.
     kept = rows_of(table, "Beta") & (np.arange(len(table)) % FRAMES < FRAMES // 2 - 2)
     assert kept.sum() == 3 * 4
     np.testing.assert_array_equal(after.score_SN[:, kept], before.score_SN[:, kept])
     np.testing.assert_array_equal(after.without_N[kept], before.without_N[kept])
-    # All the others were learned from Beta too.
+    # Students that score other sources learned from Beta too.
     for source in ("Alpha", "Gamma"):
         rows = rows_of(table, source)
-        assert (
-            after.score_SN[:, rows] != before.score_SN[:, rows]
-        ).mean() > 0.5  # clipped ones may stay
+        # Not all: clipped scores may stay.
+        assert (after.score_SN[:, rows] != before.score_SN[:, rows]).mean() > 0.5
         assert (after.without_N[rows] != before.without_N[rows]).mean() > 0.5
 
 
 @pytest.mark.parametrize("arch", ARCHS)
-def test_a_lone_folds_first_student_is_that_of_a_training_on_the_same_split(arch, table):
+def test_the_student_of_one_fold_equals_a_training_on_the_same_split(arch, table):
     result = validated(arch, table, "Beta")
     train, val = split(table, "Beta")
     assert result.score_SN.shape == (2, len(val))
@@ -81,7 +80,7 @@ def test_a_lone_folds_first_student_is_that_of_a_training_on_the_same_split(arch
         np.testing.assert_array_equal(score_table(loaded, val), score_N)
 
 
-def test_each_fold_of_several_stands_at_its_own_rows(table, whole):
+def test_scores_of_each_fold_stand_at_its_own_rows(table, whole):
     for source in table.sources:
         alone = validated("linear", table, source, seeds=1)
         np.testing.assert_array_equal(
@@ -99,13 +98,13 @@ def test_the_kept_student_of_all_folds_is_trained_on_every_source(whole, table):
     assert (facts["teacher_points"], facts["smoke"], facts["corpus"]) == (64, False, "demo")
     for source in table.sources:
         assert (
-            validated("mlp_small", gone_wild(table, source)).student.content
+            validated("mlp_small", disturbed(table, source)).student.content
             != whole["mlp_small"].student.content
         )
 
 
 @pytest.mark.parametrize("arch", ["linear", "mlp_small"])
-def test_the_kept_student_of_a_lone_fold_knows_nothing_of_it(arch, table, whole):
+def test_the_kept_student_of_one_fold_is_not_trained_on_it(arch, table, whole):
     result = validated(arch, table, "Beta")
     seen = table.only(["Alpha", "Gamma"])
     assert result.student.facts["train_sources"] == ["Alpha", "Gamma"]
@@ -114,14 +113,14 @@ def test_the_kept_student_of_a_lone_fold_knows_nothing_of_it(arch, table, whole)
         seen.digest,
     )
     assert (
-        validated(arch, gone_wild(table, "Beta"), "Beta").student.content == result.student.content
+        validated(arch, disturbed(table, "Beta"), "Beta").student.content == result.student.content
     )
     assert (
-        validated(arch, gone_wild(table, "Alpha"), "Beta").student.content != result.student.content
+        validated(arch, disturbed(table, "Alpha"), "Beta").student.content != result.student.content
     )
 
 
-def test_the_kept_student_is_that_of_the_first_seed_with_the_teachers_points(table):
+def test_the_kept_student_has_the_first_seed_and_the_teachers_points(table):
     result = validated("mlp_small", table, "Beta")
     np.testing.assert_array_equal(
         score_table(result.student, table.only(["Beta"])), result.score_SN[0]
@@ -136,7 +135,7 @@ def test_the_report_is_of_the_kept_student(whole, table):
     assert result.report.libvmaf_version == "3.2.0"
 
 
-def test_without_the_teachers_points_there_is_nothing_to_hold_beside(table, whole):
+def test_a_fit_without_teachers_points_has_no_second_scores(table, whole):
     bare = validated("mlp_small", table, settings=dataclasses.replace(QUICK, teacher_points=0))
     assert bare.without_N is None
     assert bare.student.facts["teacher_points"] == 0
@@ -152,7 +151,7 @@ def test_the_same_call_gives_the_same_bytes_and_scores(arch, table, whole):
     np.testing.assert_array_equal(again.without_N, whole[arch].without_N)
 
 
-def test_a_seeds_scores_do_not_depend_on_how_many_others_there_are(table, whole):
+def test_scores_of_a_seed_do_not_depend_on_other_seeds(table, whole):
     alone = validated("mlp_small", table, seeds=1)
     np.testing.assert_array_equal(alone.score_SN[0], whole["mlp_small"].score_SN[0])
     second = validated("mlp_small", table, seeds=1, settings=dataclasses.replace(QUICK, seed=1))
@@ -160,7 +159,7 @@ def test_a_seeds_scores_do_not_depend_on_how_many_others_there_are(table, whole)
     assert (whole["mlp_small"].score_SN[0] != whole["mlp_small"].score_SN[1]).all()
 
 
-def test_the_teachers_own_regressor_is_a_reference_and_not_trained(table, whole):
+def test_the_teacher_svr_is_a_reference_and_not_trained(table, whole):
     reference = validated("teacher_svr", table)
     assert (reference.trained, whole["linear"].trained, whole["mlp_small"].trained) == (
         False,

@@ -1,3 +1,5 @@
+"""An ONNX file as a student: which files are refused, its scores, its latency."""
+
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
@@ -23,16 +25,18 @@ def loaded(make_table):
 
 
 def box(n=1000, seed=1):
+    """Draw rows of the canonical features over the feature box."""
     return np.random.default_rng(seed).uniform(0, 1.05, (n, 6)) * (1, 1, 1, 1, 1, 40)
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"\x08\x08" + bytes(100)])
-def test_bytes_that_are_no_onnx_model_are_refused(content):
+def test_bytes_that_are_not_an_onnx_model_are_refused(content):
     with pytest.raises(InputError, match=r"some\.onnx is not an ONNX model"):
         OnnxStudent(content, "some.onnx")
 
 
-def tiny_model(inputs, outputs, width=6, element=TensorProto.FLOAT):
+def tiny_model(inputs, outputs, width=6, element=TensorProto.FLOAT, metadata=()):
+    """Return an ONNX file that sums its inputs, as no exporter of ours writes it."""
     weights = numpy_helper.from_array(
         np.ones((width, outputs), helper.tensor_dtype_to_np_dtype(element)), "w"
     )
@@ -44,10 +48,11 @@ def tiny_model(inputs, outputs, width=6, element=TensorProto.FLOAT):
         [weights],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    helper.set_model_props(model, dict(metadata))
     return model.SerializeToString()
 
 
-def test_a_foreign_model_from_six_features_to_one_score_a_row_is_taken():
+def test_a_foreign_model_of_the_canonical_features_is_accepted():
     student = OnnxStudent(tiny_model(["N", 6], 1), "foreign.onnx")
     assert (student.facts, student.features) == ({}, CANONICAL.features)
     np.testing.assert_allclose(student.score(box(5)), box(5).sum(1), rtol=1e-6)
@@ -63,13 +68,33 @@ def test_a_foreign_model_from_six_features_to_one_score_a_row_is_taken():
     ],
     ids=["five features", "a cube", "two scores a row", "doubles"],
 )
-def test_a_model_of_another_shape_is_refused_with_its_name(inputs, outputs, width, element):
+def test_a_model_of_another_shape_is_refused(inputs, outputs, width, element):
     with pytest.raises(InputError, match=r"odd\.onnx") as caught:
         OnnxStudent(tiny_model(inputs, outputs, width, element), "odd.onnx")
     assert caught.value.exit_code == 2
 
 
-def test_long_tables_are_scored_in_parts_that_do_not_show(loaded):
+METADATA = [
+    ({"vmaf_train.features": '["adm2", "psnr"]'}, r"odd\.onnx reads unknown features: psnr; "),
+    ({"vmaf_train.arch": "{"}, r"odd\.onnx has metadata of vmaf-train that is no JSON"),
+]
+
+
+@pytest.mark.parametrize(("metadata", "message"), METADATA, ids=["unknown feature", "no JSON"])
+def test_metadata_that_cannot_be_used_is_refused(metadata, message):
+    with pytest.raises(InputError, match=message):
+        OnnxStudent(tiny_model(["N", 6], 1, metadata=metadata), "odd.onnx")
+
+
+def test_a_score_that_is_not_finite_is_refused_with_its_frame():
+    student = OnnxStudent(tiny_model(["N", 6], 1), "it")
+    x_NF = box(5)
+    x_NF[3, 0] = np.nan
+    with pytest.raises(InputError, match="no numbers, first for frame 3"):
+        student.score(x_NF)
+
+
+def test_a_long_table_is_scored_in_parts_with_the_same_scores(loaded):
     student = loaded["mlp_small"]
     x_NF = box(ROWS_PER_CALL + 3)
     scores_N = student.score(x_NF)
@@ -77,7 +102,7 @@ def test_long_tables_are_scored_in_parts_that_do_not_show(loaded):
     np.testing.assert_allclose(scores_N[-5:], student.score(x_NF[-5:]), rtol=0, atol=1e-4)
 
 
-def test_a_clip_is_not_cut_where_windows_are_read(loaded, monkeypatch):
+def test_a_student_that_reads_windows_scores_a_clip_in_one_call(loaded, monkeypatch):
     student, x_NF = loaded["cnn1d"], box(11)
     whole_N = student.score(x_NF)
     monkeypatch.setattr("vmaf_train.onnx_file.inference.ROWS_PER_CALL", 4)
@@ -86,7 +111,7 @@ def test_a_clip_is_not_cut_where_windows_are_read(loaded, monkeypatch):
     assert np.abs(cut_N - whole_N).max() > 0.01
 
 
-def test_latency_is_told_for_a_row_and_for_a_clip(loaded):
+def test_latency_is_measured_for_one_row_and_for_a_clip(loaded):
     latency = loaded["mlp_medium"].measure_latency(calls=200)
     assert 0 < latency.row_p50_us <= latency.row_p95_us < 1e5
     assert 0 < latency.clip_p50_us <= latency.clip_p95_us

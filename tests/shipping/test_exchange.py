@@ -1,4 +1,4 @@
-"""Files of a folder replaced at once: what stays, what a failure leaves, and how it is healed."""
+"""Files of a folder are replaced at once; a failure or a kill is repaired."""
 
 import shutil
 import sys
@@ -10,7 +10,8 @@ from vmaf_train.shipping import exchange
 from vmaf_train.shipping.exchange import exchange_folders, heal, replace_files
 
 
-def files_below(folder):
+def texts_below(folder):
+    """Return the text of each file, by path."""
     return {
         path.relative_to(folder).as_posix(): path.read_text()
         for path in folder.rglob("*")
@@ -40,14 +41,14 @@ def test_named_files_are_replaced_and_others_kept(in_one_step, folder, monkeypat
     if not in_one_step:
         monkeypatch.setattr(exchange, "exchange_folders", lambda one, other: False)
     replace_files(folder, FILES, REPLACED)
-    assert files_below(folder) == NEW
+    assert texts_below(folder) == NEW
     assert not (folder / "runs" / "1").exists()
     assert list(folder.parent.iterdir()) == [folder]
 
 
-def test_a_folder_that_is_missing_is_made(tmp_path):
+def test_a_missing_folder_is_made(tmp_path):
     replace_files(tmp_path / "set", FILES, set())
-    assert files_below(tmp_path / "set") == {"model": "new", "runs/2/report": "new"}
+    assert texts_below(tmp_path / "set") == {"model": "new", "runs/2/report": "new"}
 
 
 def test_an_error_leaves_all_old_files_and_the_next_call_works(folder, monkeypatch):
@@ -57,24 +58,24 @@ def test_an_error_leaves_all_old_files_and_the_next_call_works(folder, monkeypat
     monkeypatch.setattr(exchange, "exchange_folders", full)
     with pytest.raises(OSError, match="No space left"):
         replace_files(folder, FILES, REPLACED)
-    assert files_below(folder) == OLD
+    assert texts_below(folder) == OLD
     monkeypatch.undo()
     heal(folder)
     replace_files(folder, FILES, REPLACED)
-    assert files_below(folder) == NEW
+    assert texts_below(folder) == NEW
     assert list(folder.parent.iterdir()) == [folder]
 
 
-def test_a_kill_between_two_renames_is_healed(folder):
+def test_a_kill_between_two_renames_is_repaired(folder):
     shutil.copytree(folder, folder.with_name(".set.staged"))
     folder.rename(folder.with_name(".set.spare"))
     heal(folder)
-    assert files_below(folder) == OLD
+    assert texts_below(folder) == OLD
     assert list(folder.parent.iterdir()) == [folder]
 
 
 @pytest.mark.parametrize("in_one_step", [True, False])
-def test_killed_at_any_event_it_leaves_all_old_or_all_new_files(in_one_step, folder, monkeypatch):
+def test_a_kill_at_any_event_leaves_all_old_or_all_new_files(in_one_step, folder, monkeypatch):
     if not in_one_step:
         monkeypatch.setattr(exchange, "exchange_folders", lambda one, other: False)
     before = folder.with_name("before")
@@ -91,15 +92,15 @@ def test_killed_at_any_event_it_leaves_all_old_or_all_new_files(in_one_step, fol
         # Between two renames there is no folder at all.
         assert not (in_one_step and not folder.exists())
         heal(folder)
-        outcomes.append(files_below(folder))
+        outcomes.append(texts_below(folder))
         assert sorted(folder.parent.iterdir()) == [before, folder]
     assert all(found in (OLD, NEW) for found in outcomes)
     assert OLD in outcomes and NEW in outcomes
 
 
-def test_healing_a_whole_folder_changes_nothing(folder):
+def test_healing_changes_no_whole_folder(folder):
     heal(folder)
-    assert files_below(folder) == OLD
+    assert texts_below(folder) == OLD
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs renameat2")
@@ -108,7 +109,7 @@ def test_two_folders_change_places_in_one_step(folder, tmp_path):
     other.mkdir()
     if not exchange_folders(folder, other):
         pytest.skip("this file system cannot exchange two folders")
-    assert files_below(other) == OLD
-    assert files_below(folder) == {}
+    assert texts_below(other) == OLD
+    assert texts_below(folder) == {}
     with pytest.raises(OSError, match="No such file"):
         exchange_folders(folder, tmp_path / "nowhere")

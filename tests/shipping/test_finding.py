@@ -1,4 +1,4 @@
-"""A student by its name: which names each command takes, and what a wrong one says."""
+"""A student by its name: names that each command accepts, and errors for others."""
 
 import subprocess
 import sys
@@ -15,13 +15,13 @@ RUN = "f" * 32
 
 
 @pytest.mark.parametrize("kinds", [FOR_EVALUATE, FOR_SCORE], ids=["evaluate", "score"])
-def test_a_path_is_read(kinds):
+def test_a_path_names_a_file(kinds):
     found = find_student(str(LITE), kinds)
     assert found.student.content == LITE.read_bytes()
     assert (found.name, found.path) == ("vmaf_tiny_lite", LITE)
 
 
-def test_an_id_is_looked_up_in_the_working_folder_then_in_the_checkout():
+def test_an_id_is_looked_up_in_the_working_folder_and_then_in_the_checkout():
     assert find_student("vmaf_tiny_lite", FOR_SCORE).path == LITE
     copy = Path("model", "tiny", LITE.name).absolute()
     copy.parent.mkdir(parents=True)
@@ -35,7 +35,7 @@ def test_evaluate_asks_mlflow_for_run_ids_and_uris(address, store):
         find_student(address, FOR_EVALUATE)
 
 
-def test_score_asks_mlflow_for_registered_models_alone(store):
+def test_score_asks_mlflow_only_for_registered_models(store):
     with pytest.raises(InputError, match="MLflow has no usable models:/vmaf_tiny/7"):
         find_student("models:/vmaf_tiny/7", FOR_SCORE)
     for name in (RUN, f"runs:/{RUN}"):
@@ -43,12 +43,12 @@ def test_score_asks_mlflow_for_registered_models_alone(store):
             find_student(name, FOR_SCORE)
 
 
-def test_evaluate_takes_no_ids():
+def test_evaluate_accepts_no_ids():
     with pytest.raises(InputError, match="no model 'vmaf_tiny_lite'; pass a run id,"):
         find_student("vmaf_tiny_lite", FOR_EVALUATE)
 
 
-def test_a_missing_file_is_named_with_what_can_be_passed():
+def test_a_missing_file_is_named_with_the_choices():
     with pytest.raises(
         InputError,
         match=r"no file none\.onnx; pass a models:/ URI, the path of an \.onnx file or the id of",
@@ -56,7 +56,7 @@ def test_a_missing_file_is_named_with_what_can_be_passed():
         find_student("none.onnx", FOR_SCORE)
 
 
-def test_a_file_that_is_no_model_is_bad_input(tmp_path):
+def test_a_file_that_is_not_a_model_is_refused(tmp_path):
     (tmp_path / "text.onnx").write_text("no model")
     with pytest.raises(InputError, match=r"text\.onnx is not an ONNX model"):
         find_student(str(tmp_path / "text.onnx"), FOR_SCORE)

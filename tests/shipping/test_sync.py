@@ -1,4 +1,4 @@
-"""Writing the tree: what a kill leaves, and what a sync must not touch."""
+"""Writing the tree: after a kill, beside other files, and with a card that fails."""
 
 import json
 import shutil
@@ -15,12 +15,16 @@ from vmaf_train.shipping.registry import promote, promoted_students
 from vmaf_train.shipping.sync import write_tree
 from vmaf_train.shipping.tree import Tree, check
 
+# How many of a sync's system events are tried.
+POINTS = 20
+
 
 def models_of(files):
+    """Return the files of model/tiny/ alone; model cards are written after them."""
     return {name: content for name, content in files.items() if name.startswith("model/tiny/")}
 
 
-def test_killed_anywhere_a_sync_leaves_the_old_or_the_new_set_and_the_next_one_heals(ids):
+def test_a_killed_sync_leaves_a_whole_set_and_the_next_sync_repairs_it(ids):
     register(ids["short"])
     old, tree = tree_files(), Tree(Path())
     promote(find_candidate(ids["small"]), SHIPPED[0])
@@ -39,8 +43,8 @@ def test_killed_anywhere_a_sync_leaves_the_old_or_the_new_set_and_the_next_one_h
     events = sync_killed_at(None)
     assert tree_files() == new
     outcomes = []
-    for point in range(20):
-        sync_killed_at(1 + point * (events - 1) // 20)
+    for point in range(POINTS):
+        sync_killed_at(1 + point * (events - 1) // POINTS)
         models = models_of(tree_files())
         assert models in (models_of(old), models_of(new))
         outcomes.append(models == models_of(new))
@@ -50,9 +54,7 @@ def test_killed_anywhere_a_sync_leaves_the_old_or_the_new_set_and_the_next_one_h
     assert set(outcomes) == {False, True}
 
 
-def test_without_an_exchange_of_folders_two_renames_do_and_a_kill_between_is_healed(
-    ids, monkeypatch
-):
+def test_a_sync_by_two_renames_is_repaired_after_a_kill_between_them(ids, monkeypatch):
     register(ids["short"])
     old = tree_files()
     promote(find_candidate(ids["small"]), SHIPPED[0])
@@ -66,17 +68,17 @@ def test_without_an_exchange_of_folders_two_renames_do_and_a_kill_between_is_hea
     assert check(Tree(Path()), promoted) == []
 
 
-def test_sync_removes_nothing_that_it_did_not_write(ids):
+def test_sync_removes_only_files_that_it_wrote(ids):
     register(ids["short"])
     mine = Path("model/tiny/training_runs/mine/notes.txt")
     mine.parent.mkdir()
     mine.write_text("keep")
-    result = register(ids["small"])
-    assert f"removed model/tiny/training_runs/{ids['short']}/eval_report.json" in result.output
+    done = register(ids["small"])
+    assert f"removed model/tiny/training_runs/{ids['short']}/eval_report.json" in done.changed
     assert mine.read_text() == "keep"
 
 
-def test_other_files_and_index_entries_of_the_folder_survive(ids):
+def test_other_files_and_index_entries_are_kept(ids):
     Path("model/tiny").mkdir()
     Path("model/tiny/README.md").write_text("mine")
     entry = {"id": "their_model", "kind": "fr", "onnx": "their_model.onnx", "sha256": "0" * 64}
@@ -99,7 +101,7 @@ def test_a_card_that_cannot_be_written_leaves_no_temporary_file(ids):
     assert list(card.parent.iterdir()) == [card]
 
 
-def test_what_a_killed_write_of_a_card_left_is_cleared_up(ids):
+def test_leftovers_of_a_killed_card_write_are_removed(ids):
     register(ids["small"])
     before = tree_files()
     Path("docs/ai/models", f"{PREFIX}0{SUFFIX}").write_text("half a c")

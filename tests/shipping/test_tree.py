@@ -1,4 +1,4 @@
-"""How a tree differs from the registry: every fault is named, and a sync repairs what it can."""
+"""The tree and the registry: every difference is named, and a sync repairs what it can."""
 
 import json
 import re
@@ -7,15 +7,17 @@ from pathlib import Path
 
 import mlflow
 import pytest
-from promotion import call, register, tree_files
+from promotion import register, tree_files
 
+from vmaf_train.commands.promote import check_tree, sync_tree
+from vmaf_train.errors import InputError, VmafTrainError
 from vmaf_train.shipping.in_tree import SHIPPED
 from vmaf_train.shipping.tree import Tree
 
 
-def test_a_folder_that_is_no_checkout_is_bad_input(ids, tmp_path):
-    result = call("sync", "--tree", tmp_path / "here")
-    assert (result.exit_code, "has no folder model" in result.output) == (2, True)
+def test_a_folder_without_model_is_no_checkout(tmp_path):
+    with pytest.raises(InputError, match=r"has no folder model; .* pass tree=PATH"):
+        Tree(tmp_path)
 
 
 def flip_a_byte():
@@ -52,50 +54,47 @@ FAULTS = [
 ]
 
 
+def differences():
+    """Return one line per difference, as sync --check prints them."""
+    return "\n".join(check_tree(Path()))
+
+
 @pytest.mark.parametrize(("spoil", "message"), FAULTS, ids=[fault[0].__name__ for fault in FAULTS])
-def test_a_fault_in_the_tree_is_named_and_the_next_sync_heals_it(spoil, message, ids):
+def test_a_fault_in_the_tree_is_named_and_the_next_sync_repairs_it(spoil, message, ids):
     register(ids["small"])
     whole = tree_files()
     spoil()
-    result = call("sync", "--check")
-    assert result.exit_code == 1
-    assert re.search(message, result.output), result.output
-    assert call("sync").exit_code == 0
+    assert re.search(message, differences()), differences()
+    assert sync_tree(Path()) != []
     assert tree_files() == whole
-    assert call("sync", "--check").exit_code == 0
+    assert differences() == ""
 
 
 def test_a_moved_alias_is_named(ids):
     register(ids["short"])
     register(ids["small"])
     mlflow.MlflowClient().set_registered_model_alias("vmaf_tiny", "default", "1")
-    result = call("sync", "--check")
-    assert result.exit_code == 1
-    assert (
-        f"alias default was moved: it names version 1 of run {ids['short']}, the tree holds run"
-        in result.output
-    )
+    named = f"alias default was moved: it names version 1 of run {ids['short']}"
+    assert differences() == f"{named}, the tree holds run {ids['small']}"
 
 
 def test_a_shipped_model_without_an_alias_is_named_and_kept(ids):
     register(ids["small"])
     before = tree_files()
     mlflow.MlflowClient().delete_registered_model_alias("vmaf_tiny", "default")
-    assert (
-        "alias default names nothing in the registry, the tree ships vmaf_tiny_v1"
-        in call("sync", "--check").output
-    )
-    assert call("sync").exit_code == 0
+    line = "alias default names nothing in the registry, the tree ships vmaf_tiny_v1"
+    assert differences() == line
+    assert sync_tree(Path()) == []
     assert tree_files() == before
 
 
-def test_a_damaged_model_that_nothing_can_restore_is_not_thrown_away(ids):
+def test_a_damaged_model_without_an_alias_is_kept(ids):
     register(ids["small"])
     mlflow.MlflowClient().delete_registered_model_alias("vmaf_tiny", "default")
     flip_a_byte()
     before = tree_files()
-    result = call("sync")
-    assert (result.exit_code, "git checkout -- model/tiny" in result.output) == (1, True)
+    with pytest.raises(VmafTrainError, match="git checkout -- model/tiny"):
+        sync_tree(Path())
     assert tree_files() == before
 
 
@@ -105,23 +104,22 @@ def test_an_index_entry_without_its_file_is_named(ids):
     index = json.loads(path.read_text())
     index["models"].append({"id": "evil", "kind": "fr", "onnx": "evil.onnx", "sha256": "0" * 64})
     path.write_text(json.dumps(index, indent=2) + "\n")
-    assert "lists evil, but evil.onnx is missing" in call("sync", "--check").output
+    assert "lists evil, but evil.onnx is missing" in differences()
 
 
-def test_an_index_entry_that_breaks_its_contract_is_not_dropped(ids):
+def test_an_index_entry_that_breaks_its_contract_is_kept(ids):
     register(ids["small"])
     path = Path("model/tiny/registry.json")
-    path.write_text(
-        path.read_text().replace('"models": [', '"models": [{"id": "theirs", "color": "red"},')
-    )
+    theirs = '"models": [{"id": "theirs", "color": "red"},'
+    path.write_text(path.read_text().replace('"models": [', theirs))
     before = tree_files()
-    result = call("sync")
-    assert (result.exit_code, "breaks its contract" in result.output) == (1, True)
+    with pytest.raises(VmafTrainError, match="breaks its contract"):
+        sync_tree(Path())
     assert tree_files() == before
 
 
 @pytest.mark.parametrize("name", ["vmaf_tiny_v1.json", "training_runs"])
-def test_an_edited_sidecar_or_report_is_named_without_the_registry(name, ids):
+def test_an_edited_sidecar_or_report_is_named_without_an_alias(name, ids):
     register(ids["small"])
     mlflow.MlflowClient().delete_registered_model_alias("vmaf_tiny", "default")
     path = Path("model/tiny", name)
@@ -129,15 +127,12 @@ def test_an_edited_sidecar_or_report_is_named_without_the_registry(name, ids):
     edited, changed = re.subn(r'"rmse": [^,]+', '"rmse": 0.5', path.read_text(), count=1)
     assert changed
     path.write_text(edited)
-    assert (
-        "model/tiny/vmaf_tiny_v1: model, sidecar and report do not agree"
-        in call("sync", "--check").output
-    )
+    assert "model/tiny/vmaf_tiny_v1: model, sidecar and report do not agree" in differences()
 
 
-def test_a_sidecar_that_names_another_model_is_damage(ids):
+def test_a_sidecar_that_names_another_model_is_a_fault(ids):
     register(ids["small"])
     path = Path("model/tiny/vmaf_tiny_v1.json")
     path.write_text(path.read_text().replace('"vmaf_tiny_v1.onnx"', '"other.onnx"'))
     assert Tree(Path()).is_damaged(SHIPPED[0])
-    assert "vmaf_tiny_v1.json: differs from" in call("sync", "--check").output
+    assert "vmaf_tiny_v1.json: differs from" in differences()

@@ -8,6 +8,7 @@ import torch
 
 from vmaf_train.errors import InputError
 from vmaf_train.features import CANONICAL, FEATURE_SETS
+from vmaf_train.frames.splits import split
 from vmaf_train.students.architectures import build
 from vmaf_train.students.examples import (
     CORPUS,
@@ -18,10 +19,14 @@ from vmaf_train.students.examples import (
     make_pools,
     quotas,
     root_weights,
+    training_rows,
 )
 from vmaf_train.students.settings import Job
+from vmaf_train.teacher.teachers import DEFAULT_TEACHER
 
 KINDS = [CORPUS, MIXTURES, COVER]
+
+
 LITE = FEATURE_SETS["lite"].features
 
 
@@ -126,3 +131,49 @@ def test_parts_hold_every_row_once(table, monkeypatch):
     parts = list(pool.parts(build("linear", CANONICAL.features, 0)))
     assert [len(t) for _, t in parts] == [5, 5, 2]
     np.testing.assert_array_equal(torch.cat([z for z, _ in parts]).numpy(), table.x_NF)
+
+
+@pytest.fixture
+def train(make_table):
+    """Training rows, some of them with clipped scores."""
+    return split(make_table(), "Gamma")[0]
+
+
+def test_training_rows_without_points_are_the_corpus(train):
+    x_NF, y_N = training_rows(train, Job())
+    np.testing.assert_array_equal(x_NF, train.x_NF)
+    np.testing.assert_array_equal(y_N, train.y_N)
+
+
+def test_points_have_unclipped_teacher_scores(train):
+    teacher = DEFAULT_TEACHER
+    x_NF, y_N = training_rows(train, Job((), 3, 200))
+    assert len(x_NF) == len(train) + 200
+    np.testing.assert_allclose(
+        y_N, teacher.score(x_NF, CANONICAL.features, clip=False), rtol=0, atol=1e-9
+    )
+    assert y_N.max() > 100 or y_N.min() < 0
+    other_NF, _ = training_rows(train, Job((), 4, 200))
+    assert (other_NF[len(train) :] != x_NF[len(train) :]).all()
+
+
+def test_points_unclip_only_the_corpus_scores_that_libvmaf_clipped(train):
+    teacher = DEFAULT_TEACHER
+    assert (train.y_N == 100).any() and (train.y_N == 0).any()
+    off = dataclasses.replace(train, y_N=np.where(train.y_N % 100 > 0, train.y_N + 0.25, train.y_N))
+    _, with_points = training_rows(off, Job((), 0, 2))
+    smooth_N = teacher.score(train.x_NF, CANONICAL.features, clip=False)
+    clipped = train.y_N % 100 == 0
+    np.testing.assert_allclose(
+        with_points[: len(train)][clipped], smooth_N[clipped], rtol=0, atol=1e-9
+    )
+    np.testing.assert_array_equal(with_points[: len(train)][~clipped], off.y_N[~clipped])
+
+
+def test_a_clipped_score_is_never_moved_inside_the_score_range(train):
+    y_N = np.where(train.y_N > 50, 100.0, 0.0)
+    _, labels_N = training_rows(dataclasses.replace(train, y_N=y_N), Job((), 0, 2))
+    smooth_N = DEFAULT_TEACHER.score(train.x_NF, CANONICAL.features, clip=False)
+    inside = (smooth_N > 0) & (smooth_N < 100)
+    assert set(y_N[inside]) == {0.0, 100.0}
+    np.testing.assert_array_equal(labels_N[: len(train)][inside], y_N[inside])

@@ -9,8 +9,9 @@ from torch.func import functional_call, grad
 from vmaf_train.features import CANONICAL
 from vmaf_train.frames.splits import split
 from vmaf_train.students.architectures import build
+from vmaf_train.students.examples import training_rows
 from vmaf_train.students.nets import Polynomial
-from vmaf_train.students.settings import Settings
+from vmaf_train.students.settings import Job, Settings
 from vmaf_train.students.solvers import Adam, LeastSquares, NoTraining, least_squares, one_cycle
 from vmaf_train.students.training import fit
 
@@ -77,3 +78,21 @@ def test_adams_rate_goes_up_and_then_down_to_almost_nothing():
     assert (np.diff(rates[: top + 1]) > 0).all() and (np.diff(rates[top:]) < 0).all()
     assert rates.max() == pytest.approx(0.04, rel=0.01)
     assert 0 < rates[0] < 0.001 and 0 < rates[-1] < 0.001
+
+
+def test_a_polynomial_with_points_is_the_weighted_least_squares_solution(make_table):
+    train = split(make_table(), "Gamma")[0]
+    done = fit("cubic", train, train, Settings(batch_size=64, teacher_points=256))
+    x_NF, y_N = training_rows(train, Job((), 0, 256))
+    lengths = (len(train), 128, 128)
+    root = np.repeat(
+        [(share / n) ** 0.5 for share, n in zip((1, 1, 0.3), lengths, strict=True)], lengths
+    )
+    scaled = (torch.from_numpy(x_NF) - done.student.x_mean_F) / done.student.x_std_F
+    design = Polynomial(6, 3).expand(scaled).numpy()
+    solved = np.linalg.lstsq(design * root[:, None], y_N * root, rcond=None)[0]
+    with torch.inference_mode():
+        given = done.student.net(scaled) * done.student.y_std + done.student.y_mean
+    np.testing.assert_allclose(given.numpy(), design @ solved, rtol=0, atol=1e-3)
+    mean = np.average((design @ solved - y_N) ** 2, weights=root**2) / train.y_N.var()
+    assert done.history[0].train_loss == pytest.approx(mean, rel=1e-4)

@@ -12,6 +12,7 @@ from vmaf_train.features import CANONICAL
 from vmaf_train.frames.splits import split
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.students.architectures import ARCHITECTURES, build
+from vmaf_train.students.examples import training_rows
 from vmaf_train.students.export import check_same_scores
 from vmaf_train.students.settings import Job, Settings
 from vmaf_train.students.solvers import Adam
@@ -19,8 +20,14 @@ from vmaf_train.students.training import fit, fit_many
 from vmaf_train.teacher.teachers import DEFAULT_TEACHER
 
 FITTED = tuple(arch for arch, row in ARCHITECTURES.items() if row.trained)
+
+
 STEPPED = tuple(arch for arch, row in ARCHITECTURES.items() if row.takes_steps)
+
+
 SHORT = Settings(epochs=3, batch_size=32, teacher_points=128)
+
+
 WITHOUT_POINTS = dataclasses.replace(SHORT, teacher_points=0)
 
 
@@ -279,3 +286,12 @@ def test_constant_scores_are_learnt_as_that_constant(arch, rows):
     settings = dataclasses.replace(WITHOUT_POINTS, epochs=30)
     scored_N = OnnxStudent(fitted(arch, train, val, settings), arch).score(train.x_NF[:40])
     assert np.abs(scored_N - 42).max() < 0.5
+
+
+@pytest.mark.parametrize("arch", ["cubic", "mlp_small", "mlp_bn", "cnn1d"])
+@pytest.mark.parametrize(("points", "size"), [(1, 64), (2, 1), (3, 3)])
+def test_few_points_and_small_batches_can_be_fitted(arch, points, size, rows):
+    train = rows[0]
+    assert len(training_rows(train, Job((), 0, points))[1]) == len(train) + points
+    done = fit(arch, train, train, Settings(epochs=1, batch_size=size, teacher_points=points))
+    assert np.isfinite([(epoch.train_loss, epoch.val_rmse) for epoch in done.history]).all()

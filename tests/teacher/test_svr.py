@@ -1,3 +1,5 @@
+"""The teacher in NumPy: its scores against libvmaf's, and model files that are refused."""
+
 import json
 
 import numpy as np
@@ -22,13 +24,14 @@ def passes(demo_cache):
 
 
 def model_file(tmp_path, **changes):
+    """Write the teacher's model file with some changes."""
     model = json.loads(packaged_model(DEFAULT_TEACHER.name).read_text())
     model["model_dict"] |= changes
     (tmp_path / "model.json").write_text(json.dumps(model))
     return tmp_path / "model.json"
 
 
-def test_the_teacher_agrees_with_libvmafs_log_on_real_passes(passes):
+def test_scores_match_libvmafs_log_on_the_demo_corpus(passes):
     x_NF, y_N = passes
     assert len(y_N) == 72 * 48
     assert np.abs(DEFAULT_TEACHER.score(x_NF, CANONICAL.features) - y_N).max() < 2e-4
@@ -45,7 +48,7 @@ def test_columns_are_matched_by_name_in_any_order(passes):
         np.testing.assert_array_equal(teacher.score(x_NF[:, order], names), expected_N)
 
 
-def test_columns_that_the_teacher_does_not_read_change_nothing(passes):
+def test_other_columns_change_no_score(passes):
     x_NF, _ = passes
     wider_NF = np.column_stack([np.full(len(x_NF), np.nan), x_NF])
     scored_N = DEFAULT_TEACHER.score(wider_NF, ("other", *CANONICAL.features))
@@ -53,7 +56,7 @@ def test_columns_that_the_teacher_does_not_read_change_nothing(passes):
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 999, 1000, 1001])
-def test_scores_do_not_depend_on_the_chunk(passes, chunk, monkeypatch):
+def test_scores_do_not_depend_on_the_chunk_size(passes, chunk, monkeypatch):
     x_NF = passes[0][:1000]
     whole_N = DEFAULT_TEACHER.score(x_NF, CANONICAL.features)
     monkeypatch.setattr("vmaf_train.teacher.svr.ROWS_PER_CHUNK", chunk)
@@ -72,7 +75,7 @@ def test_no_rows_give_no_scores():
     assert DEFAULT_TEACHER.score(np.empty((0, 6)), CANONICAL.features).shape == (0,)
 
 
-def test_the_score_transform_of_the_file_stays_off(tmp_path, passes):
+def test_the_score_transform_in_the_file_is_not_applied(tmp_path, passes):
     x_NF = passes[0][:100]
     plain = read_svr(
         model_file(tmp_path, score_transform={"enabled": True, "p0": 50.0, "p1": 0.0, "p2": 0.0})
@@ -82,13 +85,13 @@ def test_the_score_transform_of_the_file_stays_off(tmp_path, passes):
     )
 
 
-def test_the_clip_of_the_file_is_kept(tmp_path, passes):
+def test_scores_are_clipped_as_the_file_states(tmp_path, passes):
     narrow = read_svr(model_file(tmp_path, score_clip=[40.0, 60.0]))
     scored_N = narrow.score(passes[0], CANONICAL.features)
     assert (scored_N.min(), scored_N.max()) == (40.0, 60.0)
 
 
-def broken(path, content=None):
+def assert_refused(path, content=None):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(InputError, match="is not a readable teacher model") as caught:
@@ -113,7 +116,7 @@ def broken(path, content=None):
     ],
 )
 def test_a_missing_or_broken_model_file_is_an_input_error_with_the_next_step(tmp_path, content):
-    broken(tmp_path / "model.json", content)
+    assert_refused(tmp_path / "model.json", content)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +135,7 @@ def test_a_missing_or_broken_model_file_is_an_input_error_with_the_next_step(tmp
     ids=str,
 )
 def test_a_model_of_another_kind_is_an_input_error_with_the_next_step(tmp_path, change):
-    broken(model_file(tmp_path, **change))
+    assert_refused(model_file(tmp_path, **change))
 
 
 def test_a_missing_package_is_an_input_error_with_the_next_step(monkeypatch):

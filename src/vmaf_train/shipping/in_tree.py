@@ -72,9 +72,9 @@ SHIPPED = (
     ShippedModel(
         id="vmaf_tiny_lite",
         alias="lite",
-        arch="quintic",
+        arch="mlp_medium",
         features="lite",
-        description="VMAF without the finest scale of VIF",
+        description="VMAF without the finest scale of VIF, learnt from real content",
     ),
     ShippedModel(
         id="vmaf_tiny_fast",

@@ -1,4 +1,4 @@
-"""Kill a piece of work at any of its system events, in a child process."""
+"""Run work in a child process and kill it just before one of its system events."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ def run_killed_at(event: int | None, work: Callable[[], object]) -> int:
     child = os.fork()
     if child == 0:
         try:
-            os.write(write, str(_counted(event, work)).encode())
+            os.write(write, str(count_events(event, work)).encode())
             os._exit(0)
         finally:
             os._exit(1)
@@ -32,7 +32,8 @@ def run_killed_at(event: int | None, work: Callable[[], object]) -> int:
     return int(events or 0)
 
 
-def _counted(event: int | None, work: Callable[[], object]) -> int:
+def count_events(event: int | None, work: Callable[[], object]) -> int:
+    """Do the work and return how many events it had; end this process before one of them."""
     seen = 0
 
     def hook(name: str, arguments: object) -> None:
