@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from vmaf_train.features import FEATURE_SETS
-from vmaf_train.frames.choice import DEMO
+from vmaf_train.frames.choice import DEMO, JOIN, REAL
 
 # Means that an option is left out: MLproject must pass a value for every option.
 NONE = "none"
@@ -35,7 +35,7 @@ Corpus = Annotated[
     str,
     typer.Option(
         help="Folder in the Netflix layout, .parquet file of export-features, "
-        f"or {DEMO} for the embedded corpus."
+        f"{DEMO}, {REAL}, or several joined by {JOIN}."
     ),
 ]
 Dims = Annotated[
