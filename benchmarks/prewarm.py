@@ -34,7 +34,7 @@ from common import (
     timed,
 )
 
-from vmaf_train.clips import demo, netflix
+from vmaf_train.clips import demo, layouts
 from vmaf_train.clips.pairs import Pair
 from vmaf_train.clips.video import Video, YuvFormat, parse_dims, raw_arguments
 from vmaf_train.extraction.libvmaf import Ffmpeg, find_ffmpeg
@@ -59,7 +59,7 @@ def make_large(ffmpeg: Ffmpeg, small: Path, folder: Path) -> Path:
 
 
 def large_videos(small: Path) -> Iterator[Video]:
-    pairs = netflix.scan(small, demo.FORMAT).pairs
+    pairs = layouts.scan(small, demo.FORMAT).pairs
     by_source = [list(pairs) for _, pairs in groupby(pairs, lambda pair: pair.source)]
     for of_source in by_source[:LARGE_SOURCES]:
         yield of_source[0].ref
@@ -92,7 +92,7 @@ def loops(ffmpeg: Ffmpeg, pairs: Sequence[Pair], cwd: Path) -> dict[str, Callabl
 
 def compare(ffmpeg: Ffmpeg, folder: Path, format: YuvFormat, rounds: int) -> None:
     """Time all ways over one corpus, and print times and shares."""
-    pairs = netflix.scan(folder, format).pairs
+    pairs = layouts.scan(folder, format).pairs
     frames = sum(pair.n_frames for pair in pairs)
     print(f"\n{len(pairs)} pairs of {format}, {frames} frames, {cores()} cores")
 

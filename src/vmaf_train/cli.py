@@ -11,7 +11,7 @@ import typer
 
 from vmaf_train.errors import InputError, VmafTrainError
 from vmaf_train.exits import exit_code, quick_and_interruptible
-from vmaf_train.features import CANONICAL, FEATURE_SETS
+from vmaf_train.features import CANONICAL
 from vmaf_train.frames.choice import ALL, AUTO, DEMO, CorpusChoice
 from vmaf_train.options import (
     NONE,
@@ -209,7 +209,7 @@ def sweep(
             archs=_names(archs, "archs"),
             folds=_names(folds, "folds"),
             seeds=seeds,
-            features=_names(features, "features") or tuple(FEATURE_SETS),
+            features=_names(features, "features"),
         )
         print_comparison(done.comparison)
         print_links(done.links)

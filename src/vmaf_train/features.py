@@ -59,7 +59,7 @@ FEATURE_SETS = {
 # no features.
 CANONICAL = FEATURE_SETS["canonical"]
 # Every feature that a student can read.
-KNOWN = (*CANONICAL.features, *ADM_DETAILS)
+KNOWN = tuple(dict.fromkeys(name for row in FEATURE_SETS.values() for name in row.features))
 
 # One frame of the demo corpus (Mosaic_50_126_92, frame 41; its teacher score is 81.9), for the
 # examples on model cards.

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from vmaf_train.clips import demo
-from vmaf_train.clips.netflix import DIS_NAME, REF_NAME, scan
+from vmaf_train.clips.layouts import scan
+from vmaf_train.clips.netflix import DIS_NAME, REF_NAME
 from vmaf_train.clips.video import YuvFormat
 from vmaf_train.errors import ExtractionError, InputError
 

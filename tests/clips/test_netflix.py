@@ -7,7 +7,8 @@ from conftest import write_corpus
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmaf_train.clips.netflix import DIS_NAME, REF_NAME, scan
+from vmaf_train.clips.layouts import scan
+from vmaf_train.clips.netflix import DIS_NAME, REF_NAME
 from vmaf_train.clips.pairs import parse_frames
 from vmaf_train.clips.video import YuvFormat
 from vmaf_train.errors import InputError

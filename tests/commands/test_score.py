@@ -11,7 +11,7 @@ import pytest
 from commandline import call
 from conftest import write_corpus
 
-from vmaf_train.clips.netflix import scan
+from vmaf_train.clips.layouts import scan
 from vmaf_train.clips.video import YuvFormat
 from vmaf_train.commands.score import load_scorer, score_video
 from vmaf_train.errors import InputError

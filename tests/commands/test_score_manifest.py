@@ -8,7 +8,7 @@ import pytest
 from commandline import call
 from conftest import write_corpus
 
-from vmaf_train.clips.netflix import scan
+from vmaf_train.clips.layouts import scan
 from vmaf_train.clips.video import YuvFormat
 
 LITE = Path(__file__).parents[2] / "model" / "tiny" / "vmaf_tiny_lite.onnx"

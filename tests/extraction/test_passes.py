@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import write_corpus
 
-from vmaf_train.clips.netflix import scan
+from vmaf_train.clips.layouts import scan
 from vmaf_train.clips.video import YuvFormat
 from vmaf_train.commands.prewarm import prewarm
 from vmaf_train.errors import ExtractionError, InputError

@@ -1,5 +1,6 @@
 """The Parquet file of a table: its columns, its metadata, and refused files."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -11,9 +12,9 @@ from vmaf_train.errors import InputError
 from vmaf_train.features import ADM_DETAILS, CANONICAL
 from vmaf_train.frames.choice import CorpusChoice
 from vmaf_train.frames.opening import open_corpus
-from vmaf_train.frames.parquet import read_parquet
+from vmaf_train.frames.parquet import read_parquet, write_parquet
 from vmaf_train.reporting import Reporter
-from vmaf_train.teacher.teachers import DEFAULT_TEACHER
+from vmaf_train.teacher.teachers import DEFAULT_TEACHER, TEACHERS
 
 
 def choice(path, **options):
@@ -130,3 +131,15 @@ def test_a_change_of_the_last_bit_is_found(exported, tmp_path):
     parquet.write_table(with_column(parquet.read_table(exported), "vmaf", last), path)
     with pytest.raises(InputError, match="not those that were exported"):
         open_corpus(choice(path), Reporter())
+
+
+def test_a_file_brings_its_own_teacher(exported, tmp_path, monkeypatch):
+    few = CANONICAL.features[:4]
+    other = dataclasses.replace(DEFAULT_TEACHER, name="other", features=few)
+    monkeypatch.setitem(TEACHERS, other.name, other)
+    table = dataclasses.replace(read_parquet(exported).table.select(few), teacher=other)
+    facts = [{} for _ in table.clips]
+    write_parquet(table, tmp_path / "other.parquet", "86da14d", facts)
+    corpus = open_corpus(choice(tmp_path / "other.parquet"), Reporter(), few[:2])
+    assert corpus.teacher is other
+    assert corpus.table(()).features == few

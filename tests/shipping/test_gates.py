@@ -141,6 +141,12 @@ def test_a_model_of_another_run_is_refused(ids):
     assert gates_against(replace(candidate, student=other)) == gates
 
 
+def test_a_student_of_another_teacher_takes_no_place_of_this_one(ids):
+    candidate = find_candidate(ids["small"])
+    other = candidate.report.model_copy(update={"teacher": "vmaf_4k_v0.6.1"})
+    assert gates_against(replace(candidate, report=other)) == ["shipped arch"]
+
+
 def test_a_report_without_correlations_is_refused_before_anything_changes(ids):
     candidate = find_candidate(ids["small"])
     pooled = candidate.report.pooled.model_copy(update={"plcc": None})

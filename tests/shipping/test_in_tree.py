@@ -201,9 +201,10 @@ def test_model_tiny_holds_exactly_the_files_of_a_sync():
 
 
 def test_only_rows_of_the_table_are_shipped():
-    assert place_of("linear", "canonical") is None
-    assert place_of("quartic", "canonical") is None
-    assert [place_of(row.arch, row.features) for row in SHIPPED] == list(SHIPPED)
+    assert place_of("linear", "canonical", DEFAULT_TEACHER.name) is None
+    assert place_of("quartic", "canonical", DEFAULT_TEACHER.name) is None
+    assert place_of("mlp_small", "canonical", "vmaf_4k_v0.6.1") is None
+    assert [place_of(row.arch, row.features, row.teacher) for row in SHIPPED] == list(SHIPPED)
 
 
 @pytest.mark.parametrize("row", SHIPPED, ids=lambda row: row.id)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from vmaf_train.features import CANONICAL, FeatureSet, find_feature_set
+from vmaf_train.features import CANONICAL, FEATURE_SETS, FeatureSet, find_feature_set
 from vmaf_train.frames.choice import ALL, CorpusChoice
 from vmaf_train.frames.opening import open_corpus
 from vmaf_train.frames.splits import choose_folds
@@ -117,13 +117,14 @@ def sweep(
         archs: names of architectures; empty is all.
         folds: sources to hold out in turn; empty is all.
         seeds: fits per fold; their seeds count up from that of the settings.
-        features: names of feature sets; each architecture is fitted on each set.
+        features: names of feature sets; each architecture is fitted on each set. Empty is
+            every set that the teacher's passes give.
 
     Raises:
         InputError: an arch, a feature set, a fold or the corpus is not usable.
     """
     with tracked("sweep") as run:
-        sets = [find_feature_set(name) for name in dict.fromkeys(features)]
+        sets = _choose_sets(tuple(dict.fromkeys(features)), choice.teacher)
         named = tuple(dict.fromkeys(archs))
         fits = list(_choose_fits(named, sets, choice.teacher))
         corpus = open_corpus(choice, reporter, [column for row in sets for column in row.features])
@@ -209,6 +210,13 @@ def _logged_settings(
         "max_pairs": choice.max_pairs,
         **asdict(settings),
     }
+
+
+def _choose_sets(names: Sequence[str], teacher: Teacher) -> list[FeatureSet]:
+    """Return the feature sets that were named; for none, those whose features the teacher logs."""
+    if names:
+        return [find_feature_set(name) for name in names]
+    return [row for row in FEATURE_SETS.values() if set(row.features) <= set(teacher.logged)]
 
 
 def _choose_fits(

@@ -22,6 +22,7 @@ from vmaf_train.extraction.logs import FrameScores
 from vmaf_train.extraction.passes import OpenWorkers, Workers
 from vmaf_train.extraction.schedule import Pass
 from vmaf_train.reporting import Reporter
+from vmaf_train.teacher.teachers import find_teacher
 
 # How often Dask runs a failed pass again.
 RETRIES = 2
@@ -51,7 +52,9 @@ def cluster_workers(scheduler: str, ffmpeg: Ffmpeg, reporter: Reporter) -> OpenW
             pool = client.get_executor(pure=False, retries=RETRIES)  # type: ignore[no-untyped-call]
             try:
                 yield Workers(
-                    lambda job: pool.submit(libvmaf_pass, job, ffmpeg.libvmaf_version),
+                    lambda job: pool.submit(
+                        libvmaf_pass, job, ffmpeg.libvmaf_version, ffmpeg.teacher.name
+                    ),
                     count=sum(client.nthreads().values()),  # type: ignore[no-untyped-call]
                     cores=1,
                     losses=(KilledWorker, *Workers.losses),
@@ -64,14 +67,14 @@ def cluster_workers(scheduler: str, ffmpeg: Ffmpeg, reporter: Reporter) -> OpenW
     return open_workers
 
 
-def libvmaf_pass(job: Pass, libvmaf_version: str) -> list[FrameScores]:
-    """Score the pairs of one pass; runs on a worker.
+def libvmaf_pass(job: Pass, libvmaf_version: str, teacher: str) -> list[FrameScores]:
+    """Score the pairs of one pass with the teacher of this name; runs on a worker.
 
     Raises:
         InputError: the worker's ffmpeg is not usable, or has another libvmaf.
         ExtractionError: see `Ffmpeg.extract`.
     """
-    ffmpeg = _ffmpeg_of_the_worker()
+    ffmpeg = _ffmpeg_of_the_worker(teacher)
     if ffmpeg.libvmaf_version != libvmaf_version:
         raise InputError(
             f"worker {socket.gethostname()} has libvmaf {ffmpeg.libvmaf_version}, this machine "
@@ -101,5 +104,5 @@ def _connect(scheduler: str, opened: ExitStack) -> Client:
 
 
 @cache
-def _ffmpeg_of_the_worker() -> Ffmpeg:
-    return find_ffmpeg()
+def _ffmpeg_of_the_worker(teacher: str) -> Ffmpeg:
+    return find_ffmpeg(find_teacher(teacher))

@@ -25,7 +25,7 @@ class CorpusChoice:
         strict: raise an error for files that form no usable pair, instead of leaving them out.
         frames: "FIRST:END" of every clip (END is excluded), or "all".
         jobs: number of cores to use; 0 uses all.
-        teacher: the teacher whose scores label the frames.
+        teacher: the teacher whose scores label the frames; a Parquet file states its own.
     """
 
     corpus: str = DEMO

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vmaf_train.clips import demo
-from vmaf_train.clips.layouts import find_layout
+from vmaf_train.clips import demo, layouts
 from vmaf_train.clips.netflix import dis_source
 from vmaf_train.clips.pairs import Pair, Scan, first_in_turn, parse_frames
 from vmaf_train.clips.video import Video, YuvFormat
@@ -65,9 +64,10 @@ def open_corpus(
     Raises:
         InputError: the corpus or the ffmpeg is not usable, or the cache cannot be written.
     """
-    columns = choice.teacher.columns_for(features)
     if choice.is_table:
-        return _open_table(choice, columns, smoke)
+        return _open_table(choice, features, smoke)
+
+    columns = choice.teacher.columns_for(features)
     if smoke:
         return _open_smoke(choice, columns, reporter)
 
@@ -129,8 +129,8 @@ def table_of_pairs(
     return FrameTable.from_clips(ordered, columns or scores[0].features, ffmpeg.teacher)
 
 
-def _open_table(choice: CorpusChoice, columns: Sequence[str], smoke: bool) -> Corpus:
-    """Open a Parquet file of frames."""
+def _open_table(choice: CorpusChoice, features: Sequence[str], smoke: bool) -> Corpus:
+    """Open a Parquet file of frames, which states its own teacher."""
     from vmaf_train.frames.parquet import read_parquet  # pyarrow takes long to import
 
     if choice.frames != ALL or choice.assume_dims != AUTO:
@@ -138,7 +138,7 @@ def _open_table(choice: CorpusChoice, columns: Sequence[str], smoke: bool) -> Co
             f"{choice.corpus} holds the frames as exported; leave frames and assume_dims out"
         )
     exported = read_parquet(choice.path)
-    table = exported.table.select(columns)
+    table = exported.table.select(exported.table.teacher.columns_for(features))
     if choice.max_pairs:
         table = table.take(first_in_turn(table.clip_sources, choice.max_pairs))
     if smoke:
@@ -177,7 +177,7 @@ def _check_choice(choice: CorpusChoice) -> None:
 
 
 def _scan(choice: CorpusChoice, folder: Path, format: YuvFormat, reporter: Reporter) -> Scan:
-    found = find_layout(folder).scan(
+    found = layouts.scan(
         folder,
         format,
         sources=choice.sources,

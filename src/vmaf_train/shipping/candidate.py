@@ -50,8 +50,8 @@ class Candidate:
 
     @property
     def place(self) -> ShippedModel | None:
-        """The place in model/tiny/ for its arch and feature set; None if there is none."""
-        return place_of(self.report.model.arch, self.feature_set)
+        """The place in model/tiny/ for such students; None if there is none."""
+        return place_of(self.report.model.arch, self.feature_set, self.report.teacher)
 
 
 def find_candidate(run_id: str) -> Candidate:

@@ -82,10 +82,10 @@ def enough_to_judge(candidate: Candidate, allowed: Allowed) -> Outcome:
 
 
 def shipped_arch(candidate: Candidate, allowed: Allowed) -> Outcome:
-    """Pass an arch and a feature set that have a place in model/tiny/."""
+    """Pass an arch, a feature set and a teacher that have a place in model/tiny/."""
     fact = f"{candidate.report.model.arch} on features {candidate.feature_set}"
     if candidate.place is None:
-        return Outcome(False, f"{fact}: never shipped")
+        return Outcome(False, f"{fact}: never shipped for {candidate.report.teacher}")
     return Outcome(True, fact)
 
 

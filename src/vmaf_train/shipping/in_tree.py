@@ -14,7 +14,7 @@ from vmaf_train.features import CANONICAL, EXAMPLE, FEATURE_SETS
 from vmaf_train.judging.report import REPORT, EvalReport
 from vmaf_train.onnx_file.contract import INPUT, OPSET, OUTPUT
 from vmaf_train.onnx_file.inference import OnnxStudent
-from vmaf_train.teacher.teachers import find_teacher
+from vmaf_train.teacher.teachers import DEFAULT_TEACHER, find_teacher
 from vmaf_train.templates import template
 
 LICENSE = "BSD-2-Clause-Patent"
@@ -36,6 +36,7 @@ class ShippedModel:
         alias: alias of the registered model; it names the version that fills the place.
         arch, features: the architecture and the feature set that the student must have.
         description: one line, in the index and on the model card.
+        teacher: name of the teacher that the student must imitate.
     """
 
     id: str
@@ -43,6 +44,7 @@ class ShippedModel:
     arch: str
     features: str
     description: str
+    teacher: str = DEFAULT_TEACHER.name
 
 
 SHIPPED = (
@@ -166,9 +168,10 @@ class Index(Contract):
     models: tuple[IndexEntry, ...]
 
 
-def place_of(arch: str | None, features: str | None) -> ShippedModel | None:
-    """Return the place for students of this arch and feature set; None if none is shipped."""
-    return next((row for row in SHIPPED if (row.arch, row.features) == (arch, features)), None)
+def place_of(arch: str | None, features: str | None, teacher: str) -> ShippedModel | None:
+    """Return the place for students of this arch, feature set and teacher; None if none ships."""
+    wanted = (arch, features, teacher)
+    return next((row for row in SHIPPED if (row.arch, row.features, row.teacher) == wanted), None)
 
 
 def sidecar_of(row: ShippedModel, promoted: Promoted) -> Sidecar:

@@ -14,6 +14,7 @@ from vmaf_train.shipping.candidate import Candidate
 from vmaf_train.shipping.fetching import asking, download_onnx, report_of
 from vmaf_train.shipping.finding import RUN_ID
 from vmaf_train.shipping.in_tree import SHIPPED, Promoted, ShippedModel, place_of
+from vmaf_train.teacher.teachers import DEFAULT_TEACHER
 from vmaf_train.tracking.store import store_lock
 
 REGISTERED_MODEL = "vmaf_tiny"
@@ -51,8 +52,10 @@ def point_back(version: str) -> ShippedModel:
         asking(f"{REGISTERED_MODEL} version {version}") as client,
     ):
         tags = client.get_model_version(REGISTERED_MODEL, version).tags
-        # Old versions have no such tag; they are all canonical.
-        place = place_of(tags.get("arch"), tags.get("features", CANONICAL.name))
+        # Old versions lack these tags; they are all canonical.
+        features = tags.get("features", CANONICAL.name)
+        teacher = tags.get("teacher", DEFAULT_TEACHER.name)
+        place = place_of(tags.get("arch"), features, teacher)
         if place is None:
             raise InputError(
                 f"version {version} of {REGISTERED_MODEL} has no place in model/tiny/; "
