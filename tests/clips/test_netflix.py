@@ -59,7 +59,7 @@ def test_two_references_of_one_source_are_refused(tmp_path):
     (corpus / "ref" / "Alpha_30fps.yuv").write_bytes(b"")
     with pytest.raises(
         InputError,
-        match=r"Alpha_30fps\.yuv: a second reference of source Alpha .* Alpha_25fps\.yuv",
+        match=r"Alpha_30fps\.yuv: a second reference of source Alpha next to Alpha_25fps\.yuv",
     ):
         scan(corpus, SMALL)
 

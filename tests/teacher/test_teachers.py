@@ -33,5 +33,5 @@ def test_a_teacher_reads_the_columns_and_has_the_range_of_its_model_file(name):
 
 
 def test_an_unknown_teacher_is_refused_with_the_known_ones():
-    with pytest.raises(InputError, match="unknown teacher 'vmaf_v9'; choose one of: vmaf_v0.6.1"):
+    with pytest.raises(InputError, match=r"unknown teacher 'vmaf_v9'; .*: vmaf_v0\.6\.1"):
         find_teacher("vmaf_v9")

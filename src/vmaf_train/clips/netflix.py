@@ -80,7 +80,7 @@ def _match(folder: Path, left_out: list[str]) -> list[tuple[_Named, _Named]]:
         if ref.source in refs:
             raise InputError(
                 f"{folder / 'ref' / ref.stamp.name}: a second reference of source {ref.source} "
-                f"beside {refs[ref.source].stamp.name}; keep one of them"
+                f"next to {refs[ref.source].stamp.name}; keep one of the two"
             )
         refs[ref.source] = ref
 
