@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from vmaf_train.clips.video import YuvFormat, raw_arguments
 from vmaf_train.extraction.libvmaf import Ffmpeg
-from vmaf_train.frames.choice import CorpusChoice
+from vmaf_train.frames.choice import DEMO, REAL, CorpusChoice
 from vmaf_train.frames.opening import open_corpus
 from vmaf_train.frames.table import FrameTable
 from vmaf_train.reporting import Reporter
@@ -67,7 +67,8 @@ def make_parser(doc: str | None, **defaults: object) -> ArgumentParser:
 def choice_of(options: Namespace) -> CorpusChoice:
     """Return the corpus that the options name; its path holds from any working folder."""
     choice = CorpusChoice(corpus=options.corpus, assume_dims=options.assume_dims)
-    return replace(choice, corpus=str(choice.path)) if choice.path.exists() else choice
+    packaged = len(choice.parts) > 1 or choice.corpus in (DEMO, REAL)
+    return choice if packaged else replace(choice, corpus=str(choice.path))
 
 
 def table_of(choice: CorpusChoice, features: Sequence[str] = ()) -> FrameTable:

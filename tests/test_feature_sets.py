@@ -86,6 +86,6 @@ def test_a_sweep_over_sets_skips_the_teacher_where_features_are_missing(
         **{f"linear-{name}": FEATURE_SETS[name].cost for name in LIGHTER},
     }
     assert swept.rows[0].arch == "teacher_svr"
-    needs_all = "the teacher, which reads 6 features, not 5; pass features=canonical"
+    needs_all = "the teacher, which reads 6 features, not 9; pass features=canonical"
     with pytest.raises(InputError, match=needs_all):
         sweep(choice, SHORT, Reporter(), archs=["teacher_svr"], features=["lite"], **options)

@@ -13,7 +13,7 @@ def test_a_set_is_found_by_its_features():
 
 def test_an_unknown_set_is_refused_with_the_known_ones():
     assert find_feature_set("lite") is FEATURE_SETS["lite"]
-    message = "unknown features 'huge'; choose one of: canonical, lite, fast"
+    message = "unknown features 'huge'; choose one of: canonical, lite, lite_vif, fast"
     with pytest.raises(InputError, match=message):
         find_feature_set("huge")
 

@@ -42,8 +42,8 @@ def test_the_teacher_of_the_table_is_the_given_one(packed):
 
 @pytest.mark.parametrize(
     "damage",
-    [lambda content: b"text", lambda content: content[: len(content) // 2]],
-    ids=["text", "cut"],
+    [lambda c: b"", lambda c: b"text", lambda c: c[: len(c) // 2]],
+    ids=["empty", "text", "cut"],
 )
 def test_a_damaged_archive_is_refused_with_the_next_step(damage, packed):
     with pytest.raises(InputError, match=r"not an archive of held-out frames.*train again"):

@@ -27,7 +27,7 @@ from vmaf_train.teacher.teachers import DEFAULT_TEACHER
 KINDS = [CORPUS, MIXTURES, COVER]
 
 
-LITE = FEATURE_SETS["lite"].features
+LITE = FEATURE_SETS["lite_vif"].features
 
 
 @pytest.fixture(scope="module")

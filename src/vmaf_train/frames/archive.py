@@ -49,7 +49,7 @@ def unpack(content: bytes, teacher: Teacher) -> tuple[FrameTable, np.ndarray]:
             columns[name] = tuple(columns[name].tolist())
         score_N = columns.pop("score_N")
         return FrameTable(**columns, teacher=teacher), score_N
-    except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
         raise InputError(
             f"not an archive of held-out frames: {error!r}; train again to have one logged"
         ) from error
