@@ -68,7 +68,7 @@ CANONICAL = FEATURE_SETS["canonical"]
 # Every feature that a student can read.
 KNOWN = tuple(dict.fromkeys(name for row in FEATURE_SETS.values() for name in row.features))
 
-# One frame of the corpus `real` (clip yoga-07, frame 2; its teacher score is 82.1), for the examples
+# One frame of the corpus `real` (clip yoga-07, frame 2; teacher score 82.1), for the examples
 # on model cards.
 EXAMPLE = {
     "adm2": 0.944,
