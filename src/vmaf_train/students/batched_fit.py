@@ -14,7 +14,7 @@ from vmaf_train.students.settings import Job, Settings
 from vmaf_train.students.solvers import Parts
 
 # Batches per epoch, at most: students need steps, and beyond these more rows bring nothing.
-MOST_STEPS = 512
+MOST_STEPS = 128
 # Steps whose rows are drawn at once.
 DRAWN_STEPS = 64
 

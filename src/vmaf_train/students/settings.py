@@ -14,7 +14,7 @@ class Settings:
 
     Attributes:
         epochs: number of epochs. An epoch has as many batches as the table fills, but at most
-            512; 0 keeps the initial weights.
+            128; 0 keeps the initial weights.
         batch_size: rows per step; below 4, a batch holds no teacher's points.
         lr: longest Gauss-Newton step (norm over all weights), or Adam's highest learning rate; 0
             takes the solver's default.
