@@ -72,7 +72,7 @@ SHIPPED = (
     ShippedModel(
         id="vmaf_tiny_lite",
         alias="lite",
-        arch="mlp_medium",
+        arch="mlp_small",
         features="lite",
         description="VMAF without the finest scale of VIF, learnt from real content",
     ),
