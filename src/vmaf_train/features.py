@@ -46,13 +46,13 @@ FEATURE_SETS = {
             name="lite",
             features=("adm2", *ADM_SCALES, "vif_scale1", "vif_scale2", "vif_scale3", "motion2"),
             extraction=r"name=vif\:vif_skip_scale0=true|name=adm\:adm_skip_aim=true|name=motion",
-            cost=0.57,
+            cost=0.58,
         ),
         FeatureSet(
             name="lite_vif",
             features=("adm2", "vif_scale1", "vif_scale2", "vif_scale3", "motion2"),
             extraction=r"name=vif\:vif_skip_scale0=true|name=adm|name=motion",
-            cost=0.59,
+            cost=0.60,
         ),
         FeatureSet(
             name="fast",
