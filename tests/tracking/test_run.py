@@ -54,6 +54,19 @@ def test_an_error_of_mlflow_says_to_check_the_store(store):
             mlflow.get_run("0" * 32)
 
 
+def test_a_dataset_of_thousands_of_sources_is_logged(make_table, store):
+    # MLflow refuses the description of a dataset beyond 65,535 characters.
+    sources = tuple(f"a source with a long name, number {index}" for index in range(4000))
+    table = make_table(sources, clips=1, frames=1)
+    with tracked("work") as run:
+        run.start("work")
+        run.log_dataset(table, "large", "train")
+    (logged,) = only_run().inputs.dataset_inputs
+    assert only_run().info.status == "FINISHED"
+    assert "number 0," in logged.dataset.source
+    assert "and 3800 more" in logged.dataset.source
+
+
 def test_the_logged_mlflow_model_scores_like_the_artifact(trained):
     done, run = trained
     (logged,) = mlflow.search_logged_models(

@@ -9,7 +9,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -41,6 +41,8 @@ METRICS_PER_BATCH = 1000
 LONGEST_TAG = 5000
 # Rows in the input example of a logged model.
 EXAMPLE_ROWS = 4
+# Sources that the description of a dataset names.
+MOST_SOURCES = 200
 # The names that MLflow draws, e.g. "bold-fox-123".
 RANDOM_RUN_NAME = re.compile(r"[a-z]+-[a-z]+-\d+")
 MODEL_REQUIREMENTS = ("mlflow", "onnx", "onnxruntime", "numpy")
@@ -125,7 +127,7 @@ class Run:
     def log_dataset(self, table: FrameTable, corpus: str, context: str) -> None:
         """Log a table as an input of the run: name, digest, columns and source, not its rows."""
         schema = Schema([ColSpec("double", name) for name in (*table.features, OUTPUT)])
-        source = CodeDatasetSource({"corpus": corpus, "sources": ",".join(table.sources)})
+        source = CodeDatasetSource({"corpus": corpus, "sources": _named(table.sources)})
         # MLflow's database keeps at most 36 characters of a digest; a tag holds all of it.
         dataset = MetaDataset(  # type: ignore[abstract]
             source, name=f"{corpus}-{context}", digest=table.digest[:32], schema=schema
@@ -170,6 +172,14 @@ class Run:
         for start in range(0, len(pending), METRICS_PER_BATCH):
             batch = pending[start : start + METRICS_PER_BATCH]
             mlflow.MlflowClient().log_batch(self.run_id, metrics=batch)
+
+
+def _named(sources: Sequence[str]) -> str:
+    """Return names with commas between them; of very many only the first, and how many more."""
+    # MLflow refuses the description of a dataset beyond 65,535 characters.
+    shown = sources[:MOST_SOURCES]
+    more = len(sources) - len(shown)
+    return ",".join(shown) + (f" and {more} more" if more else "")
 
 
 @contextmanager
