@@ -17,7 +17,7 @@ from vmaf_train.students.settings import Job, Settings
 from vmaf_train.students.training import fit, fit_many
 from vmaf_train.teacher.teachers import DEFAULT_TEACHER
 
-# Feature sets beside the canonical one that a pass of the default teacher gives.
+# Feature sets beside the canonical one, all read from one pass of the default teacher.
 LIGHTER = tuple(
     name
     for name, row in FEATURE_SETS.items()

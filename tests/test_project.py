@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import runpy
 import subprocess
 import sys
 import tomllib
@@ -43,30 +44,9 @@ HEAVY = {
 }
 
 
-def name_of(path: Path) -> str:
-    """Return a module's name below the package: `students.training`, or `cli`."""
-    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
-
-
-def imports_of(path: Path) -> set[str]:
-    """Return what a module imports; names below the package as `vmaf_train.students.training`."""
-    tree = ast.parse(path.read_text())
-    for node in ast.walk(tree):
-        # What only a type checker reads is no import.
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            node.body = []
-    found: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return found - {"vmaf_train.__version__"}
-
-
-MODULES = {
-    name_of(path): path for path in sorted(PACKAGE.rglob("*.py")) if not path.stem.startswith("__")
-}
+# The picture of the architecture is drawn from the same modules and imports.
+PICTURE = runpy.run_path(str(ROOT / "docs" / "images" / "architecture.py"))
+imports_of, MODULES = PICTURE["imports_of"], PICTURE["modules"]()
 
 
 def floor_of(module: str) -> int:

@@ -148,15 +148,11 @@ def _open_join(
     check_joinable({name: corpus.libvmaf_version for name, corpus in parts})
 
     def table(sources: Collection[str]) -> FrameTable:
-        tables = [
-            corpus.table(of_part) if (of_part := _own_names(renamed, sources)) else None
-            for (_, corpus), renamed in zip(parts, names, strict=True)
-        ]
         return join_tables(
             [
-                (table, renamed)
-                for table, renamed in zip(tables, names, strict=True)
-                if table is not None
+                (corpus.table(own), renamed)
+                for (_, corpus), renamed in zip(parts, names, strict=True)
+                if (own := _own_names(renamed, sources))
             ]
         )
 
@@ -165,7 +161,8 @@ def _open_join(
         for (_, corpus), renamed in zip(parts, names, strict=True)
         for source in corpus.clip_sources
     )
-    return Corpus(clip_sources, choice.teacher, parts[0][1].libvmaf_version, table)
+    first = parts[0][1]
+    return Corpus(clip_sources, first.teacher, first.libvmaf_version, table)
 
 
 def _own_names(renamed: Mapping[str, str], wanted: Collection[str]) -> tuple[str, ...]:

@@ -66,6 +66,7 @@ class Solver(Generic[AnyNet]):
         Returns:
             The losses before the step: weighted mean squared error, float64 of shape (jobs,).
         """
+        # Each solver that takes steps has its own; no loop calls this on the others.
         raise NotImplementedError
 
     def end_epoch(self, number: int, losses: Sequence[Tensor], rows: Sequence[Parts]) -> Tensor:
@@ -82,6 +83,7 @@ class Solver(Generic[AnyNet]):
         Raises:
             InputError: a loss or a weight is no longer finite.
         """
+        # Each solver that runs epochs has its own.
         raise NotImplementedError
 
 
@@ -158,6 +160,7 @@ class SteppingSolver(Solver[AnyNet]):
 
     def write_back(self) -> None:
         """Copy the weights of each job to its net."""
+        # Each subclass holds its weights in another form.
         raise NotImplementedError
 
     def end_epoch(self, number: int, losses: Sequence[Tensor], rows: Sequence[Parts]) -> Tensor:

@@ -5,6 +5,7 @@ features: the missing ones are VIF scales, which are positive and vary by ratios
 leave-one-source-out over the sources of the corpus `real`: docs/decisions/0008-natural-content.md.
 """
 
+import math
 from collections.abc import Sequence
 from itertools import combinations_with_replacement
 
@@ -45,7 +46,7 @@ class CompletedTeacher:
         self._scale_F = np.where(deviation_F > 0, deviation_F, 1.0)
         self._weights_PM = np.zeros((0, 0))
         if missing:
-            rows = slice(None, None, -(-len(x_NF) // MOST_ROWS))
+            rows = slice(None, None, math.ceil(len(x_NF) / MOST_ROWS))
             target_NM = np.log(np.maximum(missing_NM[rows], SMALLEST))
             self._weights_PM = _ridge(self._quadratic(x_NF[rows]), target_NM)
 
