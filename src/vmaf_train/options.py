@@ -61,10 +61,13 @@ Epochs = Annotated[
     typer.Option(
         min=0,
         max=100_000,
-        help="Number of epochs; 0 is a smoke run without libvmaf.",
+        help="Number of epochs, each of at most 128 batches; 0 is a smoke run without libvmaf.",
     ),
 ]
-SweepEpochs = Annotated[int, typer.Option(min=1, max=100_000, help="Number of epochs.")]
+SweepEpochs = Annotated[
+    int,
+    typer.Option(min=1, max=100_000, help="Number of epochs, each of at most 128 batches."),
+]
 BatchSize = Annotated[
     int, typer.Option(min=4, help="Rows per step: half frames, half teacher's points.")
 ]
