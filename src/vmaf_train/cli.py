@@ -9,58 +9,11 @@ from pathlib import Path
 
 import typer
 
+from vmaf_train import options
 from vmaf_train.errors import InputError, VmafTrainError
 from vmaf_train.exits import exit_code, quick_and_interruptible
 from vmaf_train.features import CANONICAL
 from vmaf_train.frames.choice import ALL, AUTO, DEMO, CorpusChoice
-from vmaf_train.options import (
-    NONE,
-    AllowDirty,
-    AllowWorse,
-    AnyModel,
-    Arch,
-    Archs,
-    BatchSize,
-    Check,
-    Clips,
-    Corpus,
-    Dims,
-    Dis,
-    Epochs,
-    Features,
-    FeatureSets,
-    Folds,
-    Format,
-    Frames,
-    HoldOut,
-    Jobs,
-    LearningRate,
-    Manifest,
-    MaxPairs,
-    OneSource,
-    Out,
-    OwnFeatures,
-    PerFrame,
-    PixFmt,
-    PrewarmFeatures,
-    PrintFormat,
-    Ref,
-    RunId,
-    Scheduler,
-    ScoreModel,
-    ScoresOut,
-    Seed,
-    Seeds,
-    Size,
-    Sources,
-    Strict,
-    SweepEpochs,
-    TeacherPoints,
-    Trainer,
-    Tree,
-    Version,
-    YesNo,
-)
 from vmaf_train.students.settings import PLAIN, Settings
 from vmaf_train.terminal import (
     TerminalReporter,
@@ -87,15 +40,15 @@ app = typer.Typer(
 
 @app.command()
 def prewarm(
-    corpus: Clips = DEMO,
-    jobs: Jobs = 0,
-    scheduler: Scheduler = NONE,
-    features: PrewarmFeatures = CANONICAL.name,
-    assume_dims: Dims = AUTO,
-    sources: Sources = ALL,
-    max_pairs: MaxPairs = 0,
-    frames: Frames = ALL,
-    strict: Strict = YesNo.no,
+    corpus: options.Clips = DEMO,
+    jobs: options.Jobs = 0,
+    scheduler: options.Scheduler = options.NONE,
+    features: options.PrewarmFeatures = CANONICAL.name,
+    assume_dims: options.Dims = AUTO,
+    sources: options.Sources = ALL,
+    max_pairs: options.MaxPairs = 0,
+    frames: options.Frames = ALL,
+    strict: options.Strict = options.YesNo.no,
 ) -> None:
     """Fill the cache: let libvmaf score every pair that the cache does not hold yet."""
     with exit_code():
@@ -114,14 +67,14 @@ def prewarm(
 
 @app.command()
 def export_features(
-    out: Out,
-    corpus: Clips = DEMO,
-    jobs: Jobs = 0,
-    assume_dims: Dims = AUTO,
-    sources: Sources = ALL,
-    max_pairs: MaxPairs = 0,
-    frames: Frames = ALL,
-    strict: Strict = YesNo.no,
+    out: options.Out,
+    corpus: options.Clips = DEMO,
+    jobs: options.Jobs = 0,
+    assume_dims: options.Dims = AUTO,
+    sources: options.Sources = ALL,
+    max_pairs: options.MaxPairs = 0,
+    frames: options.Frames = ALL,
+    strict: options.Strict = options.YesNo.no,
 ) -> None:
     """Write the features and scores of a corpus to one file, for training without the clips."""
     with exit_code():
@@ -136,20 +89,20 @@ def export_features(
 
 @app.command()
 def train(
-    arch: Arch = DEFAULT_ARCH,
-    corpus: Corpus = DEMO,
-    val_source: HoldOut = AUTO,
-    epochs: Epochs = Settings.epochs,
-    batch_size: BatchSize = Settings.batch_size,
-    lr: LearningRate = Settings.lr,
-    seed: Seed = Settings.seed,
-    teacher_points: TeacherPoints = Settings.teacher_points,
-    features: Features = Settings.features,
-    trainer: Trainer = PLAIN,
-    assume_dims: Dims = AUTO,
-    max_pairs: MaxPairs = 0,
-    frames: Frames = ALL,
-    strict: Strict = YesNo.no,
+    arch: options.Arch = DEFAULT_ARCH,
+    corpus: options.Corpus = DEMO,
+    val_source: options.HoldOut = AUTO,
+    epochs: options.Epochs = Settings.epochs,
+    batch_size: options.BatchSize = Settings.batch_size,
+    lr: options.LearningRate = Settings.lr,
+    seed: options.Seed = Settings.seed,
+    teacher_points: options.TeacherPoints = Settings.teacher_points,
+    features: options.Features = Settings.features,
+    trainer: options.Trainer = PLAIN,
+    assume_dims: options.Dims = AUTO,
+    max_pairs: options.MaxPairs = 0,
+    frames: options.Frames = ALL,
+    strict: options.Strict = options.YesNo.no,
 ) -> None:
     """Fit a student with one source held out, judge it on that source, and log all to MLflow."""
     with exit_code():
@@ -177,20 +130,20 @@ def train(
 
 @app.command()
 def sweep(
-    archs: Archs = ALL,
-    folds: Folds = ALL,
-    seeds: Seeds = 5,
-    corpus: Corpus = DEMO,
-    epochs: SweepEpochs = Settings.epochs,
-    batch_size: BatchSize = Settings.batch_size,
-    lr: LearningRate = Settings.lr,
-    seed: Seed = Settings.seed,
-    teacher_points: TeacherPoints = Settings.teacher_points,
-    features: FeatureSets = CANONICAL.name,
-    assume_dims: Dims = AUTO,
-    max_pairs: MaxPairs = 0,
-    frames: Frames = ALL,
-    strict: Strict = YesNo.no,
+    archs: options.Archs = ALL,
+    folds: options.Folds = ALL,
+    seeds: options.Seeds = 5,
+    corpus: options.Corpus = DEMO,
+    epochs: options.SweepEpochs = Settings.epochs,
+    batch_size: options.BatchSize = Settings.batch_size,
+    lr: options.LearningRate = Settings.lr,
+    seed: options.Seed = Settings.seed,
+    teacher_points: options.TeacherPoints = Settings.teacher_points,
+    features: options.FeatureSets = CANONICAL.name,
+    assume_dims: options.Dims = AUTO,
+    max_pairs: options.MaxPairs = 0,
+    frames: options.Frames = ALL,
+    strict: options.Strict = options.YesNo.no,
 ) -> None:
     """Compare architectures by leave-one-source-out over several seeds, with one run each."""
     with exit_code():
@@ -217,14 +170,14 @@ def sweep(
 
 @app.command()
 def evaluate(
-    model: AnyModel,
-    corpus: Corpus = DEMO,
-    val_source: OneSource = ALL,
-    features: OwnFeatures = AUTO,
-    assume_dims: Dims = AUTO,
-    max_pairs: MaxPairs = 0,
-    frames: Frames = ALL,
-    strict: Strict = YesNo.no,
+    model: options.AnyModel,
+    corpus: options.Corpus = DEMO,
+    val_source: options.OneSource = ALL,
+    features: options.OwnFeatures = AUTO,
+    assume_dims: options.Dims = AUTO,
+    max_pairs: options.MaxPairs = 0,
+    frames: options.Frames = ALL,
+    strict: options.Strict = options.YesNo.no,
 ) -> None:
     """Judge a logged or in-tree ONNX model on a corpus and log the report to MLflow."""
     with exit_code():
@@ -243,7 +196,11 @@ def evaluate(
 
 
 @app.command()
-def main(arch: Arch = DEFAULT_ARCH, corpus: Clips = DEMO, assume_dims: Dims = AUTO) -> None:
+def main(
+    arch: options.Arch = DEFAULT_ARCH,
+    corpus: options.Clips = DEMO,
+    assume_dims: options.Dims = AUTO,
+) -> None:
     """Prewarm, train, and evaluate the student on every source, all in one MLflow run."""
     with exit_code():
         from vmaf_train.commands.main import run_all
@@ -258,26 +215,26 @@ def main(arch: Arch = DEFAULT_ARCH, corpus: Clips = DEMO, assume_dims: Dims = AU
 
 @app.command()
 def register(
-    run_id: RunId = NONE,
-    version: Version = NONE,
-    allow_worse: AllowWorse = YesNo.no,
-    allow_dirty: AllowDirty = YesNo.no,
-    tree: Tree = ".",
+    run_id: options.RunId = options.NONE,
+    version: options.Version = options.NONE,
+    allow_worse: options.AllowWorse = options.YesNo.no,
+    allow_dirty: options.AllowDirty = options.YesNo.no,
+    tree: options.Tree = ".",
 ) -> None:
     """Promote a run's student: run the gates, register it, move its alias, write model/tiny/."""
     with exit_code():
         from vmaf_train.commands import promote
 
-        if (run_id == NONE) == (version == NONE):
+        if (run_id == options.NONE) == (version == options.NONE):
             raise InputError("register needs either run_id or version; pass one of the two")
-        if version != NONE:
+        if version != options.NONE:
             done = promote.point_back(version, Path(tree))
         else:
             done = promote.register(
                 run_id,
                 Path(tree),
-                allow_worse=allow_worse == YesNo.yes,
-                allow_dirty=allow_dirty == YesNo.yes,
+                allow_worse=allow_worse == options.YesNo.yes,
+                allow_dirty=allow_dirty == options.YesNo.yes,
             )
         print_gates(done.gates)
         print(f"alias {done.alias} names version {done.version}")
@@ -286,8 +243,8 @@ def register(
 
 @app.command()
 def sync(
-    check: Check = False,
-    tree: Tree = ".",
+    check: options.Check = False,
+    tree: options.Tree = ".",
 ) -> None:
     """Write the students of the registry's aliases to model/tiny/, and their model cards."""
     with exit_code():
@@ -308,16 +265,16 @@ def sync(
 
 @app.command()
 def score(
-    ref: Ref = None,
-    dis: Dis = None,
-    model: ScoreModel = DEFAULT_MODEL,
-    format: PrintFormat = Format.json,
-    per_frame: PerFrame = False,
-    size: Size = "",
-    pix_fmt: PixFmt = "yuv420p",
-    manifest: Manifest = None,
-    out: ScoresOut = Path("scores.csv"),
-    jobs: Jobs = 0,
+    ref: options.Ref = None,
+    dis: options.Dis = None,
+    model: options.ScoreModel = DEFAULT_MODEL,
+    format: options.PrintFormat = options.Format.json,
+    per_frame: options.PerFrame = False,
+    size: options.Size = "",
+    pix_fmt: options.PixFmt = "yuv420p",
+    manifest: options.Manifest = None,
+    out: options.ScoresOut = Path("scores.csv"),
+    jobs: options.Jobs = 0,
 ) -> None:
     """Score a video, or the pairs of a manifest; extract only the features that the model reads."""
     with exit_code():
@@ -326,11 +283,11 @@ def score(
             raise InputError(
                 "score needs a reference and a distorted video, or --manifest; pass one of the two"
             )
-        options = {"model": model, "size": size, "pix_fmt": pix_fmt}
+        named = {"model": model, "size": size, "pix_fmt": pix_fmt}
         if manifest:
             from vmaf_train.commands.score_manifest import score_manifest
 
-            done = score_manifest(manifest, out, TerminalReporter(), **options, jobs=jobs)
+            done = score_manifest(manifest, out, TerminalReporter(), **named, jobs=jobs)
             print(f"scores are in {done.out}")
             if done.failed:
                 raise VmafTrainError(
@@ -339,7 +296,7 @@ def score(
         elif ref and dis:
             from vmaf_train.commands.score import score_files
 
-            scored = score_files(ref, dis, **options, jobs=jobs)
+            scored = score_files(ref, dis, **named, jobs=jobs)
             for remark in scored.remarks:
                 err.print(f"warning: {remark}", markup=False)
             print_score(scored, format, per_frame=per_frame)
@@ -352,21 +309,21 @@ def run() -> None:
 
 
 def _choice(
-    corpus: str, assume_dims: str, max_pairs: int, strict: YesNo, frames: str
+    corpus: str, assume_dims: str, max_pairs: int, strict: options.YesNo, frames: str
 ) -> CorpusChoice:
     """Return the choice of a corpus, from the options that all commands with a corpus share."""
     return CorpusChoice(
         corpus=corpus,
         assume_dims=assume_dims,
         max_pairs=max_pairs,
-        strict=strict == YesNo.yes,
+        strict=strict == options.YesNo.yes,
         frames=frames,
     )
 
 
 def _given(value: str) -> str | None:
     """Return the value of an option, or None if it was left out."""
-    return None if value == NONE else value
+    return None if value == options.NONE else value
 
 
 def _names(text: str, option: str) -> tuple[str, ...]:
