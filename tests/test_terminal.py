@@ -5,7 +5,8 @@ import json
 
 import numpy as np
 
-from vmaf_train.commands.score import VideoScore
+from vmaf_train.commands.video_score import VideoScore
+from vmaf_train.judging.sampled_mean import SampledMean
 from vmaf_train.reporting import Epoch
 from vmaf_train.terminal import TerminalReporter, print_gates, print_links, print_score
 from vmaf_train.tracking.links import Links
@@ -41,7 +42,8 @@ def test_about_ten_epochs_of_a_fit_are_printed(capsys):
 
 
 def test_a_score_is_json_or_csv(capsys):
-    score = VideoScore(np.array([50.0, 70.0]), rmse=None)
+    mean = SampledMean(60.0, half_width=0.0, deviation=0.0)
+    score = VideoScore(np.array([50.0, 70.0]), np.arange(2), 2, mean, own_error=None)
     print_score(score, "json", per_frame=True)
     assert json.loads(capsys.readouterr().out) == {**score.pooled, "scores": [50.0, 70.0]}
     print_score(score, "csv", per_frame=True)

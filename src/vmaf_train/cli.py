@@ -275,6 +275,9 @@ def score(
     manifest: options.Manifest = None,
     out: options.ScoresOut = Path("scores.csv"),
     jobs: options.Jobs = 0,
+    every: options.Every = 1,
+    within: options.Within = None,
+    seed: options.SampleSeed = 0,
 ) -> None:
     """Score a video, or the pairs of a manifest; extract only the features that the model reads."""
     with exit_code():
@@ -283,20 +286,24 @@ def score(
             raise InputError(
                 "score needs a reference and a distorted video, or --manifest; pass one of the two"
             )
+        from vmaf_train.commands.score import score_files
+        from vmaf_train.commands.video_score import Sampling
+
         named = {"model": model, "size": size, "pix_fmt": pix_fmt}
+        sampling = Sampling(every, within, seed)
         if manifest:
             from vmaf_train.commands.score_manifest import score_manifest
 
-            done = score_manifest(manifest, out, TerminalReporter(), **named, jobs=jobs)
+            done = score_manifest(
+                manifest, out, TerminalReporter(), **named, jobs=jobs, sampling=sampling
+            )
             print(f"scores are in {done.out}")
             if done.failed:
                 raise VmafTrainError(
                     f"{done.failed} pairs failed; the same command tries them again"
                 )
         elif ref and dis:
-            from vmaf_train.commands.score import score_files
-
-            scored = score_files(ref, dis, **named, jobs=jobs)
+            scored = score_files(ref, dis, **named, jobs=jobs, sampling=sampling)
             for remark in scored.remarks:
                 err.print(f"warning: {remark}", markup=False)
             print_score(scored, format, per_frame=per_frame)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from vmaf_train.errors import InputError
 
+# The extractor that reads neighbouring frames, and the feature of it that students read.
+MOTION_EXTRACTOR, MOTION_FEATURE = "name=motion", "motion2"
 # Range of a student's scores, in score points.
 SCORE_MIN, SCORE_MAX = 0.0, 100.0
 
@@ -27,6 +29,12 @@ class FeatureSet:
     features: tuple[str, ...]
     extraction: str
     cost: float
+
+    @property
+    def still(self) -> str:
+        """The part of `extraction` that reads single frames, for a pass that skips frames."""
+        extractors = self.extraction.split("|")
+        return "|".join(name for name in extractors if name != MOTION_EXTRACTOR)
 
 
 # libvmaf computes these together with adm2, at no extra cost. Builds before libvmaf 3.1 log neither

@@ -136,6 +136,19 @@ PrintFormat = Annotated[Format, typer.Option(help="Format of the printed scores.
 PerFrame = Annotated[
     bool, typer.Option("--per-frame", help="Print the score of every frame as well.")
 ]
+Every = Annotated[
+    int, typer.Option(help="Score one frame in this many, and estimate the mean of all; 1 is all.")
+]
+Within = Annotated[
+    float | None,
+    typer.Option(
+        help="Score as many frames as it takes to know the mean this well: half of the 95 % "
+        "interval, in score points."
+    ),
+]
+SampleSeed = Annotated[
+    int, typer.Option(min=0, max=2**31 - 1, help="Seed that decides which frames are scored.")
+]
 Size = Annotated[str, typer.Option(help="WxH of raw .yuv files, in pixels.")]
 PixFmt = Annotated[str, typer.Option(help="Pixel format of raw .yuv files, as ffmpeg names it.")]
 Manifest = Annotated[

@@ -24,7 +24,7 @@ from rich.text import Text
 from vmaf_train.reporting import Epoch, Reporter
 
 if TYPE_CHECKING:  # not imported at run time, so that the command line starts fast
-    from vmaf_train.commands.score import VideoScore
+    from vmaf_train.commands.video_score import VideoScore
     from vmaf_train.judging.comparison import Comparison
     from vmaf_train.judging.report import EvalReport, Metrics
     from vmaf_train.tracking.links import Links
@@ -191,12 +191,17 @@ def print_score(score: "VideoScore", format: str, *, per_frame: bool) -> None:
     JSON always holds the pooled scores. CSV holds either the frame scores or the pooled scores.
     """
     if format == "json":
-        frames = {"scores": score.score_N.tolist()} if per_frame else {}
+        frames = {}
+        if per_frame and score.seed is not None:
+            frames["scored_frames"] = score.frame_S.tolist()
+        if per_frame:
+            frames["scores"] = score.score_S.tolist()
         print(json.dumps({**score.pooled, **frames}, indent=2))
         return
     writer = csv.writer(sys.stdout)
     if per_frame:
-        writer.writerows([("frame", "score"), *enumerate(score.score_N.tolist())])
+        rows = zip(score.frame_S.tolist(), score.score_S.tolist(), strict=True)
+        writer.writerows([("frame", "score"), *rows])
     else:
         writer.writerows([score.pooled.keys(), score.pooled.values()])
 

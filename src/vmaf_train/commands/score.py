@@ -5,17 +5,22 @@ that the command starts fast.
 """
 
 import json
+import math
 import re
 import subprocess
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from vmaf_train.clips.video import Video, open_video
+from vmaf_train.commands.video_score import ALL_FRAMES, Sampling, VideoScore
 from vmaf_train.errors import ExtractionError, InputError
 from vmaf_train.extraction.libvmaf import Ffmpeg, find_ffmpeg
-from vmaf_train.features import SCORE_MAX, SCORE_MIN, FeatureSet, set_of
+from vmaf_train.extraction.sampling import Needed, Sample, sample_frames
+from vmaf_train.features import FeatureSet, set_of
+from vmaf_train.judging.sampled_mean import FEWEST, SampledMean, estimate_mean, frames_needed
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.processes import cores
 from vmaf_train.shipping.finding import FOR_SCORE, find_student
@@ -39,47 +44,63 @@ class Scorer:
     features: FeatureSet
     rmse: float | None
 
+    def own_error(self, x_SF: np.ndarray, n_frames: int) -> float | None:
+        """Return the half-width of the interval for the student's own error, in score points."""
+        return None if self.rmse is None else CONFIDENCE * self.rmse
 
-@dataclass(frozen=True, eq=False)
-class VideoScore:
-    """A student's scores of a video.
+    def estimate(self, sample: Sample) -> SampledMean:
+        """Estimate the mean score of a sampled video, without the student's own error."""
+        return estimate_mean(self.student.score(sample.x_SF), sample.frame_S, sample.signals_NK)
 
-    Attributes:
-        score_N: frame scores, float64 of shape (frames,), 0 to 100.
-        rmse: RMSE of the student on its held-out source, as in `Scorer`.
-        remarks: facts that make the scores doubtful, for the user.
-    """
+    def score_sample(
+        self, sample: Sample, sampling: Sampling, remarks: Sequence[str] = ()
+    ) -> VideoScore:
+        """Return the scores of a sampled video.
 
-    score_N: np.ndarray
-    rmse: float | None
-    remarks: tuple[str, ...] = ()
-
-    @property
-    def pooled(self) -> dict[str, float | int | None]:
-        """Mean with its interval, harmonic mean, 5th percentile and minimum over the frames.
-
-        The harmonic mean is libvmaf's, of scores plus one. The interval is the mean plus and minus
-        1.96 times the student's RMSE on its held-out source. It holds only for content like that
-        source.
+        Args:
+            sample: the frames that were chosen.
+            sampling: how they were chosen.
+            remarks: facts from the extraction, for the user.
         """
-        mean = float(self.score_N.mean())
-        low = high = None
-        if self.rmse is not None:
-            reach = CONFIDENCE * self.rmse
-            low, high = max(SCORE_MIN, mean - reach), min(SCORE_MAX, mean + reach)
-        return {
-            "frames": len(self.score_N),
-            "mean": mean,
-            "low": low,
-            "high": high,
-            "harmonic_mean": float(1 / np.mean(1 / (self.score_N + 1)) - 1),
-            "percentile_5": float(np.percentile(self.score_N, 5)),
-            "min": float(self.score_N.min()),
-        }
+        own_error = self.own_error(sample.x_SF, sample.n_frames)
+        return VideoScore(
+            self.student.score(sample.x_SF),
+            sample.frame_S,
+            sample.n_frames,
+            self.estimate(sample),
+            own_error,
+            sampling.seed,
+            (*remarks, *_doubts(own_error, sampling.within)),
+        )
+
+    def needed(self, sampling: Sampling) -> Needed:
+        """Return a function that says how many frames it takes to reach `within`."""
+
+        def needed(sample: Sample) -> int:
+            if sampling.within is None:
+                return 0
+            if not len(sample.frame_S):
+                return sample.n_frames
+            own_error = self.own_error(sample.x_SF, sample.n_frames) or 0.0
+            # What the student's own error leaves to the sample: see VideoScore.half_width.
+            left = math.sqrt(max(0.0, sampling.within**2 - own_error**2))
+            estimate = self.estimate(sample)
+            if estimate.half_width <= left:
+                return 0
+            return frames_needed(estimate, sample.n_frames, left)
+
+        return needed
 
 
 def score_files(
-    ref: Path, dis: Path, *, model: str, size: str, pix_fmt: str, jobs: int
+    ref: Path,
+    dis: Path,
+    *,
+    model: str,
+    size: str,
+    pix_fmt: str,
+    jobs: int,
+    sampling: Sampling = ALL_FRAMES,
 ) -> VideoScore:
     """Score a distorted video against its reference.
 
@@ -88,14 +109,17 @@ def score_files(
         model: id of a shipped student, path of an .onnx file, or models:/ URI.
         size, pix_fmt: `WxH` in pixels and pixel format, for raw files.
         jobs: number of libvmaf's threads; 0 is one per core.
+        sampling: which frames to score.
 
     Raises:
-        InputError: the model or a video is not usable, or the two differ in size.
+        InputError: the model or a video is not usable, the two differ in size, or the frames are
+            fewer than one in `every`.
         ExtractionError: ffmpeg failed.
     """
     scorer = load_scorer(model)
     videos = open_video(ref, size, pix_fmt), open_video(dis, size, pix_fmt)
-    return score_video(scorer, *videos, find_ffmpeg(), threads=jobs or cores())
+    threads = jobs or cores()
+    return score_video(scorer, *videos, find_ffmpeg(), threads=threads, sampling=sampling)
 
 
 def load_scorer(model: str) -> Scorer:
@@ -133,26 +157,76 @@ def scorer_of(student: OnnxStudent, sidecar: Path | None = None) -> Scorer:
 
 
 def score_video(
-    scorer: Scorer, ref: Video, dis: Video, ffmpeg: Ffmpeg, *, threads: int
+    scorer: Scorer,
+    ref: Video,
+    dis: Video,
+    ffmpeg: Ffmpeg,
+    *,
+    threads: int,
+    sampling: Sampling = ALL_FRAMES,
 ) -> VideoScore:
-    """Score a distorted video against its reference, for every frame that both have.
+    """Score a distorted video against its reference, for the frames that both have.
 
     Args:
         scorer: the student.
         ref, dis: the two videos.
         ffmpeg: extracts the features.
         threads: number of libvmaf's threads; 0 works in the thread of ffmpeg's filter.
+        sampling: which frames to score.
 
     Raises:
-        InputError: the two videos differ in size.
+        InputError: the two videos differ in size, the student cannot score single frames, or the
+            frames are fewer than one in `every`.
         ExtractionError: ffmpeg failed, or its log is incomplete.
     """
     try:
-        x_NF, remarks = ffmpeg.features(ref, dis, scorer.features, threads)
+        if sampling.all_frames:
+            return _score_all(scorer, ref, dis, ffmpeg, threads)
+        return _score_some(scorer, ref, dis, ffmpeg, threads, sampling)
     except ExtractionError as error:
         _check_same_size(ref, dis, ffmpeg, error)
         raise
-    return VideoScore(scorer.student.score(x_NF), scorer.rmse, tuple(remarks))
+
+
+def _score_all(scorer: Scorer, ref: Video, dis: Video, ffmpeg: Ffmpeg, threads: int) -> VideoScore:
+    x_NF, remarks = ffmpeg.features(ref, dis, scorer.features, threads)
+    score_N = scorer.student.score(x_NF)
+    mean = SampledMean(float(score_N.mean()), half_width=0.0, deviation=0.0)
+    own_error = scorer.own_error(x_NF, len(x_NF))
+    return VideoScore(
+        score_N, np.arange(len(x_NF)), len(x_NF), mean, own_error, None, tuple(remarks)
+    )
+
+
+def _score_some(
+    scorer: Scorer, ref: Video, dis: Video, ffmpeg: Ffmpeg, threads: int, sampling: Sampling
+) -> VideoScore:
+    if scorer.student.window > 1:
+        raise InputError(
+            f"this student reads {scorer.student.window} frames for one score, so no frame can be "
+            "left out; leave out every and within, or take another student"
+        )
+    first = sampling.first_strata
+    sample, remarks = sample_frames(
+        ref, dis, scorer.features, ffmpeg, first, threads, scorer.needed(sampling)
+    )
+    if sample.n_frames < sampling.every:
+        raise InputError(
+            f"{dis.path} has {sample.n_frames} frame(s), which every {sampling.every} may leave "
+            f"out; pass every {max(1, sample.n_frames // FEWEST)}"
+        )
+    return scorer.score_sample(sample, sampling, remarks)
+
+
+def _doubts(own_error: float | None, within: float | None) -> Iterator[str]:
+    """Yield what the interval of a sample does not hold."""
+    if own_error is None:
+        yield "the model states no error of its own, so there is no interval"
+    elif within is not None and own_error >= within:
+        yield (
+            f"the model's own error can be {own_error:.2g}, so no number of frames gives within "
+            f"{within:g}; every frame was scored. Take a more exact model, such as vmaf_tiny_exact"
+        )
 
 
 def _stated_rmse(student: OnnxStudent, sidecar: Path) -> float | None:

@@ -2,23 +2,41 @@
 
 import csv
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
 from vmaf_train.clips.manifest import ManifestRow, read_manifest
 from vmaf_train.clips.video import open_video
-from vmaf_train.commands.score import Scorer, VideoScore, load_scorer, score_video
+from vmaf_train.commands.score import Scorer, load_scorer, score_video
+from vmaf_train.commands.video_score import ALL_FRAMES, Sampling, VideoScore, pooled_columns
 from vmaf_train.errors import InputError, VmafTrainError
 from vmaf_train.extraction.libvmaf import Ffmpeg, find_ffmpeg
 from vmaf_train.processes import cores
 from vmaf_train.reporting import Reporter
 
-# The columns that identify a row of the table; the others are scores.
+# The columns that identify a row of the table, and those that a sample adds; the others are scores.
 KEY = ("ref", "dis", "size", "pix_fmt", "model_sha256")
-COLUMNS = (*KEY, "frames", "mean", "low", "high", "harmonic_mean", "percentile_5", "min")
+SAMPLE_KEY = ("every", "within", "seed")
 
 Key = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The columns of a table: those that identify a row, and all."""
+
+    key: tuple[str, ...]
+    columns: tuple[str, ...]
+
+    @classmethod
+    def of(cls, sampling: Sampling) -> "Layout":
+        """Return the columns for scores of every frame, or of a sample."""
+        if sampling.all_frames:
+            return cls(KEY, (*KEY, *pooled_columns(sampled=False)))
+        key = (*KEY, *SAMPLE_KEY)
+        scores = pooled_columns(sampled=True)
+        return cls(key, (*key, *(name for name in scores if name not in key)))
 
 
 @dataclass(frozen=True)
@@ -38,6 +56,7 @@ def score_manifest(
     size: str,
     pix_fmt: str,
     jobs: int,
+    sampling: Sampling = ALL_FRAMES,
 ) -> ManifestScored:
     """Score the pairs of a manifest that the table does not hold yet.
 
@@ -48,13 +67,17 @@ def score_manifest(
         model: id of a shipped student, path of an .onnx file, or models:/ URI.
         size, pix_fmt: for raw files whose row does not state them.
         jobs: number of pairs that are scored at once; 0 is one per core.
+        sampling: which frames to score.
 
     Raises:
         InputError: the model, the manifest or the table is not usable.
     """
     rows = read_manifest(manifest, size, pix_fmt)
     scorer = load_scorer(model)
-    failed = score_rows(scorer, rows, out, find_ffmpeg(), reporter, workers=jobs or cores())
+    workers = jobs or cores()
+    failed = score_rows(
+        scorer, rows, out, find_ffmpeg(), reporter, workers=workers, sampling=sampling
+    )
     return ManifestScored(out, failed)
 
 
@@ -66,6 +89,7 @@ def score_rows(
     reporter: Reporter,
     *,
     workers: int,
+    sampling: Sampling = ALL_FRAMES,
 ) -> int:
     """Score pairs in parallel; add a row to the table as soon as a pair is scored.
 
@@ -76,6 +100,7 @@ def score_rows(
         ffmpeg: extracts the features.
         reporter: follows the work, and receives one line per pair that failed.
         workers: number of pairs that are scored at once.
+        sampling: which frames to score.
 
     Returns:
         The number of pairs that failed.
@@ -83,32 +108,29 @@ def score_rows(
     Raises:
         InputError: the table has other columns, or ends within a row.
     """
-    keys = {_key_of(row, scorer): row for row in rows}
-    for key in _scored_before(out):
+    layout = Layout.of(sampling)
+    keys = {_key_of(row, scorer, sampling): row for row in rows}
+    for key in _scored_before(out, layout):
         keys.pop(key, None)
 
-    failed = 0
     with out.open("a", newline="") as file, ThreadPoolExecutor(workers) as pool:
-        writer = csv.DictWriter(file, COLUMNS)
+        writer = csv.DictWriter(file, layout.columns)
         if not file.tell():
             writer.writeheader()
-        todo = {pool.submit(_score_row, scorer, row, ffmpeg): key for key, row in keys.items()}
+        running = {
+            pool.submit(_score_row, scorer, row, ffmpeg, sampling): key for key, row in keys.items()
+        }
+        failed = 0
         try:
-            with reporter.scoring(len(todo)) as step:
-                for done in as_completed(todo):
-                    identity = dict(zip(KEY, todo[done], strict=True))
-                    dis = identity["dis"]
-                    try:
-                        score = done.result()
-                    except VmafTrainError as error:
-                        failed += 1
-                        reporter.say(f"{dis}: {error}")
-                    else:
-                        writer.writerow({**identity, **score.pooled})
+            with reporter.scoring(len(running)) as step:
+                for done in as_completed(running):
+                    identity = dict(zip(layout.key, running[done], strict=True))
+                    scores = _scores_of(done, identity["dis"], reporter)
+                    failed += scores is None
+                    if scores:
+                        writer.writerow({**identity, **scores})
                         file.flush()
-                        for remark in score.remarks:
-                            reporter.say(f"{dis}: {remark}")
-                    step(dis)
+                    step(identity["dis"])
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             ffmpeg.stop()
@@ -116,27 +138,43 @@ def score_rows(
     return failed
 
 
-def _score_row(scorer: Scorer, row: ManifestRow, ffmpeg: Ffmpeg) -> VideoScore:
+def _scores_of(done: Future[VideoScore], dis: str, reporter: Reporter) -> dict[str, object] | None:
+    """Return the pooled scores of a finished pair, None if it failed; tell the reporter why."""
+    try:
+        score = done.result()
+    except VmafTrainError as error:
+        reporter.say(f"{dis}: {error}")
+        return None
+    for remark in score.remarks:
+        reporter.say(f"{dis}: {remark}")
+    return dict(score.pooled)
+
+
+def _score_row(scorer: Scorer, row: ManifestRow, ffmpeg: Ffmpeg, sampling: Sampling) -> VideoScore:
     ref, dis = (open_video(path, row.size, row.pix_fmt) for path in (row.ref, row.dis))
     # Pairs run in parallel, so each uses one thread.
-    return score_video(scorer, ref, dis, ffmpeg, threads=0)
+    return score_video(scorer, ref, dis, ffmpeg, threads=0, sampling=sampling)
 
 
-def _key_of(row: ManifestRow, scorer: Scorer) -> Key:
-    return (str(row.ref), str(row.dis), *row.stated, scorer.student.sha256)
+def _key_of(row: ManifestRow, scorer: Scorer, sampling: Sampling) -> Key:
+    key = (str(row.ref), str(row.dis), *row.stated, scorer.student.sha256)
+    if sampling.all_frames:
+        return key
+    within = "" if sampling.within is None else f"{sampling.within:g}"
+    return (*key, str(sampling.every), within, str(sampling.seed))
 
 
-def _scored_before(out: Path) -> set[Key]:
+def _scored_before(out: Path, layout: Layout) -> set[Key]:
     """Return the keys of the rows that a table holds; none if there is no file yet."""
     if not out.is_file() or not out.stat().st_size:
         return set()
     with out.open(newline="") as file:
         reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
+        if tuple(reader.fieldnames or ()) != layout.columns:
             raise InputError(
-                f"{out} has other columns than a table of scores; pass another file as --out"
+                f"{out} has other columns than these scores; pass another file as --out"
             )
         rows = list(reader)
     if not out.read_bytes().endswith(b"\n"):
         raise InputError(f"{out} ends within a row, as after a full disk; delete its last line")
-    return {tuple(row[name] for name in KEY) for row in rows}
+    return {tuple(row[name] for name in layout.key) for row in rows}

@@ -10,7 +10,8 @@ import os
 import shlex
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,21 @@ from vmaf_train.teacher.teachers import DEFAULT_TEACHER, Teacher
 
 # Name of ffmpeg's report, which counts the decoded frames, and its log level: 40 is "verbose".
 REPORT, REPORT_LEVEL = "report.txt", 40
+
+
+@dataclass(frozen=True)
+class Branch:
+    """What one libvmaf filter of a pass extracts, and from which pictures.
+
+    Attributes:
+        extraction: value of libvmaf's option `feature`.
+        filters: ffmpeg's filters that both videos go through first; empty for none.
+        chooses: whether the filters leave frames out.
+    """
+
+    extraction: str
+    filters: str = ""
+    chooses: bool = False
 
 
 class Ffmpeg:
@@ -97,25 +113,38 @@ class Ffmpeg:
         Raises:
             ExtractionError: ffmpeg failed, or its log is incomplete.
         """
-        # Numbered timestamps pair frames by number: containers start at different times and round
-        # differently.
-        numbered = "".join(
-            f"[{index}:v]settb=AVTB,setpts=N/25/TB[{name}];"
-            for index, name in enumerate(("dis", "ref"))
-        )
-        options = _libvmaf_options(f"model='':feature='{wanted.extraction}'", 0, threads)
-        command = [*self._quiet, *dis.arguments(), *ref.arguments()]
-        command += ["-filter_complex", f"{numbered}[dis][ref]libvmaf={options}[out]"]
-        command += ["-map", "[out]", "-f", "null", "-"]
+        (log,), report = self.branches(ref, dis, [Branch(wanted.extraction)], threads)
+        assert log is not None, "a branch of every frame writes a log"
+        x_NF = parse_features(log, dis.path.name, wanted.features)
+        return x_NF, remarks_of(report, len(x_NF))
+
+    def branches(
+        self, ref: Video, dis: Video, branches: Sequence[Branch], threads: int
+    ) -> tuple[list[str | None], str]:
+        """Extract features of two videos in several branches; both are decoded once.
+
+        Args:
+            ref, dis: the two videos; frames are paired by number.
+            branches: what to extract, from which frames.
+            threads: number of libvmaf's threads per branch; 0 works in the thread of the filter.
+
+        Returns:
+            The log of each branch, None where its filters left no frame; and ffmpeg's report.
+
+        Raises:
+            ExtractionError: ffmpeg failed, or it wrote no log of every frame.
+        """
+        graph, outputs = _graph_of(branches, threads)
+        command = [*self._quiet, *dis.arguments(), *ref.arguments(), "-filter_complex", graph]
+        for output in outputs:
+            command += ["-map", output, "-f", "null", "-"]
         with tempfile.TemporaryDirectory(prefix="vmaf-train-") as folder:
             env = {"FFREPORT": f"file={REPORT}:level={REPORT_LEVEL}"}
-            (log,) = self._logs(command, 1, Path(folder), env)
-            x_NF = parse_features(log, dis.path.name, wanted.features)
-
+            wanted = [number for number, branch in enumerate(branches) if not branch.chooses]
+            logs = self._logs(command, len(branches), Path(folder), env, wanted)
             path = Path(folder, REPORT)
             # There is no report if a wrapper around ffmpeg drops the environment.
-            report = path.read_text(errors="replace") if path.is_file() else ""
-            return x_NF, remarks_of(report, len(x_NF))
+            return logs, path.read_text(errors="replace") if path.is_file() else ""
 
     def stop(self) -> None:
         """Kill every running pass and refuse new ones; used after an interrupt."""
@@ -136,17 +165,56 @@ class Ffmpeg:
             outputs += ["-map", f"[out{clip}]", "-f", "null", "-"]
         command = [*self._quiet, *inputs, "-filter_complex", ";".join(graph), *outputs]
         with tempfile.TemporaryDirectory(prefix="vmaf-train-") as folder:
-            return self._logs(command, clips, Path(folder))
+            logs = self._logs(command, clips, Path(folder), {}, range(clips))
+            return [log for log in logs if log is not None]
 
     def _logs(
-        self, command: list[str], clips: int, folder: Path, env: Mapping[str, str] | None = None
-    ) -> list[str]:
-        """Run a command in a folder and return the logs `0.json`, `1.json`, ... that it wrote."""
+        self,
+        command: list[str],
+        count: int,
+        folder: Path,
+        env: Mapping[str, str],
+        needed: Iterable[int],
+    ) -> list[str | None]:
+        """Run a command in a folder; return the logs `0.json`, `1.json`, ... that it wrote there.
+
+        libvmaf writes no log of no frame. Such a log is None; if it is `needed`, that is an error.
+        """
         self._processes.run(command, folder, env=env)
-        logs = [folder / f"{clip}.json" for clip in range(clips)]
-        if not all(log.is_file() for log in logs):
+        paths = [folder / f"{number}.json" for number in range(count)]
+        logs = [path.read_text() if path.is_file() else None for path in paths]
+        if any(logs[number] is None for number in needed):
             raise ExtractionError(f"ffmpeg wrote no libvmaf log. Command: {shlex.join(command)}")
-        return [log.read_text() for log in logs]
+        return logs
+
+
+def _graph_of(branches: Sequence[Branch], threads: int) -> tuple[str, list[str]]:
+    """Return the filter graph of some branches, from inputs dis and ref, and its outputs."""
+    # ffmpeg fails without an output, and if an output gets no frame.
+    extra = "[all]" if all(branch.chooses for branch in branches) else ""
+    chains = [_numbered(0, "dis", len(branches), extra), _numbered(1, "ref", len(branches))]
+    outputs = [extra] if extra else []
+    for number, branch in enumerate(branches):
+        given = made = [f"[dis{number}]", f"[ref{number}]"]
+        if branch.filters:
+            made = [f"[dis{number}f]", f"[ref{number}f]"]
+            chains += [f"{a}{branch.filters}{b}" for a, b in zip(given, made, strict=True)]
+        options = _libvmaf_options(f"model='':feature='{branch.extraction}'", number, threads)
+        end = ",nullsink" if branch.chooses else f"[out{number}]"
+        chains.append(f"{''.join(made)}libvmaf={options}{end}")
+        outputs += [] if branch.chooses else [end]
+    return ";".join(chains), outputs
+
+
+def _numbered(index: int, name: str, branches: int, more: str = "") -> str:
+    """Return filters that number the frames of an input and split it: [name0], [name1], ..., more.
+
+    Numbered timestamps pair frames by number: containers start at different times and round
+    differently.
+    """
+    labels = "".join(f"[{name}{number}]" for number in range(branches)) + more
+    count = branches + bool(more)
+    return f"[{index}:v]settb=AVTB,setpts=N/25/TB,split={count}{labels}"
 
 
 def _libvmaf_options(wanted: str, clip: int, threads: int) -> str:

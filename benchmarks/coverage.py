@@ -1,0 +1,170 @@
+"""Coverage of the stated 95 % intervals: how often they hold the teacher's own mean score.
+
+Usage: python benchmarks/coverage.py --corpus PATH [--assume-dims WxH] [--montages 5] [--frames 600]
+           [--models vmaf_tiny_exact,vmaf_tiny_lite] [--every 1,3,5,9,15] [--within 0.25,0.5,1]
+           [--seeds 4]
+Long videos are made of the corpus's references: montages of scenes, each encoded in twelve ways.
+Every video is scored as a whole, and cut into parts of 48 frames. One pass extracts all features of
+a video; samples are then drawn from these numbers by the code of `vmaf-train score`, which
+gives what it gives. The truth is the mean of the teacher's SVR over all frames.
+
+`covered` is the share of videos whose interval holds the truth, `lowest` that of the encode where
+it is lowest; `±` is the mean half-width, `frames` the share of scored frames, `RMSE` the error of the
+mean. A student must not have learnt from the corpus.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from common import header, make_parser, names, numbers, row, throw_away_folder
+from long_videos import LongVideo, make_long_videos, references
+
+from vmaf_train.clips.layouts import scan
+from vmaf_train.clips.video import YuvFormat, parse_dims
+from vmaf_train.commands.score import Scorer, load_scorer
+from vmaf_train.commands.video_score import Sampling
+from vmaf_train.extraction.libvmaf import Branch, Ffmpeg, find_ffmpeg
+from vmaf_train.extraction.logs import parse_features
+from vmaf_train.extraction.sampling import QUARTER, QUARTER_SIGNALS, grow, signals_of
+from vmaf_train.extraction.strata import Strata
+from vmaf_train.features import CANONICAL, KNOWN, MOTION_FEATURE
+from vmaf_train.frames.choice import AUTO
+from vmaf_train.processes import cores
+from vmaf_train.teacher.teachers import DEFAULT_TEACHER
+
+# Frames of a short video.
+SHORT = 48
+COLUMNS = ("model", "videos", "choice", "covered", "lowest", "±", "frames", "RMSE", "worst")
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """The numbers of one video, or of a part of it: one row per frame.
+
+    Attributes:
+        encode: how it was encoded.
+        columns: each feature of KNOWN, float64 of shape (frames,).
+        signals_NK: signals of every frame.
+        truth_N: the teacher's scores.
+    """
+
+    encode: str
+    columns: Mapping[str, np.ndarray]
+    signals_NK: np.ndarray
+    truth_N: np.ndarray
+
+    def part(self, first: int, end: int) -> "Measured":
+        columns = {name: values[first:end] for name, values in self.columns.items()}
+        return Measured(self.encode, columns, self.signals_NK[first:end], self.truth_N[first:end])
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One scored video: its encode, error of the mean, half-width, and share of scored frames."""
+
+    encode: str
+    error: float
+    half_width: float
+    share: float
+
+
+def measure(video: LongVideo, ffmpeg: Ffmpeg) -> Measured:
+    """Extract every feature and every signal of a video."""
+    branches = [Branch(CANONICAL.extraction), QUARTER]
+    (log, quarter_log), _ = ffmpeg.branches(video.ref, video.dis, branches, cores())
+    x_NF = parse_features(log or "", video.name, KNOWN)
+    columns = dict(zip(KNOWN, x_NF.T, strict=True))
+    quarter_NK = parse_features(quarter_log or "", video.name, QUARTER_SIGNALS)
+    signals_NK = signals_of(columns[MOTION_FEATURE], quarter_NK)
+    return Measured(video.encode, columns, signals_NK, DEFAULT_TEACHER.score(x_NF, KNOWN))
+
+
+def parts(videos: list[Measured], frames: int) -> list[Measured]:
+    """Cut videos into parts of as many frames; 0 returns them whole."""
+    if not frames:
+        return videos
+    return [
+        video.part(first, first + frames)
+        for video in videos
+        for first in range(0, len(video.truth_N) - frames + 1, frames)
+    ]
+
+
+def outcomes(
+    scorer: Scorer, videos: list[Measured], sampling: Sampling, seeds: int
+) -> Iterator[Outcome]:
+    """Score videos; every video gets seeds of its own, so that errors are independent."""
+    for number, video in enumerate(videos):
+        x_NF = np.column_stack([video.columns[name] for name in scorer.features.features])
+        for seed in range(seeds):
+            drawn = Sampling(sampling.every, sampling.within, seed=number * seeds + seed)
+            yield outcome(scorer, video, x_NF, drawn)
+
+
+def outcome(scorer: Scorer, video: Measured, x_NF: np.ndarray, sampling: Sampling) -> Outcome:
+    """Score one video as `vmaf-train score` does."""
+
+    def extract(strata: Strata) -> np.ndarray:
+        added: np.ndarray = x_NF[strata.added(len(x_NF))]
+        return added
+
+    sample = grow(video.signals_NK, sampling.first_strata, scorer.needed(sampling), extract)
+    scored = scorer.score_sample(sample, sampling)
+    assert scored.half_width is not None, "the model states no interval"
+    error = scored.estimate.mean - float(video.truth_N.mean())
+    return Outcome(video.encode, error, scored.half_width, len(sample.frame_S) / len(x_NF))
+
+
+def print_row(model: str, videos: str, choice: str, found: list[Outcome]) -> None:
+    held: dict[str, list[bool]] = defaultdict(list)
+    for each in found:
+        held[each.encode].append(abs(each.error) <= each.half_width)
+    covered = np.mean([ok for oks in held.values() for ok in oks])
+    lowest = min(held, key=lambda encode: float(np.mean(held[encode])))
+    errors = np.array([each.error for each in found])
+    cells = (
+        f"{covered:.3f}",
+        f"{np.mean(held[lowest]):.3f} {lowest}",
+        f"{np.mean([each.half_width for each in found]):.2f}",
+        f"{np.mean([each.share for each in found]):.2f}",
+        f"{np.sqrt(np.mean(errors**2)):.3f}",
+        f"{np.abs(errors).max():.2f}",
+    )
+    print(row(model, videos, choice, *cells), flush=True)
+
+
+def main() -> None:
+    parser = make_parser(__doc__, corpus=None, assume_dims=AUTO, seeds=4)
+    parser.add_argument("--montages", type=int, default=5)
+    parser.add_argument("--frames", type=int, default=600)
+    parser.add_argument("--models", type=names, default=["vmaf_tiny_exact", "vmaf_tiny_lite"])
+    parser.add_argument("--every", type=numbers, default=[1, 3, 5, 9, 15])
+    parser.add_argument("--within", type=names, default=["0.25", "0.5", "1"])
+    options = parser.parse_args()
+
+    format = YuvFormat() if options.assume_dims == AUTO else parse_dims(options.assume_dims)
+    ffmpeg = find_ffmpeg()
+    refs = references(scan(Path(options.corpus), format).pairs)
+    with throw_away_folder() as folder:
+        made = make_long_videos(
+            ffmpeg, refs, format, folder, montages=options.montages, frames=options.frames
+        )
+        measured = [measure(video, ffmpeg) for video in made]
+
+    choices = {f"every {every}": Sampling(every) for every in options.every}
+    choices |= {f"within {within}": Sampling(within=float(within)) for within in options.within}
+    print(header(*COLUMNS))
+    for model in options.models:
+        scorer = load_scorer(model)
+        for title, frames in ((f"{options.frames} frames and more", 0), (f"{SHORT} frames", SHORT)):
+            videos = parts(measured, frames)
+            for choice, sampling in choices.items():
+                seeds = 1 if sampling.all_frames or frames else options.seeds
+                print_row(model, title, choice, list(outcomes(scorer, videos, sampling, seeds)))
+
+
+if __name__ == "__main__":
+    main()
