@@ -9,8 +9,8 @@ a video; samples are then drawn from these numbers by the code of `vmaf-train sc
 gives what it gives. The truth is the mean of the teacher's SVR over all frames.
 
 `covered` is the share of videos whose interval holds the truth, `lowest` that of the encode where
-it is lowest; `±` is the mean half-width, `frames` the share of scored frames, `RMSE` the error of the
-mean. A student must not have learnt from the corpus.
+it is lowest; `±` is the mean half-width, `frames` the share of scored frames, `RMSE` the error of
+the mean. A student must not have learnt from the corpus.
 """
 
 from collections import defaultdict
