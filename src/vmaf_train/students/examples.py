@@ -114,6 +114,8 @@ class Share:
 CORPUS = Share(loss=1.0, batch=2)
 MIXTURES = Share(loss=1.0, batch=1)
 COVER = Share(loss=0.3, batch=1)
+# Far from content, the completed teacher extrapolates a regression, so its labels count less there.
+COVER_OF_COMPLETED = Share(loss=0.01, batch=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,7 +234,8 @@ def _teacher_points(
     mixed = mixtures(read, highest_F, n_mixed, draw)
     covering = cover((n_cover, *read.shape[1:-1]), highest_F, draw)
     yield _labelled(mixed, teacher, MIXTURES)
-    yield _labelled(covering, teacher, COVER)
+    completed = bool(len(examples.missing_NM.T))
+    yield _labelled(covering, teacher, COVER_OF_COMPLETED if completed else COVER)
 
 
 def _labelled(points: np.ndarray, teacher: CompletedTeacher, share: Share) -> Pool:
