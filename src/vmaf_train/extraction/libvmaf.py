@@ -134,7 +134,7 @@ class Ffmpeg:
         Raises:
             ExtractionError: ffmpeg failed, or it wrote no log of every frame.
         """
-        graph, outputs = _graph_of(branches, threads)
+        graph, outputs = branch_graph(branches, threads)
         command = [*self._quiet, *dis.arguments(), *ref.arguments(), "-filter_complex", graph]
         for output in outputs:
             command += ["-map", output, "-f", "null", "-"]
@@ -188,7 +188,7 @@ class Ffmpeg:
         return logs
 
 
-def _graph_of(branches: Sequence[Branch], threads: int) -> tuple[str, list[str]]:
+def branch_graph(branches: Sequence[Branch], threads: int) -> tuple[str, list[str]]:
     """Return the filter graph of some branches, from inputs dis and ref, and its outputs."""
     # ffmpeg fails without an output, and if an output gets no frame.
     extra = "[all]" if all(branch.chooses for branch in branches) else ""

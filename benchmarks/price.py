@@ -1,0 +1,245 @@
+"""The price list: CPU and error of every way to score a video, and the frontier of the best buys.
+
+Usage: python benchmarks/price.py --corpus PATH [--assume-dims WxH] [--montages 5] [--frames 600]
+           [--every 3,5,9,15,30] [--seeds 4] [--cpu-frames 120] [--rounds 5] [--out FILE.png]
+CPU is that of the ffmpeg processes for a raw pair of 1920x1080 test pictures, on one libvmaf
+thread, as a share of full VMAF in the same round; the median over the rounds. Errors are those of
+the mean against the teacher's, over long videos that are made of the corpus's references (see
+coverage.py). `frame` is the RMSE of single frames. Ways:
+
+- full VMAF by ffmpeg's libvmaf filter, and VMAF v1, another metric: it has a price but no error;
+- `n_subsample=N` of stock libvmaf;
+- each shipped model on every frame, and with `score --every N`;
+- the same frames without signals of the others: their plain mean.
+
+A way is on the frontier if no other is both cheaper and more exact.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from common import (
+    Took,
+    header,
+    in_turn,
+    make_parser,
+    names,
+    numbers,
+    quiet,
+    ratios,
+    row,
+    throw_away_folder,
+    timed,
+)
+from coverage import Measured, measure, outcome
+from long_videos import make_long_videos, references
+from matplotlib.figure import Figure
+from score import SIZE, draw_pair
+
+from vmaf_train.clips.layouts import scan
+from vmaf_train.clips.video import Video, YuvFormat, parse_dims
+from vmaf_train.commands.score import Scorer, load_scorer
+from vmaf_train.commands.video_score import Sampling
+from vmaf_train.extraction.libvmaf import Branch, Ffmpeg, branch_graph, find_ffmpeg
+from vmaf_train.extraction.sampling import MOTION, QUARTER
+from vmaf_train.extraction.strata import Strata
+from vmaf_train.frames.choice import AUTO
+from vmaf_train.metrics import rmse
+from vmaf_train.teacher.teachers import DEFAULT_TEACHER
+
+V1 = "vmaf_v1.0.16_3d0h"
+STOCK, OURS, PLAIN = "stock libvmaf", "sampled", "sampled, plain mean"
+COLUMNS = ("way", "CPU", "frame", "mean: RMSE", "worst", "bias", "frontier")
+
+
+@dataclass(frozen=True, eq=False)
+class Way:
+    """One way to score a video.
+
+    Attributes:
+        name: for the table.
+        kind: groups the points of the picture.
+        graph: filter graph and outputs of ffmpeg.
+        errors: errors of the mean, one per video and seed; None for another metric.
+        frame_rmse: RMSE of single frames, if every frame is scored.
+    """
+
+    name: str
+    kind: str
+    graph: tuple[str, list[str]]
+    errors: np.ndarray | None = None
+    frame_rmse: float | None = None
+
+    @property
+    def rmse(self) -> float:
+        assert self.errors is not None, self.name
+        return float(np.sqrt(np.mean(self.errors**2)))
+
+
+def stock(model: str, every: int) -> tuple[str, list[str]]:
+    """Return the graph of stock libvmaf, one thread."""
+    options = f"model=version={model}:n_subsample={every}:log_path=0.json:log_fmt=json:shortest=1"
+    return f"[0:v][1:v]libvmaf={options}[out]", ["[out]"]
+
+
+def features_of(scorer: Scorer, video: Measured) -> np.ndarray:
+    return np.column_stack([video.columns[name] for name in scorer.features.features])
+
+
+def stock_ways(videos: Sequence[Measured], every: Sequence[int]) -> list[Way]:
+    """Return full VMAF, VMAF v1, and n_subsample."""
+    ways = [
+        Way("full VMAF", STOCK, stock(DEFAULT_TEACHER.name, 1), np.zeros(1), 0.0),
+        Way("VMAF v1", STOCK, stock(V1, 1)),
+    ]
+    for n in every:
+        errors = [video.truth_N[::n].mean() - video.truth_N.mean() for video in videos]
+        graph = stock(DEFAULT_TEACHER.name, n)
+        ways.append(Way(f"n_subsample={n}", STOCK, graph, np.array(errors)))
+    return ways
+
+
+def model_ways(
+    model: str, videos: Sequence[Measured], every: Sequence[int], seeds: int
+) -> list[Way]:
+    """Return a shipped model on every frame, and on one frame in N, with and without signals."""
+    scorer = load_scorer(model)
+    scores = [scorer.student.score(features_of(scorer, video)) for video in videos]
+    truth = [video.truth_N for video in videos]
+    means = np.array([s.mean() - t.mean() for s, t in zip(scores, truth, strict=True)])
+    whole = branch_graph([Branch(scorer.features.extraction)], 0)
+    frame = rmse(np.concatenate(scores), np.concatenate(truth))
+    ways = [Way(model, "every frame", whole, means, frame)]
+    for n in every:
+        chosen = Branch(scorer.features.still, Strata((n,)).select, chooses=True)
+        drawn = [(i, i * seeds + seed) for i in range(len(videos)) for seed in range(seeds)]
+        estimated = [
+            outcome(scorer, videos[i], features_of(scorer, videos[i]), Sampling(n, seed=seed)).error
+            for i, seed in drawn
+        ]
+        plain = [
+            scores[i][Strata((n,), seed).chosen(len(scores[i]))].mean() - truth[i].mean()
+            for i, seed in drawn
+        ]
+        both = branch_graph([MOTION, QUARTER, chosen], 0)
+        ways.append(Way(f"{model}, every {n}", OURS, both, np.array(estimated)))
+        without = branch_graph([MOTION, chosen], 0)
+        ways.append(Way(f"{model}, every {n}, plain mean", PLAIN, without, np.array(plain)))
+    return ways
+
+
+def cpu_of(ways: Sequence[Way], ffmpeg: Ffmpeg, frames: int, rounds: int) -> dict[str, float]:
+    """Return the CPU of each way, as a share of full VMAF."""
+    with throw_away_folder() as folder:
+        ref, dis = draw_pair(ffmpeg, folder, frames)
+        runs: dict[str, Callable[[], Took]] = {
+            way.name: partial(timed, command(ffmpeg, ref, dis, way), cwd=folder) for way in ways
+        }
+        took = in_turn(runs, rounds)
+    full = [each.cpu for each in took["full VMAF"]]
+    return {name: median(ratios([t.cpu for t in times], full)) for name, times in took.items()}
+
+
+def command(ffmpeg: Ffmpeg, ref: Video, dis: Video, way: Way) -> list[str]:
+    graph, outputs = way.graph
+    words = [*quiet(ffmpeg), *dis.arguments(), *ref.arguments(), "-filter_complex", graph]
+    for output in outputs:
+        words += ["-map", output, "-f", "null", "-"]
+    return words
+
+
+def on_frontier(ways: Sequence[Way], cpu: dict[str, float]) -> set[str]:
+    """Return the names of the ways that no other beats in both CPU and error."""
+    judged = [way for way in ways if way.errors is not None]
+    return {
+        way.name
+        for way in judged
+        if not any(
+            other is not way and cpu[other.name] <= cpu[way.name] and other.rmse <= way.rmse
+            for other in judged
+        )
+    }
+
+
+def draw(ways: Sequence[Way], cpu: dict[str, float], path: Path) -> None:
+    """Draw error against CPU, and the frontier as a line."""
+    figure = Figure(figsize=(7.2, 4.6), dpi=100, layout="constrained")
+    axes = figure.add_subplot()
+    judged = [way for way in ways if way.errors is not None and way.rmse > 0]
+    for kind, mark in ((STOCK, "s"), ("every frame", "D"), (OURS, "o"), (PLAIN, "x")):
+        of_kind = [way for way in judged if way.kind == kind]
+        axes.scatter(
+            [cpu[way.name] for way in of_kind],
+            [way.rmse for way in of_kind],
+            marker=mark,
+            label={"every frame": "student, every frame"}.get(kind, kind),
+        )
+        for way in of_kind:
+            short = way.name.removeprefix("vmaf_tiny_").replace(", plain mean", "")
+            axes.annotate(
+                short,
+                (cpu[way.name], way.rmse),
+                fontsize=6,
+                xytext=(4, 2),
+                textcoords="offset points",
+            )
+    best = on_frontier(judged, cpu)
+    line = sorted((cpu[way.name], way.rmse) for way in judged if way.name in best)
+    axes.plot(*zip(*line, strict=True), color="0.6", zorder=0, label="frontier")
+    axes.set(xlabel="CPU, full VMAF is 1 (1920x1080)", ylabel="RMSE of the mean, score points")
+    axes.set_yscale("log")
+    axes.grid(visible=True, alpha=0.3)
+    axes.legend(fontsize=8)
+    figure.savefig(path)
+
+
+def main() -> None:
+    parser = make_parser(__doc__, corpus=None, assume_dims=AUTO, seeds=4, rounds=5)
+    parser.add_argument("--montages", type=int, default=5)
+    parser.add_argument("--frames", type=int, default=600)
+    parser.add_argument("--every", type=numbers, default=[3, 5, 9, 15, 30])
+    parser.add_argument(
+        "--models", type=names, default=["vmaf_tiny_exact", "vmaf_tiny_lite", "vmaf_tiny_fast"]
+    )
+    parser.add_argument("--cpu-frames", type=int, default=120)
+    parser.add_argument("--out", type=Path, help="picture of the frontier")
+    options = parser.parse_args()
+
+    format = YuvFormat() if options.assume_dims == AUTO else parse_dims(options.assume_dims)
+    ffmpeg = find_ffmpeg()
+    refs = references(scan(Path(options.corpus), format).pairs)
+    with throw_away_folder() as folder:
+        made = make_long_videos(
+            ffmpeg, refs, format, folder, montages=options.montages, frames=options.frames
+        )
+        videos = [measure(video, ffmpeg) for video in made]
+    ways = stock_ways(videos, options.every)
+    for model in options.models:
+        ways += model_ways(model, videos, options.every, options.seeds)
+    cpu = cpu_of(ways, ffmpeg, options.cpu_frames, options.rounds)
+
+    best = on_frontier(ways, cpu)
+    print(f"{len(videos)} videos; CPU at {SIZE}")
+    print(header(*COLUMNS))
+    for way in sorted(ways, key=lambda way: cpu[way.name]):
+        frame = "" if way.frame_rmse is None else f"{way.frame_rmse:.3f}"
+        found = ("", "", "")
+        if way.errors is not None:
+            found = (
+                f"{way.rmse:.3f}",
+                f"{np.abs(way.errors).max():.2f}",
+                f"{way.errors.mean():+.3f}",
+            )
+        print(
+            row(way.name, f"{cpu[way.name]:.3f}", frame, *found, "yes" if way.name in best else "")
+        )
+    if options.out:
+        draw(ways, cpu, options.out)
+
+
+if __name__ == "__main__":
+    main()
