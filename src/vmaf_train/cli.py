@@ -273,15 +273,21 @@ def score(
     size: options.Size = "",
     pix_fmt: options.PixFmt = "yuv420p",
     manifest: options.Manifest = None,
+    log: options.Log = None,
     out: options.ScoresOut = Path("scores.csv"),
     jobs: options.Jobs = 0,
 ) -> None:
-    """Score a video, or the pairs of a manifest; extract only the features that the model reads."""
+    """Score a video, the pairs of a manifest, or a log; extract only what the model reads."""
     with exit_code():
         given = [path is not None for path in (ref, dis)]
-        if any(given) if manifest else not all(given):
+        if log and (manifest or any(given)):
             raise InputError(
-                "score needs a reference and a distorted video, or --manifest; pass one of the two"
+                "--log scores a log without videos; leave the videos and --manifest out"
+            )
+        if not log and (any(given) if manifest else not all(given)):
+            raise InputError(
+                "score needs a reference and a distorted video, or --manifest, or --log; "
+                "pass one of the three"
             )
         named = {"model": model, "size": size, "pix_fmt": pix_fmt}
         if manifest:
@@ -293,10 +299,14 @@ def score(
                 raise VmafTrainError(
                     f"{done.failed} pairs failed; the same command tries them again"
                 )
-        elif ref and dis:
-            from vmaf_train.commands.score import score_files
+        else:
+            from vmaf_train.commands.score import score_files, score_log
 
-            scored = score_files(ref, dis, **named, jobs=jobs)
+            if log:
+                scored = score_log(log, model=model)
+            else:
+                assert ref and dis
+                scored = score_files(ref, dis, **named, jobs=jobs)
             for remark in scored.remarks:
                 err.print(f"warning: {remark}", markup=False)
             print_score(scored, format, per_frame=per_frame)

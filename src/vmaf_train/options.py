@@ -141,4 +141,8 @@ PixFmt = Annotated[str, typer.Option(help="Pixel format of raw .yuv files, as ff
 Manifest = Annotated[
     Path | None, typer.Option(help="CSV of pairs: ref,dis and, for raw files, size,pix_fmt.")
 ]
+Log = Annotated[
+    Path | None,
+    typer.Option(help="Score this libvmaf log (JSON, XML or CSV) instead of two videos."),
+]
 ScoresOut = Annotated[Path, typer.Option(help="CSV to which the scores of a manifest are added.")]

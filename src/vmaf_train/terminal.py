@@ -196,7 +196,9 @@ def print_score(score: "VideoScore", format: str, *, per_frame: bool) -> None:
         return
     writer = csv.writer(sys.stdout)
     if per_frame:
-        writer.writerows([("frame", "score"), *enumerate(score.score_N.tolist())])
+        numbered = enumerate(score.score_N.tolist())
+        rows = [(index * score.step, value) for index, value in numbered]
+        writer.writerows([("frame", "score"), *rows])
     else:
         writer.writerows([score.pooled.keys(), score.pooled.values()])
 

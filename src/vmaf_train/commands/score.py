@@ -1,4 +1,4 @@
-"""`score`: score a distorted video against its reference with a student.
+"""`score`: score a distorted video against its reference, or a libvmaf log, with a student.
 
 Only the features that the student reads are extracted. Neither torch nor MLflow is imported, so
 that the command starts fast.
@@ -15,6 +15,7 @@ import numpy as np
 from vmaf_train.clips.video import Video, open_video
 from vmaf_train.errors import ExtractionError, InputError
 from vmaf_train.extraction.libvmaf import Ffmpeg, find_ffmpeg
+from vmaf_train.extraction.log_files import how_to_log, read_log
 from vmaf_train.features import SCORE_MAX, SCORE_MIN, FeatureSet, set_of
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.processes import cores
@@ -48,11 +49,13 @@ class VideoScore:
         score_N: frame scores, float64 of shape (frames,), 0 to 100.
         rmse: RMSE of the student on its held-out source, as in `Scorer`.
         remarks: facts that make the scores doubtful, for the user.
+        step: distance between the scored frames; above 1 if a log holds every n-th.
     """
 
     score_N: np.ndarray
     rmse: float | None
     remarks: tuple[str, ...] = ()
+    step: int = 1
 
     @property
     def pooled(self) -> dict[str, float | int | None]:
@@ -96,6 +99,44 @@ def score_files(
     scorer = load_scorer(model)
     videos = open_video(ref, size, pix_fmt), open_video(dis, size, pix_fmt)
     return score_video(scorer, *videos, find_ffmpeg(), threads=jobs or cores())
+
+
+def score_log(path: Path, *, model: str) -> VideoScore:
+    """Score the frames of a libvmaf log in JSON, XML or CSV, without any pixel.
+
+    Args:
+        path: path of the log.
+        model: id of a shipped student, path of an .onnx file, or models:/ URI.
+
+    Raises:
+        InputError: the model or the log is not usable, the log lacks a feature that the student
+            reads, or it lacks frames and the student reads neighbouring ones.
+    """
+    scorer = load_scorer(model)
+    log, wanted = read_log(path), scorer.student.features
+    if missing := log.missing(wanted):
+        raise InputError(
+            f"{path} holds no {', '.join(missing)}; log these features with "
+            f"{how_to_log(scorer.features)}, or choose another --model"
+        )
+    if log.step > 1 and scorer.student.window > 1:
+        raise InputError(
+            f"{path} holds only one frame in {log.step}, and {model} reads {scorer.student.window} "
+            "frames in a row; write the log without n_subsample, or choose another --model"
+        )
+    x_NF = log.features(wanted)
+    remarks = []
+    if log.step > 1:
+        remarks.append(
+            f"the log holds only {len(log)} frames, one in {log.step}; "
+            "the mean and the other scores are of these frames"
+        )
+    if "aim" in wanted and not x_NF[:, wanted.index("aim")].any():
+        remarks.append(
+            "aim is 0 in every frame of the log; if it was written with adm_skip_aim=true, "
+            "the scores are wrong"
+        )
+    return VideoScore(scorer.student.score(x_NF), scorer.rmse, tuple(remarks), log.step)
 
 
 def load_scorer(model: str) -> Scorer:
