@@ -13,6 +13,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 from xml.etree import ElementTree
@@ -269,7 +270,7 @@ def _step_of(numbers: Sequence[int], name: str) -> int:
     """Return the distance between frames, after a check that they are 0, n, 2n and so on."""
     if not numbers:
         raise InputError(f"{name}: the log holds no frame; check the pass that wrote it")
-    step = numbers[1] if len(numbers) > 1 and numbers[1] > 0 else 1
+    step = min((after - one for one, after in pairwise(numbers) if after > one), default=1)
     for index, number in enumerate(numbers):
         if number != index * step:
             raise InputError(
