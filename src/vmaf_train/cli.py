@@ -68,7 +68,7 @@ def prewarm(
 @app.command()
 def export_features(
     out: options.Out,
-    corpus: options.Clips = DEMO,
+    corpus: options.ClipsOrLogs = DEMO,
     jobs: options.Jobs = 0,
     assume_dims: options.Dims = AUTO,
     sources: options.Sources = ALL,

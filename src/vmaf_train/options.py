@@ -34,8 +34,14 @@ Clips = Annotated[
 Corpus = Annotated[
     str,
     typer.Option(
-        help="Folder in the Netflix layout, .parquet file of export-features, "
+        help="Folder in the Netflix layout or of libvmaf logs, .parquet file of export-features, "
         f"{DEMO}, {REAL}, or several joined by {JOIN}."
+    ),
+]
+ClipsOrLogs = Annotated[
+    str,
+    typer.Option(
+        help=f"Folder in the Netflix layout or of libvmaf logs, or {DEMO} for the embedded corpus."
     ),
 ]
 Dims = Annotated[
