@@ -68,7 +68,7 @@ def prewarm(
 @app.command()
 def export_features(
     out: options.Out,
-    corpus: options.Clips = DEMO,
+    corpus: options.ClipsOrLogs = DEMO,
     jobs: options.Jobs = 0,
     assume_dims: options.Dims = AUTO,
     sources: options.Sources = ALL,
@@ -273,24 +273,31 @@ def score(
     size: options.Size = "",
     pix_fmt: options.PixFmt = "yuv420p",
     manifest: options.Manifest = None,
+    log: options.Log = None,
     out: options.ScoresOut = Path("scores.csv"),
     jobs: options.Jobs = 0,
     every: options.Every = 1,
     within: options.Within = None,
     seed: options.SampleSeed = 0,
 ) -> None:
-    """Score a video, or the pairs of a manifest; extract only the features that the model reads."""
+    """Score a video, the pairs of a manifest, or a log; extract only what the model reads."""
     with exit_code():
-        given = [path is not None for path in (ref, dis)]
-        if any(given) if manifest else not all(given):
-            raise InputError(
-                "score needs a reference and a distorted video, or --manifest; pass one of the two"
-            )
-        from vmaf_train.commands.score import score_files
+        from vmaf_train.commands.score import score_files, score_log
         from vmaf_train.commands.video_score import Sampling
 
-        named = {"model": model, "size": size, "pix_fmt": pix_fmt}
+        given = [path is not None for path in (ref, dis)]
         sampling = Sampling(every, within, seed)
+        if log and (manifest or any(given) or not sampling.all_frames):
+            raise InputError(
+                "--log scores the frames of a log, without videos; leave out the videos, "
+                "--manifest, --every and --within"
+            )
+        if not log and (any(given) if manifest else not all(given)):
+            raise InputError(
+                "score needs a reference and a distorted video, or --manifest, or --log; "
+                "pass one of the three"
+            )
+        named = {"model": model, "size": size, "pix_fmt": pix_fmt}
         if manifest:
             from vmaf_train.commands.score_manifest import score_manifest
 
@@ -302,8 +309,12 @@ def score(
                 raise VmafTrainError(
                     f"{done.failed} pairs failed; the same command tries them again"
                 )
-        elif ref and dis:
-            scored = score_files(ref, dis, **named, jobs=jobs, sampling=sampling)
+        else:
+            if log:
+                scored = score_log(log, model=model)
+            else:
+                assert ref and dis
+                scored = score_files(ref, dis, **named, jobs=jobs, sampling=sampling)
             for remark in scored.remarks:
                 err.print(f"warning: {remark}", markup=False)
             print_score(scored, format, per_frame=per_frame)

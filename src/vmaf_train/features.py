@@ -116,4 +116,6 @@ def log_keys(feature: str) -> tuple[str, ...]:
 
     In this order: the key of current builds, of older builds, of a VIF pass that skips scale 0.
     """
-    return (f"integer_{feature}", feature, f"integer_{feature}_ssclz")
+    keys = (f"integer_{feature}", feature, f"integer_{feature}_ssclz")
+    # For the scale that it skips, such a pass logs zeros.
+    return keys[:2] if feature == "vif_scale0" else keys

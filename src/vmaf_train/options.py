@@ -34,8 +34,14 @@ Clips = Annotated[
 Corpus = Annotated[
     str,
     typer.Option(
-        help="Folder in the Netflix layout, .parquet file of export-features, "
+        help="Folder in the Netflix layout or of libvmaf logs, .parquet file of export-features, "
         f"{DEMO}, {REAL}, or several joined by {JOIN}."
+    ),
+]
+ClipsOrLogs = Annotated[
+    str,
+    typer.Option(
+        help=f"Folder in the Netflix layout or of libvmaf logs, or {DEMO} for the embedded corpus."
     ),
 ]
 Dims = Annotated[
@@ -153,5 +159,9 @@ Size = Annotated[str, typer.Option(help="WxH of raw .yuv files, in pixels.")]
 PixFmt = Annotated[str, typer.Option(help="Pixel format of raw .yuv files, as ffmpeg names it.")]
 Manifest = Annotated[
     Path | None, typer.Option(help="CSV of pairs: ref,dis and, for raw files, size,pix_fmt.")
+]
+Log = Annotated[
+    Path | None,
+    typer.Option(help="Score this libvmaf log (JSON, XML or CSV) instead of two videos."),
 ]
 ScoresOut = Annotated[Path, typer.Option(help="CSV to which the scores of a manifest are added.")]

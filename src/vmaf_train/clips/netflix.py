@@ -14,7 +14,8 @@ from vmaf_train.clips.pairs import Listing, Match
 from vmaf_train.clips.video import FileStamp, Video, YuvFormat
 from vmaf_train.errors import InputError
 
-_SOURCE = r"(?P<source>[A-Za-z0-9][A-Za-z0-9_-]*)"
+SOURCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_SOURCE = rf"(?P<source>{SOURCE.pattern})"
 REF_NAME = re.compile(_SOURCE + r"_(?P<fps>[1-9][0-9]*(?:\.[0-9]+)?)fps\.yuv")
 DIS_NAME = re.compile(_SOURCE + r"_(?P<quality>[0-9]+)_(?P<height>[0-9]+)_(?P<kbps>[0-9]+)\.yuv")
 REF_GRAMMAR = "<source>_<fps>fps.yuv"
@@ -62,6 +63,12 @@ def dis_source(name: str) -> str:
     match = DIS_NAME.fullmatch(name)
     assert match, name
     return match["source"]
+
+
+def source_of_clip(clip: str) -> str | None:
+    """Return the source in a clip's name, a dis without its ending; None outside the grammar."""
+    match = DIS_NAME.fullmatch(f"{clip}.yuv")
+    return match["source"] if match else None
 
 
 def _check_folders(folder: Path) -> None:

@@ -1,11 +1,13 @@
 """`export-features`: write a corpus's features and scores to one Parquet file."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 from vmaf_train.errors import InputError
 from vmaf_train.extraction.cache import identity_of
 from vmaf_train.extraction.libvmaf import find_ffmpeg
 from vmaf_train.frames.choice import TABLE_SUFFIX, CorpusChoice
+from vmaf_train.frames.log_folder import read_log_folder
 from vmaf_train.frames.opening import open_pairs, table_of_pairs
 from vmaf_train.frames.parquet import write_parquet
 from vmaf_train.frames.table import FrameTable
@@ -33,6 +35,12 @@ def export_features(choice: CorpusChoice, path: Path, reporter: Reporter) -> Fra
             f"cannot write {path}: no folder {path.parent}; "
             "name a file in a folder that can be written"
         )
+    if choice.is_logs:
+        logs = read_log_folder(choice, reporter)
+        write_parquet(
+            logs.table, path, logs.libvmaf_version, ({"log": asdict(each)} for each in logs.stamps)
+        )
+        return logs.table
     ffmpeg = find_ffmpeg(choice.teacher)
     pairs = open_pairs(choice, ffmpeg, reporter).pairs
     table = table_of_pairs(pairs, ffmpeg, choice.cores, reporter)

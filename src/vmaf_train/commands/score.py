@@ -1,4 +1,4 @@
-"""`score`: score a distorted video against its reference with a student.
+"""`score`: score a distorted video against its reference, or a libvmaf log, with a student.
 
 Only the features that the student reads are extracted. Neither torch nor MLflow is imported, so
 that the command starts fast.
@@ -18,6 +18,7 @@ from vmaf_train.clips.video import Video, open_video
 from vmaf_train.commands.video_score import ALL_FRAMES, Sampling, VideoScore
 from vmaf_train.errors import ExtractionError, InputError
 from vmaf_train.extraction.libvmaf import Ffmpeg, find_ffmpeg
+from vmaf_train.extraction.log_files import how_to_log, read_log
 from vmaf_train.extraction.sampling import Needed, Sample, sample_frames
 from vmaf_train.features import FeatureSet, set_of
 from vmaf_train.judging.sampled_mean import FEWEST, SampledMean, estimate_mean, frames_needed
@@ -51,6 +52,24 @@ class Scorer:
     def estimate(self, sample: Sample) -> SampledMean:
         """Estimate the mean score of a sampled video, without the student's own error."""
         return estimate_mean(self.student.score(sample.x_SF), sample.frame_S, sample.signals_NK)
+
+    def score_frames(self, x_NF: np.ndarray, remarks: Sequence[str], step: int = 1) -> VideoScore:
+        """Return the scores of frames that are all scored.
+
+        Args:
+            x_NF: their features, float64 of shape (frames, features).
+            remarks: facts from the extraction, for the user.
+            step: distance between the frames; above 1 if a log holds every n-th.
+        """
+        score_N = self.student.score(x_NF)
+        return VideoScore(
+            score_N,
+            np.arange(len(x_NF)) * step,
+            len(x_NF),
+            SampledMean(float(score_N.mean()), half_width=0.0, deviation=0.0),
+            self.own_error(x_NF, len(x_NF)),
+            remarks=tuple(remarks),
+        )
 
     def score_sample(
         self, sample: Sample, sampling: Sampling, remarks: Sequence[str] = ()
@@ -122,6 +141,44 @@ def score_files(
     return score_video(scorer, *videos, find_ffmpeg(), threads=threads, sampling=sampling)
 
 
+def score_log(path: Path, *, model: str) -> VideoScore:
+    """Score the frames of a libvmaf log in JSON, XML or CSV, without any pixel.
+
+    Args:
+        path: path of the log.
+        model: id of a shipped student, path of an .onnx file, or models:/ URI.
+
+    Raises:
+        InputError: the model or the log is not usable, the log lacks a feature that the student
+            reads, or it lacks frames and the student reads neighbouring ones.
+    """
+    scorer = load_scorer(model)
+    log, wanted = read_log(path), scorer.student.features
+    if missing := log.missing(wanted):
+        raise InputError(
+            f"{path} holds no {', '.join(missing)}; log these features with "
+            f"{how_to_log(scorer.features)}, or choose another --model"
+        )
+    if log.step > 1 and scorer.student.window > 1:
+        raise InputError(
+            f"{path} holds only one frame in {log.step}, and {model} reads {scorer.student.window} "
+            "frames in a row; write the log without n_subsample, or choose another --model"
+        )
+    x_NF = log.features(wanted)
+    remarks = []
+    if log.step > 1:
+        remarks.append(
+            f"the log holds only {len(log)} frames, one in {log.step}; "
+            "the mean and the other scores are of these frames"
+        )
+    if "aim" in wanted and not x_NF[:, wanted.index("aim")].any():
+        remarks.append(
+            "aim is 0 in every frame of the log; if it was written with adm_skip_aim=true, "
+            "the scores are wrong"
+        )
+    return scorer.score_frames(x_NF, remarks, step=log.step)
+
+
 def load_scorer(model: str) -> Scorer:
     """Load a student by its name.
 
@@ -190,12 +247,7 @@ def score_video(
 
 def _score_all(scorer: Scorer, ref: Video, dis: Video, ffmpeg: Ffmpeg, threads: int) -> VideoScore:
     x_NF, remarks = ffmpeg.features(ref, dis, scorer.features, threads)
-    score_N = scorer.student.score(x_NF)
-    mean = SampledMean(float(score_N.mean()), half_width=0.0, deviation=0.0)
-    own_error = scorer.own_error(x_NF, len(x_NF))
-    return VideoScore(
-        score_N, np.arange(len(x_NF)), len(x_NF), mean, own_error, None, tuple(remarks)
-    )
+    return scorer.score_frames(x_NF, remarks)
 
 
 def _score_some(

@@ -13,6 +13,7 @@ JOIN = "+"
 AUTO = "auto"
 ALL = "all"
 TABLE_SUFFIX = ".parquet"
+LOG_SUFFIXES = (".json", ".xml", ".csv")
 # The packaged table of real frames; docs/real-corpus.md describes it.
 REAL_TABLE = Path(__file__).with_name(f"real{TABLE_SUFFIX}")
 
@@ -22,8 +23,8 @@ class CorpusChoice:
     """Which pairs to use, and how.
 
     Attributes:
-        corpus: a folder in the Netflix layout, a .parquet file of `export-features`, "demo",
-            "real", or several of these joined by "+".
+        corpus: a folder in the Netflix layout, a folder of libvmaf logs, a .parquet file of
+            `export-features`, "demo", "real", or several of these joined by "+".
         assume_dims: "WxH" of every file, in pixels; "auto" is 1920x1080, or the size of the demo.
         sources: keep only these; empty keeps all.
         max_pairs: keep at most this many, one per source in turn; 0 keeps all.
@@ -63,6 +64,14 @@ class CorpusChoice:
     def is_table(self) -> bool:
         """Whether the corpus is a Parquet file of frames, which needs neither pixels nor ffmpeg."""
         return self.path.suffix == TABLE_SUFFIX
+
+    @property
+    def is_logs(self) -> bool:
+        """Whether the corpus is a folder of libvmaf logs, which needs neither pixels nor ffmpeg."""
+        folder = self.path
+        if self.corpus in (DEMO, REAL) or not folder.is_dir() or (folder / "ref").exists():
+            return False
+        return any(path.suffix in LOG_SUFFIXES for path in folder.iterdir())
 
     @property
     def name(self) -> str:

@@ -1,4 +1,4 @@
-"""Open the chosen corpus: a folder of pairs, the demo, Parquet files of frames, or a join."""
+"""Open the chosen corpus: a folder of pairs, the demo, libvmaf logs, Parquet files, or a join."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
@@ -23,6 +23,7 @@ from vmaf_train.frames.joining import (
     join_tables,
     unique_names,
 )
+from vmaf_train.frames.log_folder import read_log_folder
 from vmaf_train.frames.table import FrameTable
 from vmaf_train.reporting import Reporter
 from vmaf_train.teacher.teachers import Teacher
@@ -74,6 +75,8 @@ def open_corpus(
         return _open_join(choice, reporter, features, smoke)
     if choice.is_table:
         return _open_table(choice, features, smoke)
+    if choice.is_logs:
+        return _open_logs(choice, reporter, features, smoke)
 
     columns = choice.teacher.columns_for(features)
     if smoke:
@@ -183,12 +186,26 @@ def _open_table(choice: CorpusChoice, features: Sequence[str], smoke: bool) -> C
     table = exported.table.select(exported.table.teacher.columns_for(features))
     if choice.max_pairs:
         table = table.take(first_in_turn(table.clip_sources, choice.max_pairs))
+    return _corpus_of(table, exported.libvmaf_version, smoke)
+
+
+def _open_logs(
+    choice: CorpusChoice, reporter: Reporter, features: Sequence[str], smoke: bool
+) -> Corpus:
+    """Open a folder of libvmaf logs; the logs are read here, since each is checked."""
+    logs = read_log_folder(choice, reporter, features)
+    table = logs.table.select(choice.teacher.columns_for(features))
+    return _corpus_of(table, logs.libvmaf_version, smoke)
+
+
+def _corpus_of(table: FrameTable, libvmaf_version: str, smoke: bool) -> Corpus:
+    """Return a table as a corpus; its numbers are zero in a smoke run."""
     if smoke:
         table = replace(table, x_NF=np.zeros_like(table.x_NF), y_N=np.zeros_like(table.y_N))
     return Corpus(
         table.clip_sources,
         table.teacher,
-        None if smoke else exported.libvmaf_version,
+        None if smoke else libvmaf_version,
         lambda sources: table.only(sources) if sources else table,
     )
 
@@ -219,6 +236,11 @@ def _check_choice(choice: CorpusChoice) -> None:
         raise InputError(
             f"{choice.corpus} holds frame scores and no clips; "
             "pass the folder of the clips as corpus"
+        )
+    if choice.is_logs:
+        raise InputError(
+            f"{choice.corpus} holds libvmaf logs and no clips, so there is nothing to extract; "
+            "train, sweep, evaluate and export-features read them as they are"
         )
 
 

@@ -6,13 +6,23 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 
-from vmaf_train.clips.pairs import Pair
 from vmaf_train.errors import InputError
 from vmaf_train.extraction.logs import FrameScores
 from vmaf_train.teacher.teachers import DEFAULT_TEACHER, Teacher
+
+
+class Clip(Protocol):
+    """What a table keeps of a clip, such as a Pair: its source, and its name within the source."""
+
+    @property
+    def source(self) -> str: ...
+
+    @property
+    def clip(self) -> str: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,21 +50,21 @@ class FrameTable:
     @classmethod
     def from_clips(
         cls,
-        clips: Sequence[tuple[Pair, FrameScores]],
+        clips: Sequence[tuple[Clip, FrameScores]],
         features: Sequence[str] | None = None,
         teacher: Teacher = DEFAULT_TEACHER,
     ) -> "FrameTable":
         """Join the frames of several clips.
 
         Args:
-            clips: each pair with its scores.
+            clips: each clip with its scores.
             features: the columns to keep; None keeps those that the teacher reads.
             teacher: the teacher that scored the clips.
 
         Raises:
             InputError: a clip lacks one of the features.
         """
-        pairs, scores = zip(*clips, strict=True)
+        named, scores = zip(*clips, strict=True)
         features = tuple(teacher.features if features is None else features)
         return cls(
             features=features,
@@ -65,8 +75,8 @@ class FrameTable:
             clip_N=np.repeat(
                 np.arange(len(scores), dtype=np.int32), [len(clip.y_N) for clip in scores]
             ),
-            clips=tuple(pair.clip for pair in pairs),
-            clip_sources=tuple(pair.source for pair in pairs),
+            clips=tuple(each.clip for each in named),
+            clip_sources=tuple(each.source for each in named),
             teacher=teacher,
         )
 
