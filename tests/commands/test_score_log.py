@@ -91,10 +91,15 @@ def test_aim_that_the_pass_skipped_gives_a_warning_to_a_student_that_reads_it(
     assert "warning: aim is 0 in every frame of the log; if it was written with adm_skip" in warned
 
 
-@pytest.mark.parametrize("words", [["ref"], ["ref", "dis"], ["--manifest", "m.csv"]])
+@pytest.mark.parametrize(
+    "words", [["ref"], ["ref", "dis"], ["--manifest", "m.csv"], ["--every", "5"], ["--within", "1"]]
+)
 def test_a_log_is_scored_without_videos_and_manifest(words, logs):
     refused = call("score", *words, "--log", logs["json"])
-    assert (refused.exit_code, "--log scores the frames of a log, without videos" in refused.output) == (2, True)
+    assert (
+        refused.exit_code,
+        "--log scores the frames of a log, without videos" in refused.output,
+    ) == (2, True)
 
 
 @pytest.mark.parametrize(("name", "message"), [("none.json", "no file"), (".", "cannot read")])
