@@ -1,9 +1,11 @@
-"""Feature sets: which libvmaf features a student reads, in which order, under which log keys.
+"""Feature sets: which libvmaf features a student reads, in which order, under which names.
 
-Source: the keys of libvmaf's JSON log, `integer_<name>`; older builds write `<name>`.
+Source: the keys of libvmaf's JSON log, `integer_<name>`; older builds write `<name>`. The names in
+libvmaf's model files are the `provided_features` of its extractors.
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from vmaf_train.errors import InputError
@@ -19,14 +21,28 @@ class FeatureSet:
     Attributes:
         name: value of the option `features`.
         features: feature names, in order.
-        extraction: value of libvmaf's option `feature`: only the extractors that these need.
+        extractors: the libvmaf extractors that these need, and the options of each.
         cost: CPU time of that pass; full VMAF is 1. Measured by benchmarks/score.py at 1920x1080.
     """
 
     name: str
     features: tuple[str, ...]
-    extraction: str
+    extractors: Mapping[str, Mapping[str, bool | float]]
     cost: float
+
+    @property
+    def extraction(self) -> str:
+        """The value of libvmaf's option `feature` that runs these extractors."""
+        return "|".join(
+            r"\:".join(
+                [f"name={name}", *(f"{key}={str(value).lower()}" for key, value in options.items())]
+            )
+            for name, options in self.extractors.items()
+        )
+
+    def options_of(self, feature: str) -> Mapping[str, bool | float]:
+        """Return the options of the extractor that computes a feature of this set."""
+        return self.extractors[extractor_of(feature)]
 
 
 # libvmaf computes these together with adm2, at no extra cost. Builds before libvmaf 3.1 log neither
@@ -39,25 +55,29 @@ FEATURE_SETS = {
         FeatureSet(
             name="canonical",
             features=("adm2", "vif_scale0", "vif_scale1", "vif_scale2", "vif_scale3", "motion2"),
-            extraction="name=vif|name=adm|name=motion",
+            extractors={"vif": {}, "adm": {}, "motion": {}},
             cost=1.0,
         ),
         FeatureSet(
             name="lite",
             features=("adm2", *ADM_SCALES, "vif_scale1", "vif_scale2", "vif_scale3", "motion2"),
-            extraction=r"name=vif\:vif_skip_scale0=true|name=adm\:adm_skip_aim=true|name=motion",
+            extractors={
+                "vif": {"vif_skip_scale0": True},
+                "adm": {"adm_skip_aim": True},
+                "motion": {},
+            },
             cost=0.58,
         ),
         FeatureSet(
             name="lite_vif",
             features=("adm2", "vif_scale1", "vif_scale2", "vif_scale3", "motion2"),
-            extraction=r"name=vif\:vif_skip_scale0=true|name=adm|name=motion",
+            extractors={"vif": {"vif_skip_scale0": True}, "adm": {}, "motion": {}},
             cost=0.60,
         ),
         FeatureSet(
             name="fast",
             features=("adm2", *ADM_DETAILS, "motion2"),
-            extraction="name=adm|name=motion",
+            extractors={"adm": {}, "motion": {}},
             cost=0.36,
         ),
     )
@@ -109,3 +129,19 @@ def log_keys(feature: str) -> tuple[str, ...]:
     In this order: the key of current builds, of older builds, of a VIF pass that skips scale 0.
     """
     return (f"integer_{feature}", feature, f"integer_{feature}_ssclz")
+
+
+def model_name(feature: str) -> str:
+    """Return the name of a feature in libvmaf's model files.
+
+    libvmaf has no long name for the scales of ADM.
+    """
+    if feature in ADM_SCALES:
+        return f"integer_{feature}"
+    return f"VMAF_integer_feature_{feature}_score"
+
+
+def extractor_of(feature: str) -> str:
+    """Return the libvmaf extractor that computes a feature: `vif_scale1` is of `vif`."""
+    stem = re.split(r"[_0-9]", feature)[0]
+    return "adm" if stem == "aim" else stem

@@ -1,8 +1,8 @@
 """One ffmpeg/libvmaf pass: over the pairs of one source, or over any two videos.
 
 A pass over pairs gives all features and the teacher's score of every frame. A pass over two videos
-gives the features of one set. ffmpeg runs as a child process in a temporary folder, where libvmaf
-writes its JSON logs.
+gives the features of one set, or the scores of one model file. ffmpeg runs as a child process in a
+temporary folder, where libvmaf writes its JSON logs.
 """
 
 import json
@@ -17,7 +17,13 @@ import numpy as np
 
 from vmaf_train.clips.video import Video
 from vmaf_train.errors import ExtractionError, InputError
-from vmaf_train.extraction.logs import FrameScores, parse_features, parse_log, remarks_of
+from vmaf_train.extraction.logs import (
+    FrameScores,
+    parse_features,
+    parse_log,
+    parse_scores,
+    remarks_of,
+)
 from vmaf_train.extraction.schedule import Pass
 from vmaf_train.features import FeatureSet
 from vmaf_train.processes import Processes
@@ -25,6 +31,11 @@ from vmaf_train.teacher.teachers import DEFAULT_TEACHER, Teacher
 
 # Name of ffmpeg's report, which counts the decoded frames, and its log level: 40 is "verbose".
 REPORT, REPORT_LEVEL = "report.txt", 40
+# Name of a model file in the folder of a pass.
+MODEL = "model.json"
+# What ffmpeg does not read as itself in a dictionary, in the options of a filter, and in a graph of
+# filters. A path is in all three, and each takes one backslash away.
+SPECIAL = (r"\':", r"\':", r"\'[],;")
 
 
 class Ffmpeg:
@@ -97,16 +108,7 @@ class Ffmpeg:
         Raises:
             ExtractionError: ffmpeg failed, or its log is incomplete.
         """
-        # Numbered timestamps pair frames by number: containers start at different times and round
-        # differently.
-        numbered = "".join(
-            f"[{index}:v]settb=AVTB,setpts=N/25/TB[{name}];"
-            for index, name in enumerate(("dis", "ref"))
-        )
-        options = _libvmaf_options(f"model='':feature='{wanted.extraction}'", 0, threads)
-        command = [*self._quiet, *dis.arguments(), *ref.arguments()]
-        command += ["-filter_complex", f"{numbered}[dis][ref]libvmaf={options}[out]"]
-        command += ["-map", "[out]", "-f", "null", "-"]
+        command = self._pair_command(ref, dis, f"model='':feature='{wanted.extraction}'", threads)
         with tempfile.TemporaryDirectory(prefix="vmaf-train-") as folder:
             env = {"FFREPORT": f"file={REPORT}:level={REPORT_LEVEL}"}
             (log,) = self._logs(command, 1, Path(folder), env)
@@ -117,6 +119,26 @@ class Ffmpeg:
             report = path.read_text(errors="replace") if path.is_file() else ""
             return x_NF, remarks_of(report, len(x_NF))
 
+    def score(self, model: bytes, ref: Video, dis: Video, threads: int) -> np.ndarray:
+        """Score two videos with a model in libvmaf's JSON format.
+
+        Args:
+            model: content of the model file.
+            ref, dis: the two videos; frames are paired by number.
+            threads: number of libvmaf's threads; 0 works in the thread of ffmpeg's filter.
+
+        Returns:
+            Scores, float64 of shape (frames of the shorter video,).
+
+        Raises:
+            ExtractionError: libvmaf refused the model, ffmpeg failed, or its log is incomplete.
+        """
+        command = self._pair_command(ref, dis, f"model=path={MODEL}", threads)
+        with tempfile.TemporaryDirectory(prefix="vmaf-train-") as folder:
+            Path(folder, MODEL).write_bytes(model)
+            (log,) = self._logs(command, 1, Path(folder))
+        return parse_scores(log, dis.path.name, self.teacher.score_key)
+
     def stop(self) -> None:
         """Kill every running pass and refuse new ones; used after an interrupt."""
         self._processes.stop()
@@ -124,6 +146,19 @@ class Ffmpeg:
     @property
     def _quiet(self) -> list[str]:
         return [str(self.path), "-nostdin", "-v", "error"]
+
+    def _pair_command(self, ref: Video, dis: Video, wanted: str, threads: int) -> list[str]:
+        """Return the command that runs libvmaf with the options `wanted` on two videos."""
+        # Numbered timestamps pair frames by number: containers start at different times and round
+        # differently.
+        numbered = "".join(
+            f"[{index}:v]settb=AVTB,setpts=N/25/TB[{name}];"
+            for index, name in enumerate(("dis", "ref"))
+        )
+        options = _libvmaf_options(wanted, 0, threads)
+        command = [*self._quiet, *dis.arguments(), *ref.arguments()]
+        command += ["-filter_complex", f"{numbered}[dis][ref]libvmaf={options}[out]"]
+        return [*command, "-map", "[out]", "-f", "null", "-"]
 
     def _teacher_logs(self, inputs: list[str], clips: int, threads: int) -> list[str]:
         """Score the first `clips` inputs against the reference, which is the input after them."""
@@ -154,6 +189,14 @@ def _libvmaf_options(wanted: str, clip: int, threads: int) -> str:
     # The log's name is relative to the working folder, so no path needs escaping. Without
     # shortest=1 the filter repeats the last frame of the shorter file.
     return f"{wanted}:log_path={clip}.json:log_fmt=json:n_threads={threads}:shortest=1"
+
+
+def filter_with(model: Path) -> str:
+    """Return ffmpeg's filter that scores with the model file at a path, as `-lavfi` takes it."""
+    path = str(model)
+    for special in SPECIAL:
+        path = "".join(f"\\{letter}" if letter in special else letter for letter in path)
+    return f"libvmaf=model=path={path}"
 
 
 def find_ffmpeg(teacher: Teacher = DEFAULT_TEACHER) -> Ffmpeg:
