@@ -131,6 +131,7 @@ def _check_same(score_N: np.ndarray, student: OnnxStudent, x_NF: np.ndarray) -> 
 def _vectors(features: Sequence[str], highest_F: np.ndarray) -> np.ndarray:
     """Return random vectors of the feature box, then near a frame: float64 (rows, features)."""
     shares = np.random.default_rng(0).random((2, CHECKED, len(features)))
-    example_F = np.array([EXAMPLE[name] for name in features])
+    pairs = zip(features, highest_F.tolist(), strict=True)
+    example_F = np.array([EXAMPLE.get(name, highest) for name, highest in pairs])
     near_NF = example_F * (1 + NEAR * (2 * shares[1] - 1))
     return np.concatenate([shares[0] * highest_F, near_NF])
