@@ -1,5 +1,7 @@
 """`export`: the file for libvmaf, the line that uses it, and nothing after an error."""
 
+import json
+import re
 import shlex
 import subprocess
 from pathlib import Path
@@ -14,7 +16,28 @@ ROOT = Path(__file__).parents[2]
 EXACT = ROOT / "model" / "tiny" / "vmaf_tiny_exact.onnx"
 
 
-def test_export_prints_the_file_its_error_and_a_line_that_works(ffmpeg, tmp_path):
+@pytest.fixture
+def two_videos(ffmpeg, tmp_path):
+    """Put distorted.mp4 and reference.mp4 into the working folder."""
+    corpus = write_corpus(tmp_path / "c", sources=("Alpha",), rungs=1)
+    raw = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", "64x64", "-i"]
+    for kind, name in (("dis", "distorted.mp4"), ("ref", "reference.mp4")):
+        (path,) = (corpus / kind).iterdir()
+        command = [ffmpeg.path, "-v", "error", *raw, path, "-c:v", "libx264", "-qp", "0", name]
+        subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+
+
+def run_line(line, ffmpeg):
+    """Run an ffmpeg line of a page; return what it printed."""
+    program, *words = shlex.split(line)
+    assert program == "ffmpeg"
+    command = [ffmpeg.path, "-nostdin", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def test_export_prints_the_file_its_error_and_a_line_that_works(ffmpeg, two_videos, tmp_path):
     out = tmp_path / "it's mine.json"
     done = call("export", "vmaf_tiny_exact", "--format", "libvmaf", "--out", out)
     assert done.exit_code == 0, done.output
@@ -23,19 +46,24 @@ def test_export_prints_the_file_its_error_and_a_line_that_works(ffmpeg, tmp_path
     assert first == f"{out}: vmaf_tiny_exact, a polynomial of degree 5, 462 points, {size} bytes"
     assert float(error.split()[-3]) < 1e-9
 
-    corpus = write_corpus(tmp_path / "c", sources=("Alpha",), rungs=1)
-    videos = {
-        "distorted.mp4": next((corpus / "dis").iterdir()),
-        "reference.mp4": next((corpus / "ref").iterdir()),
-    }
-    raw = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", "64x64", "-i"]
-    for name, path in videos.items():
-        command = [ffmpeg.path, "-v", "error", *raw, path, "-c:v", "libx264", "-qp", "0", name]
-        subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
-    program, *words = shlex.split(use.removeprefix("use it: "))
-    assert program == "ffmpeg"
-    ran = subprocess.run([ffmpeg.path, "-nostdin", *words], capture_output=True, text=True)
-    assert ran.returncode == 0 and "VMAF score: " in ran.stderr, ran.stderr
+    assert "VMAF score: " in run_line(use.removeprefix("use it: "), ffmpeg)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/libvmaf.md"])
+def test_the_ffmpeg_lines_of_the_pages_work(page, ffmpeg, two_videos):
+    lines = re.findall(r"^ffmpeg .*", (ROOT / page).read_text(), flags=re.M)
+    assert lines
+    for line in lines:
+        (model,) = re.findall(r"[=']path=([\w./]+)", line)
+        assert model == "model/tiny/vmaf_tiny_exact.libvmaf.json"
+        Path(model).parent.mkdir(parents=True, exist_ok=True)
+        export_libvmaf(str(EXACT), Path(model))
+        assert "score: " in run_line(line, ffmpeg)
+    if page == "docs/libvmaf.md":
+        logs = {path: json.loads(Path(path).read_text()) for path in ("scores.json", "both.json")}
+        assert "vmaf" in logs["scores.json"]["frames"][0]["metrics"]
+        both = logs["both.json"]["frames"][0]["metrics"]
+        assert both["student"] == pytest.approx(both["vmaf"], abs=0.5)
 
 
 @pytest.mark.parametrize("name", ["run", "runs", "registered", "path", "id"])
