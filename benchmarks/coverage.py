@@ -26,7 +26,7 @@ from vmaf_train.clips.layouts import scan
 from vmaf_train.clips.video import YuvFormat, parse_dims
 from vmaf_train.commands.score import Scorer, load_scorer
 from vmaf_train.commands.video_score import Sampling
-from vmaf_train.extraction.libvmaf import Branch, Ffmpeg, find_ffmpeg
+from vmaf_train.extraction.libvmaf import Branch, Ffmpeg, extracting, find_ffmpeg
 from vmaf_train.extraction.logs import parse_features
 from vmaf_train.extraction.sampling import QUARTER, QUARTER_SIGNALS, grow, signals_of
 from vmaf_train.extraction.strata import Strata
@@ -73,7 +73,7 @@ class Outcome:
 
 def measure(video: LongVideo, ffmpeg: Ffmpeg) -> Measured:
     """Extract every feature and every signal of a video."""
-    branches = [Branch(CANONICAL.extraction), QUARTER]
+    branches = [Branch(extracting(CANONICAL.extraction)), QUARTER]
     (log, quarter_log), _ = ffmpeg.branches(video.ref, video.dis, branches, cores())
     x_NF = parse_features(log or "", video.name, KNOWN)
     columns = dict(zip(KNOWN, x_NF.T, strict=True))

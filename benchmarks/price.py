@@ -44,7 +44,7 @@ from vmaf_train.clips.layouts import scan
 from vmaf_train.clips.video import Video, YuvFormat, parse_dims
 from vmaf_train.commands.score import Scorer, load_scorer
 from vmaf_train.commands.video_score import Sampling
-from vmaf_train.extraction.libvmaf import Branch, Ffmpeg, branch_graph, find_ffmpeg
+from vmaf_train.extraction.libvmaf import Branch, Ffmpeg, branch_graph, extracting, find_ffmpeg
 from vmaf_train.extraction.sampling import MOTION, QUARTER
 from vmaf_train.extraction.strata import Strata
 from vmaf_train.frames.choice import AUTO
@@ -111,11 +111,11 @@ def model_ways(
     scores = [scorer.student.score(features_of(scorer, video)) for video in videos]
     truth = [video.truth_N for video in videos]
     means = np.array([s.mean() - t.mean() for s, t in zip(scores, truth, strict=True)])
-    whole = branch_graph([Branch(scorer.features.extraction)], 0)
+    whole = branch_graph([Branch(extracting(scorer.features.extraction))], 0)
     frame = rmse(np.concatenate(scores), np.concatenate(truth))
     ways = [Way(model, "every frame", whole, means, frame)]
     for n in every:
-        chosen = Branch(scorer.features.still, Strata((n,)).select, chooses=True)
+        chosen = Branch(extracting(scorer.features.still), Strata((n,)).select, chooses=True)
         drawn = [(i, i * seeds + seed) for i in range(len(videos)) for seed in range(seeds)]
         estimated = [
             outcome(scorer, videos[i], features_of(scorer, videos[i]), Sampling(n, seed=seed)).error

@@ -291,6 +291,7 @@ def trained(trained_once, monkeypatch) -> tuple[Trained, Run]:
 RUNS = {
     "short": {"arch": "mlp_small", "epochs": 4},
     "linear": {"arch": "linear"},
+    "quintic": {"arch": "quintic", "epochs": 1, "teacher_points": 256},
     "medium": {"arch": "mlp_medium", "epochs": 4},
     "other hold-out": {"arch": "mlp_small", "epochs": 4, "val_source": "Colony"},
     "smoke": {"arch": "mlp_small", "epochs": 0, "assume_dims": "16x16"},
@@ -311,7 +312,10 @@ def runs(trained_once, demo_cache, tmp_path_factory) -> tuple[Path, dict[str, st
             ids[name] = train(
                 CorpusChoice(assume_dims=options.get("assume_dims", "auto")),
                 options["arch"],
-                Settings(epochs=options.get("epochs", Settings().epochs)),
+                Settings(
+                    epochs=options.get("epochs", Settings.epochs),
+                    teacher_points=options.get("teacher_points", Settings.teacher_points),
+                ),
                 Reporter(),
                 val_source=options.get("val_source", "auto"),
             ).links.run_id

@@ -8,9 +8,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import write_corpus
+
+from vmaf_train.clips.layouts import scan
+from vmaf_train.clips.video import YuvFormat
+from vmaf_train.features import CANONICAL
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-COMMON = BENCHMARKS / "common.py"
+# Modules that the others share.
+SHARED = {BENCHMARKS / f"{name}.py" for name in ("common", "long_videos")}
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +36,7 @@ def common():
 
 @pytest.mark.parametrize(
     "path",
-    sorted(set(BENCHMARKS.glob("*.py")) - {COMMON}),
+    sorted(set(BENCHMARKS.glob("*.py")) - SHARED),
     ids=lambda path: path.stem,
 )
 def test_a_benchmark_asks_for_what_there_is(path):
@@ -151,3 +157,30 @@ def test_the_peak_grows_with_what_is_allocated():
 def test_a_table_is_markdown(common):
     assert common.header("way", "s") == "| way | s |\n|---|---|"
     assert common.row("cold", 1.5) == "| cold | 1.5 |"
+
+
+def test_long_videos_are_montages_of_references_in_every_encode(ffmpeg, tmp_path):
+    long_videos = importlib.import_module("long_videos")
+    format = YuvFormat(160, 90)
+    corpus = write_corpus(tmp_path / "c", frames=6, dims=(160, 90))
+    refs = long_videos.references(scan(corpus, format).pairs)
+    assert [path.name for path in refs] == ["Alpha_25fps.yuv", "Beta_25fps.yuv"]
+
+    made = list(
+        long_videos.make_long_videos(ffmpeg, refs, format, tmp_path / "m", montages=1, frames=50)
+    )
+
+    assert [video.encode for video in made] == list(long_videos.ENCODES)
+    frames = frames_of(made[0].ref.path, format)
+    assert len(frames) == 50
+    # Some scenes are mirrored, which changes the order of a frame's pixels only.
+    known = {bytes(sorted(frame)) for path in refs for frame in frames_of(path, format)}
+    assert {bytes(sorted(frame)) for frame in frames} <= known
+    for video in made:
+        x_NF, _ = ffmpeg.features(video.ref, video.dis, CANONICAL, threads=0)
+        assert len(x_NF) == 50
+
+
+def frames_of(path, format):
+    content, size = path.read_bytes(), format.frame_bytes
+    return [content[start : start + size] for start in range(0, len(content), size)]

@@ -75,7 +75,7 @@ def test_a_sweep_over_sets_skips_the_teacher_where_features_are_missing(
     two = {name: ARCHITECTURES[name] for name in ("linear", "teacher_svr")}
     monkeypatch.setattr("vmaf_train.students.architectures.ARCHITECTURES", two)
     # No pass of the teacher gives this one, so it is not among all sets.
-    other = FeatureSet("other", ("adm2_egl_1",), "name=adm", cost=0.3)
+    other = FeatureSet("other", ("adm2_egl_1",), {"adm": {}}, cost=0.3)
     monkeypatch.setitem(FEATURE_SETS, other.name, other)
     choice = dataclasses.replace(demo_choice, max_pairs=18)
     options = {"folds": ["Weather"], "seeds": 1}

@@ -19,6 +19,7 @@ from vmaf_train.terminal import (
     TerminalReporter,
     err,
     print_comparison,
+    print_export,
     print_gates,
     print_links,
     print_report,
@@ -261,6 +262,19 @@ def sync(
             )
         else:
             print("the tree and the registry agree")
+
+
+@app.command()
+def export(
+    model: options.ExportModel,
+    out: options.ExportOut,
+    format: options.ExportAs = options.ExportFormat.libvmaf,
+) -> None:
+    """Write a student as a file that other programs run: a model file of libvmaf, for ffmpeg."""
+    with exit_code():
+        from vmaf_train.commands.export import export_libvmaf
+
+        print_export(export_libvmaf(model, out))
 
 
 @app.command()

@@ -1,17 +1,33 @@
-"""Feature sets: which libvmaf features a student reads, in which order, under which log keys.
+"""Feature sets: which libvmaf features a student reads, in which order, under which names.
 
-Source: the keys of libvmaf's JSON log, `integer_<name>`; older builds write `<name>`.
+Source: the keys of libvmaf's JSON log, `integer_<name>`; older builds write `<name>`. The names in
+libvmaf's model files are the `provided_features` of its extractors.
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from vmaf_train.errors import InputError
 
 # The extractor that reads neighbouring frames, and the feature of it that students read.
-MOTION_EXTRACTOR, MOTION_FEATURE = "name=motion", "motion2"
+MOTION_EXTRACTOR, MOTION_FEATURE = "motion", "motion2"
 # Range of a student's scores, in score points.
 SCORE_MIN, SCORE_MAX = 0.0, 100.0
+
+
+# Options of libvmaf's extractors, by the name of the extractor.
+Extractors = Mapping[str, Mapping[str, bool | float]]
+
+
+def extraction_of(extractors: Extractors) -> str:
+    """Return the value of libvmaf's option `feature` that runs these extractors."""
+    return "|".join(
+        r"\:".join(
+            [f"name={name}", *(f"{key}={str(value).lower()}" for key, value in options.items())]
+        )
+        for name, options in extractors.items()
+    )
 
 
 @dataclass(frozen=True)
@@ -21,20 +37,28 @@ class FeatureSet:
     Attributes:
         name: value of the option `features`.
         features: feature names, in order.
-        extraction: value of libvmaf's option `feature`: only the extractors that these need.
+        extractors: the libvmaf extractors that these need, and the options of each.
         cost: CPU time of that pass; full VMAF is 1. Measured by benchmarks/score.py at 1920x1080.
     """
 
     name: str
     features: tuple[str, ...]
-    extraction: str
+    extractors: Extractors
     cost: float
+
+    @property
+    def extraction(self) -> str:
+        """The value of libvmaf's option `feature` that runs these extractors."""
+        return extraction_of(self.extractors)
 
     @property
     def still(self) -> str:
         """The part of `extraction` that reads single frames, for a pass that skips frames."""
-        extractors = self.extraction.split("|")
-        return "|".join(name for name in extractors if name != MOTION_EXTRACTOR)
+        return extraction_of({k: v for k, v in self.extractors.items() if k != MOTION_EXTRACTOR})
+
+    def options_of(self, feature: str) -> Mapping[str, bool | float]:
+        """Return the options of the extractor that computes a feature of this set."""
+        return self.extractors[extractor_of(feature)]
 
 
 # libvmaf computes these together with adm2, at no extra cost. Builds before libvmaf 3.1 log neither
@@ -47,25 +71,29 @@ FEATURE_SETS = {
         FeatureSet(
             name="canonical",
             features=("adm2", "vif_scale0", "vif_scale1", "vif_scale2", "vif_scale3", "motion2"),
-            extraction="name=vif|name=adm|name=motion",
+            extractors={"vif": {}, "adm": {}, "motion": {}},
             cost=1.0,
         ),
         FeatureSet(
             name="lite",
             features=("adm2", *ADM_SCALES, "vif_scale1", "vif_scale2", "vif_scale3", "motion2"),
-            extraction=r"name=vif\:vif_skip_scale0=true|name=adm\:adm_skip_aim=true|name=motion",
+            extractors={
+                "vif": {"vif_skip_scale0": True},
+                "adm": {"adm_skip_aim": True},
+                "motion": {},
+            },
             cost=0.58,
         ),
         FeatureSet(
             name="lite_vif",
             features=("adm2", "vif_scale1", "vif_scale2", "vif_scale3", "motion2"),
-            extraction=r"name=vif\:vif_skip_scale0=true|name=adm|name=motion",
+            extractors={"vif": {"vif_skip_scale0": True}, "adm": {}, "motion": {}},
             cost=0.60,
         ),
         FeatureSet(
             name="fast",
             features=("adm2", *ADM_DETAILS, "motion2"),
-            extraction="name=adm|name=motion",
+            extractors={"adm": {}, "motion": {}},
             cost=0.36,
         ),
     )
@@ -119,3 +147,19 @@ def log_keys(feature: str) -> tuple[str, ...]:
     keys = (f"integer_{feature}", feature, f"integer_{feature}_ssclz")
     # For the scale that it skips, such a pass logs zeros.
     return keys[:2] if feature == "vif_scale0" else keys
+
+
+def model_name(feature: str) -> str:
+    """Return the name of a feature in libvmaf's model files.
+
+    libvmaf has no long name for the scales of ADM.
+    """
+    if feature in ADM_SCALES:
+        return f"integer_{feature}"
+    return f"VMAF_integer_feature_{feature}_score"
+
+
+def extractor_of(feature: str) -> str:
+    """Return the libvmaf extractor that computes a feature: `vif_scale1` is of `vif`."""
+    stem = re.split(r"[_0-9]", feature)[0]
+    return "adm" if stem == "aim" else stem

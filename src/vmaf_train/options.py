@@ -27,6 +27,12 @@ class Format(StrEnum):
     csv = "csv"
 
 
+class ExportFormat(StrEnum):
+    """For which program a student is written."""
+
+    libvmaf = "libvmaf"
+
+
 SETS = ", ".join(FEATURE_SETS)
 Clips = Annotated[
     str, typer.Option(help=f"Folder in the Netflix layout, or {DEMO} for the embedded corpus.")
@@ -137,6 +143,17 @@ Ref = Annotated[Path | None, typer.Argument(help="The reference video.")]
 Dis = Annotated[Path | None, typer.Argument(help="The distorted video.")]
 ScoreModel = Annotated[
     str, typer.Option(help="Id of a shipped model, path of an .onnx file, or models:/ URI.")
+]
+ExportModel = Annotated[
+    str,
+    typer.Argument(
+        help="Run id, models:/ or runs:/ URI, path of an .onnx file, or id of a shipped model."
+    ),
+]
+ExportOut = Annotated[Path, typer.Option(help="The file to write.")]
+ExportAs = Annotated[
+    ExportFormat,
+    typer.Option(help="libvmaf: a JSON model for ffmpeg and libvmaf's own tool."),
 ]
 PrintFormat = Annotated[Format, typer.Option(help="Format of the printed scores.")]
 PerFrame = Annotated[

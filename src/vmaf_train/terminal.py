@@ -24,6 +24,7 @@ from rich.text import Text
 from vmaf_train.reporting import Epoch, Reporter
 
 if TYPE_CHECKING:  # not imported at run time, so that the command line starts fast
+    from vmaf_train.commands.export import Exported
     from vmaf_train.commands.video_score import VideoScore
     from vmaf_train.judging.comparison import Comparison
     from vmaf_train.judging.report import EvalReport, Metrics
@@ -215,6 +216,17 @@ def print_gates(gates: Sequence[Any]) -> None:
         table.add_row(gate.name, "passed" if gate.passed else "REFUSED", gate.fact)
     if gates:
         _print_table(table, GATES_WIDTH)
+
+
+def print_export(done: "Exported") -> None:
+    """Print what was exported, how exact it is, and the line that uses it."""
+    model = done.model
+    kind = f"a polynomial of degree {model.degree}" if model.degree else "the teacher's SVR"
+    print(f"{done.path}: {done.name}, {kind}, {model.points} points, {len(model.content)} bytes")
+    print(
+        f"largest difference to the student on random features: {model.max_error:.1e} score points"
+    )
+    print(f"use it: {done.command}")
 
 
 def print_links(links: "Links") -> None:

@@ -19,7 +19,7 @@ from vmaf_train.files import write_whole
 from vmaf_train.frames.choice import CorpusChoice
 from vmaf_train.reporting import Reporter
 
-NEWER = FeatureSet("newer", ("adm2", "psnr_hvs"), extraction="name=psnr_hvs", cost=2.0)
+NEWER = FeatureSet("newer", ("adm2", "psnr_hvs"), extractors={"psnr_hvs": {}}, cost=2.0)
 
 
 @pytest.fixture

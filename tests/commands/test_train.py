@@ -9,7 +9,7 @@ import mlflow
 import pytest
 from conftest import write_corpus
 from mlflow.entities import Run
-from mlflow_runs import artifacts, only_run, train_smoke
+from mlflow_runs import all_runs, artifacts, only_run, train_smoke
 
 from vmaf_train.clips import demo
 from vmaf_train.commands.train import train
@@ -18,6 +18,7 @@ from vmaf_train.extraction.cache import cache_root
 from vmaf_train.frames.choice import CorpusChoice
 from vmaf_train.judging.report import EvalReport
 from vmaf_train.reporting import Reporter
+from vmaf_train.shipping.libvmaf_model import libvmaf_model_of
 from vmaf_train.students.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -105,6 +106,17 @@ def test_a_smoke_logs_no_val_metrics_and_makes_no_demo_corpus(store, no_ffmpeg):
     assert "mlp_medium.onnx" in artifacts(run)
     assert done.report.n_samples == 8 * demo.FRAMES
     assert not cache_root().exists()
+
+
+def test_only_a_polynomial_is_logged_as_a_file_for_libvmaf(store):
+    done = train_smoke("linear")
+    run = only_run()
+    assert {"linear.onnx", "linear.libvmaf.json"} <= artifacts(run)
+    logged = mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/linear.libvmaf.json")
+    assert libvmaf_model_of(done.student, "linear").content.decode() == logged
+    train_smoke("mlp_small")
+    (other,) = (run for run in all_runs() if run.info.run_name == "mlp_small")
+    assert not any(name.endswith(".libvmaf.json") for name in artifacts(other))
 
 
 def test_a_smoke_of_a_given_corpus_checks_its_files(tmp_path, store):

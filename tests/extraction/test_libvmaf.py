@@ -5,6 +5,7 @@ import json
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,13 +14,14 @@ from conftest import write_corpus
 from vmaf_train.clips.layouts import scan
 from vmaf_train.clips.video import YuvFormat
 from vmaf_train.errors import ExtractionError, InputError
-from vmaf_train.extraction.libvmaf import Ffmpeg, find_ffmpeg
+from vmaf_train.extraction.libvmaf import Ffmpeg, filter_with, find_ffmpeg, score_with
 from vmaf_train.extraction.schedule import Pass
 from vmaf_train.features import (
     ADM_DETAILS,
     CANONICAL,
     FEATURE_SETS,
 )
+from vmaf_train.teacher.svr import packaged_model
 from vmaf_train.teacher.teachers import DEFAULT_TEACHER
 
 SMALL = YuvFormat(64, 64)
@@ -90,6 +92,29 @@ def test_paths_may_hold_characters_that_are_special_to_ffmpeg(ffmpeg, tmp_path, 
     assert ffmpeg.extract(Pass((pair,)))[0].y_N.shape == (6,)
     part = dataclasses.replace(pair, frames=(1, 3), n_frames=2)
     assert ffmpeg.extract(Pass((part,)))[0].y_N.shape == (2,)
+
+
+def test_a_model_file_scores_like_the_built_in_model(ffmpeg, tmp_path):
+    (pair, *_) = pairs_of(tmp_path / "c", frames=8, dims=(160, 90))
+    (scores,) = ffmpeg.extract(Pass((pair,)))
+    model = packaged_model(DEFAULT_TEACHER.name).read_bytes()
+    assert score_with(model, pair.ref, pair.dis, ffmpeg, threads=0).tolist() == scores.y_N.tolist()
+
+
+@pytest.mark.parametrize("model", [b"", b"[]", b'{"model_dict": {"model_type": "FOREST"}}'])
+def test_a_file_that_is_no_model_is_refused_with_what_libvmaf_said(model, ffmpeg, tmp_path):
+    (pair, *_) = pairs_of(tmp_path / "c")
+    with pytest.raises(ExtractionError, match=r"could not load libvmaf model.*Command: .*path="):
+        score_with(model, pair.ref, pair.dis, ffmpeg, threads=0)
+
+
+@pytest.mark.parametrize("name", ["with space", "a:b", "it's", "100%d", "[x];,=", "a\\b", "-dash"])
+def test_the_path_of_a_model_may_hold_characters_that_are_special_to_ffmpeg(name, ffmpeg):
+    path = Path(f"{name}.json")
+    path.write_bytes(packaged_model(DEFAULT_TEACHER.name).read_bytes())
+    still = ["-f", "lavfi", "-i", "color=gray:size=64x64:rate=1:duration=1"]
+    command = [ffmpeg.path, "-nostdin", "-v", "error", *still, *still]
+    subprocess.run([*command, "-lavfi", filter_with(path), "-f", "null", "-"], check=True)
 
 
 def script(folder, text):

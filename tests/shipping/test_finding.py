@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vmaf_train.errors import InputError
-from vmaf_train.shipping.finding import FOR_EVALUATE, FOR_SCORE, find_student
+from vmaf_train.shipping.finding import FOR_EVALUATE, FOR_EXPORT, FOR_SCORE, find_student
 
 ROOT = Path(__file__).parents[2]
 LITE = ROOT / "model" / "tiny" / "vmaf_tiny_lite.onnx"
@@ -46,6 +46,14 @@ def test_score_asks_mlflow_only_for_registered_models(store):
 def test_evaluate_accepts_no_ids():
     with pytest.raises(InputError, match="no model 'vmaf_tiny_lite'; pass a run id,"):
         find_student("vmaf_tiny_lite", FOR_EVALUATE)
+
+
+@pytest.mark.parametrize("address", [RUN, "models:/vmaf_tiny/7", f"runs:/{RUN}/it.onnx"])
+def test_export_accepts_every_kind_of_name(address, store):
+    with pytest.raises(InputError, match=f"MLflow has no usable {address}"):
+        find_student(address, FOR_EXPORT)
+    assert find_student(str(LITE), FOR_EXPORT).path == LITE
+    assert find_student("vmaf_tiny_lite", FOR_EXPORT).path == LITE
 
 
 def test_a_missing_file_is_named_with_the_choices():

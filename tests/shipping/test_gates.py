@@ -11,12 +11,14 @@ import pytest
 from promotion import alias, refused_gates, register, tree_files, versions
 
 from vmaf_train.commands.promote import check_tree
-from vmaf_train.errors import GateRefusedError
+from vmaf_train.errors import GateRefusedError, InputError
 from vmaf_train.shipping.candidate import find_candidate
 from vmaf_train.shipping.gates import GATES, compare_with_holder, judge
+from vmaf_train.shipping.libvmaf_model import LibvmafModel, libvmaf_model_of
 from vmaf_train.shipping.registry import fetch
 
 ROOT = Path(__file__).parents[2]
+MODEL_OF = "vmaf_train.shipping.gates.libvmaf_model_of"
 
 
 @contextmanager
@@ -155,11 +157,37 @@ def test_a_report_without_correlations_is_refused_before_anything_changes(ids):
     assert versions() == {}
 
 
-@pytest.mark.parametrize(("run", "without"), [("small", set()), ("linear", {"not worse"})])
+@pytest.mark.parametrize(
+    ("run", "without"),
+    [("small", {"runs in libvmaf"}), ("linear", {"not worse"}), ("quintic", set())],
+)
 def test_gates_run_in_the_order_of_the_table(run, without, ids):
-    # Only an arch that has a place can be compared with its holder.
+    # libvmaf can hold only polynomials. Only an arch that has a place can be compared with its
+    # holder.
     gates = judge(find_candidate(ids[run]), allow_worse=False, allow_dirty=True)
     assert [gate.name for gate in gates] == [name for name in GATES if name not in without]
+
+
+def test_a_student_that_libvmaf_scores_otherwise_is_refused(ids, monkeypatch):
+    candidate = find_candidate(ids["quintic"])
+    assert gates_against(candidate) == []
+    other = libvmaf_model_of(find_candidate(ids["linear"]).student, "other")
+    monkeypatch.setattr(MODEL_OF, lambda student, name: other)
+    assert gates_against(candidate) == ["runs in libvmaf"]
+
+
+def test_a_model_file_that_libvmaf_cannot_read_is_refused_with_what_it_said(ids, monkeypatch):
+    broken = LibvmafModel(b"{}", degree=5, points=0, max_error=0.0)
+    monkeypatch.setattr(MODEL_OF, lambda student, name: broken)
+    with refuses(runs_in_libvmaf="ffmpeg.* could not load libvmaf model with path: model.json.*"):
+        register(ids["quintic"])
+    assert versions() == {}
+
+
+def test_a_polynomial_needs_an_ffmpeg_with_libvmaf(ids, no_ffmpeg):
+    with pytest.raises(InputError, match="no ffmpeg at no-such-ffmpeg; set VMAF_FFMPEG"):
+        register(ids["quintic"])
+    assert register(ids["small"]).version == "1"
 
 
 def test_the_shipping_page_lists_the_gates():

@@ -23,6 +23,7 @@ from vmaf_train.shipping.in_tree import (
     index_of,
     place_of,
 )
+from vmaf_train.shipping.libvmaf_model import libvmaf_model_of
 from vmaf_train.shipping.sync import write_tree
 from vmaf_train.shipping.tree import Tree, check
 from vmaf_train.teacher.teachers import DEFAULT_TEACHER
@@ -58,6 +59,9 @@ SIDECAR_KEYS = [
 ]
 
 
+LIBVMAF_KEYS = ["libvmaf_json", "libvmaf_json_sha256", "libvmaf_json_max_error"]
+
+
 def test_sidecar_and_index_follow_the_contract_key_by_key(ids):
     register(ids["small"])
     sidecar = json.loads(Path("model/tiny/vmaf_tiny_v1.json").read_text())
@@ -83,6 +87,21 @@ def test_sidecar_and_index_follow_the_contract_key_by_key(ids):
     assert set(entry) == {"id", "kind", "onnx", "sha256", "opset", "license", "description"}
     assert (entry["id"], entry["sha256"]) == ("vmaf_tiny_v1", student.sha256)
     assert Path("model/tiny/vmaf_tiny_v1.json").read_bytes().isascii()
+
+
+def test_a_polynomial_has_a_file_for_libvmaf_that_its_sidecar_and_card_name(ids):
+    register(ids["quintic"])
+    sidecar = json.loads(Path("model/tiny/vmaf_tiny_exact.json").read_text())
+    assert list(sidecar) == [*SIDECAR_KEYS, *LIBVMAF_KEYS]
+    content = Path("model/tiny", sidecar["libvmaf_json"]).read_bytes()
+    student = OnnxStudent(Path("model/tiny/vmaf_tiny_exact.onnx").read_bytes(), "it")
+    assert libvmaf_model_of(student, "it").content == content
+    assert sidecar["libvmaf_json"] == "vmaf_tiny_exact.libvmaf.json"
+    assert sidecar["libvmaf_json_sha256"] == OnnxStudent.hash_of(content)
+    assert 0 <= sidecar["libvmaf_json_max_error"] < 1e-6
+    line = "ffmpeg -i distorted.mp4 -i reference.mp4 -lavfi libvmaf=model=path="
+    card = Path("docs/ai/models/vmaf_tiny_exact.md").read_text()
+    assert f"{line}model/tiny/vmaf_tiny_exact.libvmaf.json -f null -" in card
 
 
 def test_an_older_report_without_a_new_field_is_kept_unchanged(ids):
@@ -176,9 +195,10 @@ def test_shipped_files_follow_from_their_facts_byte_by_byte(row):
         held.report,
         run_id=held.sidecar.mlflow_run_id,
         git_commit=held.sidecar.git_commit,
+        with_libvmaf=held.sidecar.libvmaf_json is not None,
     )
     made = files_of(row, origin)
-    assert len(made) == 3
+    assert len(made) == (4 if held.sidecar.libvmaf_json else 3)
     assert made == {name: (ROOT / "model" / "tiny" / name).read_bytes() for name in made}
     card = card_of(row, held.sidecar, held.report, held.student)
     assert card == (ROOT / "docs" / "ai" / "models" / f"{row.id}.md").read_bytes()

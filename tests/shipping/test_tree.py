@@ -54,6 +54,9 @@ FAULTS = [
 ]
 
 
+(EXACT,) = [row for row in SHIPPED if row.alias == "exact"]
+
+
 def differences():
     """Return one line per difference, as sync --check prints them."""
     return "\n".join(check_tree(Path()))
@@ -68,6 +71,53 @@ def test_a_fault_in_the_tree_is_named_and_the_next_sync_repairs_it(spoil, messag
     assert sync_tree(Path()) != []
     assert tree_files() == whole
     assert differences() == ""
+
+
+LIBVMAF = Path("model/tiny/vmaf_tiny_exact.libvmaf.json")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda: LIBVMAF.unlink(), "is missing"),
+        (lambda: LIBVMAF.write_text("{}"), "differs from the file that a sync writes"),
+    ],
+    ids=["missing", "edited"],
+)
+def test_a_fault_in_the_file_for_libvmaf_is_named_and_the_next_sync_repairs_it(spoil, message, ids):
+    register(ids["quintic"])
+    whole = tree_files()
+    spoil()
+    assert differences() == f"{LIBVMAF}: {message}"
+    assert sync_tree(Path()) == [f"wrote {LIBVMAF}"]
+    assert tree_files() == whole
+
+
+def test_a_file_for_libvmaf_that_its_sidecar_names_must_be_there(ids):
+    register(ids["quintic"])
+    mlflow.MlflowClient().delete_registered_model_alias("vmaf_tiny", "exact")
+    LIBVMAF.unlink()
+    assert "model/tiny/vmaf_tiny_exact: model, sidecar and report do not agree" in differences()
+
+
+def test_a_tree_from_before_the_files_for_libvmaf_is_whole_and_a_sync_adds_them(ids):
+    register(ids["quintic"])
+    sidecar = Path("model/tiny/vmaf_tiny_exact.json")
+    whole, newer = tree_files(), json.loads(sidecar.read_text())
+    LIBVMAF.unlink()
+    older = {key: value for key, value in newer.items() if not key.startswith("libvmaf_json")}
+    sidecar.write_text(json.dumps(older, indent=2) + "\n")
+    assert Tree(Path()).held(EXACT).sidecar.libvmaf_json is None
+    assert set(sync_tree(Path())) >= {f"wrote {LIBVMAF}", f"wrote {sidecar}"}
+    assert tree_files() == whole
+
+
+def test_a_student_that_libvmaf_cannot_hold_leaves_no_file_of_the_last_one(ids):
+    register(ids["small"])
+    stray = Path("model/tiny/vmaf_tiny_v1.libvmaf.json")
+    stray.write_text("{}")
+    assert differences() == f"{stray}: differs from the file that a sync writes"
+    assert sync_tree(Path()) == [f"removed {stray}"]
 
 
 def test_a_moved_alias_is_named(ids):

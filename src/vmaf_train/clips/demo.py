@@ -14,7 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from vmaf_train.clips.video import YuvFormat, raw_arguments
+from vmaf_train.clips.video import Video, YuvFormat, raw_arguments
 from vmaf_train.errors import InputError
 from vmaf_train.processes import Processes
 
@@ -240,6 +240,25 @@ def make_demo_corpus(
         ) from error
 
 
+def make_demo_pair(folder: Path, ffmpeg: Path) -> tuple[Video, Video]:
+    """Make one pair of the demo corpus in a folder; return its ref and its dis.
+
+    Raises:
+        OSError: the folder cannot be written.
+        ExtractionError: ffmpeg failed.
+    """
+    for kind in ("ref", "dis"):
+        (folder / kind).mkdir(parents=True)
+    source, rung = SOURCES[0], RUNGS[len(RUNGS) // 2]
+    maker = _Maker(folder, ffmpeg)
+    maker.make_ref(source)
+    maker.make_dis(source, rung)
+    return (
+        Video(folder / "ref" / _ref_name(source), FORMAT, FPS),
+        Video(folder / "dis" / _dis_name(source, rung), FORMAT, FPS),
+    )
+
+
 def _is_whole(made: Path) -> bool:
     """Tell whether every file is there with its full size; a user may have deleted some."""
     names = {
@@ -272,32 +291,41 @@ def _recipe_digest(ffmpeg: Path) -> str:
 
 
 def _make_all(part: Path, ffmpeg: Path, jobs: int, on_clip: Callable[[str], None]) -> None:
-    processes = Processes()
-    quiet = [str(ffmpeg), "-v", "error"]
-
-    def make_ref(source: DemoSource) -> None:
-        ref = part / "ref" / _ref_name(source)
-        processes.run([*quiet, *_ref_command(source.graph), str(ref)])
-        on_clip(ref.stem)
-
-    def make_dis(source: DemoSource, rung: Rung) -> None:
-        ref, dis = part / "ref" / _ref_name(source), part / "dis" / _dis_name(source, rung)
-        bitstream = processes.run(
-            [*quiet, *_encode_command(str(ref), rung.height, _kbps(source, rung))]
-        )
-        processes.run([*quiet, *_decode_command(), str(dis)], stdin=bitstream)
-        on_clip(dis.stem)
-
+    maker = _Maker(part, ffmpeg)
     pairs = [(source, rung) for source in SOURCES for rung in RUNGS]
     with ThreadPoolExecutor(jobs) as pool:
         try:
             # list() waits for all calls and raises the first error.
-            list(pool.map(make_ref, SOURCES))
-            list(pool.map(lambda pair: make_dis(*pair), pairs))
+            list(pool.map(lambda source: on_clip(maker.make_ref(source)), SOURCES))
+            list(pool.map(lambda pair: on_clip(maker.make_dis(*pair)), pairs))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            processes.stop()
+            maker.processes.stop()
             raise
+
+
+class _Maker:
+    """Makes clips below a folder that holds `ref/` and `dis/`; several threads can use it."""
+
+    def __init__(self, folder: Path, ffmpeg: Path) -> None:
+        self.processes = Processes()
+        self._folder = folder
+        self._quiet = [str(ffmpeg), "-v", "error"]
+
+    def make_ref(self, source: DemoSource) -> str:
+        """Make the reference of a source; return its name."""
+        ref = self._folder / "ref" / _ref_name(source)
+        self.processes.run([*self._quiet, *_ref_command(source.graph), str(ref)])
+        return ref.stem
+
+    def make_dis(self, source: DemoSource, rung: Rung) -> str:
+        """Make a distorted clip of a source, whose reference is there; return its name."""
+        ref, dis = self._folder / "ref" / _ref_name(source), _dis_name(source, rung)
+        encode = _encode_command(str(ref), rung.height, _kbps(source, rung))
+        bitstream = self.processes.run([*self._quiet, *encode])
+        path = self._folder / "dis" / dis
+        self.processes.run([*self._quiet, *_decode_command(), str(path)], stdin=bitstream)
+        return path.stem
 
 
 def _ref_command(graph: str) -> list[str]:

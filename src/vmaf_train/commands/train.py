@@ -12,6 +12,7 @@ from vmaf_train.judging.holdout import HeldOut, fit_and_judge
 from vmaf_train.judging.report import REPORT, EvalReport
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.reporting import Epoch, Reporter
+from vmaf_train.shipping.libvmaf_model import SUFFIX, libvmaf_model_of, runs_in_libvmaf
 from vmaf_train.students.architectures import find_architecture
 from vmaf_train.students.loops import find_loop
 from vmaf_train.students.settings import PLAIN, Settings
@@ -123,8 +124,12 @@ def log_training(run: Run, done: HeldOut, *, corpus: str, dataset_digest: str) -
     run.log_metrics(report.metrics("smoke" if done.smoke else "val"))
     smoke = str(done.smoke).lower()
     run.log_tags({"dataset_digest": dataset_digest, **report.tags, "smoke": smoke})
+    libvmaf = {}
+    if runs_in_libvmaf(student):
+        libvmaf[f"{done.arch}{SUFFIX}"] = libvmaf_model_of(student, done.arch).content
     run.log_files(
         {
+            **libvmaf,
             f"{done.arch}.onnx": student.content,
             REPORT: report.model_dump_json(indent=2).encode(),
             HELD_OUT: pack(done.validation, done.score_N),

@@ -1,8 +1,8 @@
 """One ffmpeg/libvmaf pass: over the pairs of one source, or over any two videos.
 
 A pass over pairs gives all features and the teacher's score of every frame. A pass over two videos
-gives the features of one set. ffmpeg runs as a child process in a temporary folder, where libvmaf
-writes its JSON logs.
+gives the features of one set, or the scores of one model file. ffmpeg runs as a child process in a
+temporary folder, where libvmaf writes its JSON logs.
 """
 
 import json
@@ -18,7 +18,13 @@ import numpy as np
 
 from vmaf_train.clips.video import Video
 from vmaf_train.errors import ExtractionError, InputError
-from vmaf_train.extraction.logs import FrameScores, parse_features, parse_log, remarks_of
+from vmaf_train.extraction.logs import (
+    FrameScores,
+    parse_features,
+    parse_log,
+    parse_scores,
+    remarks_of,
+)
 from vmaf_train.extraction.schedule import Pass
 from vmaf_train.features import FeatureSet
 from vmaf_train.processes import Processes
@@ -26,6 +32,11 @@ from vmaf_train.teacher.teachers import DEFAULT_TEACHER, Teacher
 
 # Name of ffmpeg's report, which counts the decoded frames, and its log level: 40 is "verbose".
 REPORT, REPORT_LEVEL = "report.txt", 40
+# Name of a model file in the folder of a pass.
+MODEL = "model.json"
+# What ffmpeg does not read as itself in a dictionary, in the options of a filter, and in a graph of
+# filters. A path is in all three, and each takes one backslash away.
+SPECIAL = (r"\':", r"\':", r"\'[],;")
 
 
 @dataclass(frozen=True)
@@ -33,14 +44,19 @@ class Branch:
     """What one libvmaf filter of a pass extracts, and from which pictures.
 
     Attributes:
-        extraction: value of libvmaf's option `feature`.
+        wanted: options of the libvmaf filter that say what it computes.
         filters: ffmpeg's filters that both videos go through first; empty for none.
         chooses: whether the filters leave frames out.
     """
 
-    extraction: str
+    wanted: str
     filters: str = ""
     chooses: bool = False
+
+
+def extracting(extraction: str) -> str:
+    """Return the options of the libvmaf filter that extract features, without any score."""
+    return f"model='':feature='{extraction}'"
 
 
 class Ffmpeg:
@@ -113,13 +129,18 @@ class Ffmpeg:
         Raises:
             ExtractionError: ffmpeg failed, or its log is incomplete.
         """
-        (log,), report = self.branches(ref, dis, [Branch(wanted.extraction)], threads)
+        (log,), report = self.branches(ref, dis, [Branch(extracting(wanted.extraction))], threads)
         assert log is not None, "a branch of every frame writes a log"
         x_NF = parse_features(log, dis.path.name, wanted.features)
         return x_NF, remarks_of(report, len(x_NF))
 
     def branches(
-        self, ref: Video, dis: Video, branches: Sequence[Branch], threads: int
+        self,
+        ref: Video,
+        dis: Video,
+        branches: Sequence[Branch],
+        threads: int,
+        files: Mapping[str, bytes] | None = None,
     ) -> tuple[list[str | None], str]:
         """Extract features of two videos in several branches; both are decoded once.
 
@@ -127,6 +148,7 @@ class Ffmpeg:
             ref, dis: the two videos; frames are paired by number.
             branches: what to extract, from which frames.
             threads: number of libvmaf's threads per branch; 0 works in the thread of the filter.
+            files: content of files for the folder that ffmpeg runs in, by name.
 
         Returns:
             The log of each branch, None where its filters left no frame; and ffmpeg's report.
@@ -139,12 +161,14 @@ class Ffmpeg:
         for output in outputs:
             command += ["-map", output, "-f", "null", "-"]
         with tempfile.TemporaryDirectory(prefix="vmaf-train-") as folder:
+            for name, content in (files or {}).items():
+                Path(folder, name).write_bytes(content)
             env = {"FFREPORT": f"file={REPORT}:level={REPORT_LEVEL}"}
             wanted = [number for number, branch in enumerate(branches) if not branch.chooses]
             logs = self._logs(command, len(branches), Path(folder), env, wanted)
-            path = Path(folder, REPORT)
             # There is no report if a wrapper around ffmpeg drops the environment.
-            return logs, path.read_text(errors="replace") if path.is_file() else ""
+            reports = [path.read_text(errors="replace") for path in Path(folder).glob(REPORT)]
+            return logs, "".join(reports)
 
     def stop(self) -> None:
         """Kill every running pass and refuse new ones; used after an interrupt."""
@@ -199,11 +223,31 @@ def branch_graph(branches: Sequence[Branch], threads: int) -> tuple[str, list[st
         if branch.filters:
             made = [f"[dis{number}f]", f"[ref{number}f]"]
             chains += [f"{a}{branch.filters}{b}" for a, b in zip(given, made, strict=True)]
-        options = _libvmaf_options(f"model='':feature='{branch.extraction}'", number, threads)
+        options = _libvmaf_options(branch.wanted, number, threads)
         end = ",nullsink" if branch.chooses else f"[out{number}]"
         chains.append(f"{''.join(made)}libvmaf={options}{end}")
         outputs += [] if branch.chooses else [end]
     return ";".join(chains), outputs
+
+
+def score_with(model: bytes, ref: Video, dis: Video, ffmpeg: Ffmpeg, *, threads: int) -> np.ndarray:
+    """Score two videos with a model in libvmaf's JSON format.
+
+    Args:
+        model: content of the model file.
+        ref, dis: the two videos; frames are paired by number.
+        ffmpeg: runs libvmaf.
+        threads: number of libvmaf's threads; 0 works in the thread of ffmpeg's filter.
+
+    Returns:
+        Scores, float64 of shape (frames of the shorter video,).
+
+    Raises:
+        ExtractionError: libvmaf refused the model, ffmpeg failed, or its log is incomplete.
+    """
+    branch = Branch(f"model=path={MODEL}")
+    (log,), _ = ffmpeg.branches(ref, dis, [branch], threads, {MODEL: model})
+    return parse_scores(log or "", dis.path.name, ffmpeg.teacher.score_key)
 
 
 def _numbered(index: int, name: str, branches: int, more: str = "") -> str:
@@ -222,6 +266,14 @@ def _libvmaf_options(wanted: str, clip: int, threads: int) -> str:
     # The log's name is relative to the working folder, so no path needs escaping. Without
     # shortest=1 the filter repeats the last frame of the shorter file.
     return f"{wanted}:log_path={clip}.json:log_fmt=json:n_threads={threads}:shortest=1"
+
+
+def filter_with(model: Path) -> str:
+    """Return ffmpeg's filter that scores with the model file at a path, as `-lavfi` takes it."""
+    path = str(model)
+    for special in SPECIAL:
+        path = "".join(f"\\{letter}" if letter in special else letter for letter in path)
+    return f"libvmaf=model=path={path}"
 
 
 def find_ffmpeg(teacher: Teacher = DEFAULT_TEACHER) -> Ffmpeg:

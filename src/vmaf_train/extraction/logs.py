@@ -86,6 +86,23 @@ def parse_features(text: str, clip: str, features: Sequence[str]) -> np.ndarray:
     return _table_of(_metrics_of(text, clip), clip, [log_keys(name) for name in features])
 
 
+def parse_scores(text: str, clip: str, key: str) -> np.ndarray:
+    """Read a model's frame scores from a libvmaf JSON log.
+
+    Args:
+        text: the log, as written with `log_fmt=json`.
+        clip: name of the clip, for errors.
+        key: name of the score in the log.
+
+    Returns:
+        float64 of shape (frames,).
+
+    Raises:
+        ExtractionError: see `parse_features`.
+    """
+    return _table_of(_metrics_of(text, clip), clip, [(key,)])[:, 0]
+
+
 def remarks_of(report: str, frames: int) -> list[str]:
     """Return what ffmpeg's report says against the scores of `frames` frames, one line per fact.
 

@@ -12,17 +12,17 @@ import numpy as np
 
 from vmaf_train.clips.video import Video
 from vmaf_train.errors import ExtractionError
-from vmaf_train.extraction.libvmaf import Branch, Ffmpeg
+from vmaf_train.extraction.libvmaf import Branch, Ffmpeg, extracting
 from vmaf_train.extraction.logs import parse_features, remarks_of
 from vmaf_train.extraction.strata import Strata
-from vmaf_train.features import MOTION_EXTRACTOR, MOTION_FEATURE, FeatureSet
+from vmaf_train.features import MOTION_EXTRACTOR, MOTION_FEATURE, FeatureSet, extraction_of
 
-MOTION = Branch(MOTION_EXTRACTOR)
+MOTION = Branch(extracting(extraction_of({MOTION_EXTRACTOR: {}})))
 # A quarter of each side, but at least 64 pixels where the picture has them: VIF and ADM halve it
 # three more times.
 SIDE = r"trunc(max(i{0}/4\,min(i{0}\,64))/2)*2"
 QUARTER = Branch(
-    r"name=vif|name=adm\:adm_skip_aim=true|name=psnr",
+    extracting(extraction_of({"vif": {}, "adm": {"adm_skip_aim": True}, "psnr": {}})),
     filters=f"scale={SIDE.format('w')}:{SIDE.format('h')}:flags=bilinear,format=gray",
 )
 QUARTER_SIGNALS = ("adm2", "vif_scale0", "psnr_y")
@@ -139,7 +139,7 @@ def grow(signals_NK: np.ndarray, strata: Strata, needed: Needed, extract: Extrac
 
 def _chosen(features: FeatureSet, strata: Strata) -> Branch:
     """Return the branch of the frames that the last level of some strata adds."""
-    return Branch(features.still, strata.select, chooses=True)
+    return Branch(extracting(features.still), strata.select, chooses=True)
 
 
 def _features_of(

@@ -1,6 +1,7 @@
-"""A student as one ONNX file: its contract, and its scores in onnxruntime.
+"""A student as one ONNX file: its contract, its scores in onnxruntime, its form for libvmaf.
 
 In: the bytes of the file. Out: `OnnxStudent`, which maps raw features, float32 of shape
 (frames, features), to scores, float64 of shape (frames,).
-Start with inference.py; contract.py checks a file against the contract.
+Start with inference.py; contract.py checks a file against the contract. polynomial.py writes a
+polynomial student as a sum of kernels, libvmaf_json.py writes that as a model file of libvmaf.
 """

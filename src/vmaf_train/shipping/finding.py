@@ -106,3 +106,4 @@ SHIPPED_ID = Kind("the id of a shipped model", lambda model: not _ends_in_onnx(m
 
 FOR_EVALUATE = (RUN, REGISTERED, LOGGED, FILE)
 FOR_SCORE = (REGISTERED, FILE, SHIPPED_ID)
+FOR_EXPORT = (RUN, REGISTERED, LOGGED, FILE, SHIPPED_ID)

@@ -3,12 +3,17 @@
 A new gate is one function and one row in GATES.
 """
 
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from vmaf_train.clips.demo import make_demo_pair
 from vmaf_train.errors import VmafTrainError
+from vmaf_train.extraction.libvmaf import find_ffmpeg, score_with
+from vmaf_train.features import set_of
 from vmaf_train.judging.agreement import compare
 from vmaf_train.judging.evaluation import score_table
 from vmaf_train.judging.report import Metrics
@@ -17,9 +22,13 @@ from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.shipping import registry
 from vmaf_train.shipping.candidate import Candidate
 from vmaf_train.shipping.in_tree import Promoted
+from vmaf_train.shipping.libvmaf_model import libvmaf_model_of, runs_in_libvmaf
 
 # Largest difference between two scores, or two RMSEs, that count as the same.
 SAME_SCORE = 1e-4
+# Largest difference between libvmaf's score and that of the ONNX file. libvmaf's log has six
+# decimals of each feature, and onnxruntime has the precision of float32.
+SAME_SCORE_IN_LIBVMAF = 1e-3
 CORRELATIONS = ("plcc", "srocc", "krocc")
 
 
@@ -122,6 +131,31 @@ def report_reproduced(candidate: Candidate, allowed: Allowed) -> Outcome:
     return Outcome(max(off, off_rmse) <= SAME_SCORE, fact)
 
 
+def runs_in_stock_libvmaf(candidate: Candidate, allowed: Allowed) -> Outcome | None:
+    """Pass if libvmaf, given the student's model file, scores a demo pair like the ONNX file.
+
+    It does not apply to a student that libvmaf cannot hold.
+
+    Raises:
+        InputError: there is no ffmpeg with libvmaf.
+    """
+    student, features = candidate.student, set_of(candidate.student.features)
+    if features is None or not runs_in_libvmaf(student):
+        return None
+    ffmpeg = find_ffmpeg()
+    try:
+        model = libvmaf_model_of(student, f"the model of run {candidate.run_id}")
+        with tempfile.TemporaryDirectory(prefix="vmaf-train-") as folder:
+            ref, dis = make_demo_pair(Path(folder), ffmpeg.path)
+            score_N = score_with(model.content, ref, dis, ffmpeg, threads=0)
+            x_NF, _ = ffmpeg.features(ref, dis, features, threads=0)
+    except VmafTrainError as error:
+        return Outcome(False, str(error))
+    off = float(np.abs(score_N - student.score(x_NF)).max())
+    fact = f"frame scores within {off:.1e} on {len(score_N)} frames of the demo"
+    return Outcome(off <= SAME_SCORE_IN_LIBVMAF, fact)
+
+
 def not_worse(candidate: Candidate, allowed: Allowed) -> Outcome | None:
     """Pass a candidate that is no worse than the holder of its alias; needs a place in the tree."""
     if candidate.place is None:
@@ -186,6 +220,7 @@ GATES: Mapping[str, Callable[[Candidate, Allowed], Outcome | None]] = {
     "model contract": model_contract,
     "one file everywhere": one_file,
     "report reproduced": report_reproduced,
+    "runs in libvmaf": runs_in_stock_libvmaf,
     "not worse": not_worse,
     "clean checkout": clean_checkout,
 }

@@ -14,6 +14,12 @@ from vmaf_train.features import CANONICAL, EXAMPLE, FEATURE_SETS
 from vmaf_train.judging.report import REPORT, EvalReport
 from vmaf_train.onnx_file.contract import INPUT, OPSET, OUTPUT
 from vmaf_train.onnx_file.inference import OnnxStudent
+from vmaf_train.shipping.libvmaf_model import (
+    SUFFIX,
+    LibvmafModel,
+    libvmaf_model_of,
+    runs_in_libvmaf,
+)
 from vmaf_train.teacher.teachers import DEFAULT_TEACHER, find_teacher
 from vmaf_train.templates import template
 
@@ -22,6 +28,7 @@ INDEX = "registry.json"
 
 Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 FileName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*\.onnx$")]
+LibvmafFileName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*\.libvmaf\.json$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 RunId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 Opset = Annotated[int, Field(ge=7, le=21)]
@@ -96,6 +103,8 @@ class Promoted:
         run_id: id of the training run.
         git_commit: commit of the code that trained it.
         version: version of the registered model; None for a student that was read from the tree.
+        with_libvmaf: whether libvmaf's model file belongs to its files, if libvmaf can hold the
+            student; older trees have none.
     """
 
     student: OnnxStudent
@@ -103,6 +112,18 @@ class Promoted:
     run_id: str
     git_commit: str
     version: str | None = None
+    with_libvmaf: bool = True
+
+    @property
+    def libvmaf_model(self) -> LibvmafModel | None:
+        """libvmaf's model file of the student, if its files have one.
+
+        Raises:
+            InputError: the file is not what its metadata says.
+        """
+        if not self.with_libvmaf or not runs_in_libvmaf(self.student):
+            return None
+        return libvmaf_model_of(self.student, f"the student of run {self.run_id}")
 
 
 class SidecarMetrics(Contract):
@@ -145,6 +166,10 @@ class Sidecar(Contract):
     # Old sidecars lack these two keys; they are all canonical.
     feature_set: str = CANONICAL.name
     libvmaf_features: str = CANONICAL.extraction
+    # Not written for a student that libvmaf cannot hold; older sidecars lack these keys too.
+    libvmaf_json: LibvmafFileName | None = None
+    libvmaf_json_sha256: Sha256 | None = None
+    libvmaf_json_max_error: float | None = None
 
 
 class IndexEntry(Contract):
@@ -179,10 +204,12 @@ def sidecar_of(row: ShippedModel, promoted: Promoted) -> Sidecar:
 
     Raises:
         pydantic.ValidationError: the report lacks a correlation, or an id is malformed.
+        InputError: see `Promoted.libvmaf_model`.
     """
     student, report = promoted.student, promoted.report
     corpus = student.facts.get("corpus")
     metrics = {key: getattr(report, key) for key in SidecarMetrics.model_fields}
+    model = promoted.libvmaf_model
     return Sidecar(
         name=row.id,
         id=row.id,
@@ -200,22 +227,29 @@ def sidecar_of(row: ShippedModel, promoted: Promoted) -> Sidecar:
         notes=_notes_of(student.facts),
         feature_set=row.features,
         libvmaf_features=FEATURE_SETS[row.features].extraction,
+        libvmaf_json=f"{row.id}{SUFFIX}" if model else None,
+        libvmaf_json_sha256=OnnxStudent.hash_of(model.content) if model else None,
+        libvmaf_json_max_error=model.max_error if model else None,
     )
 
 
 def files_of(row: ShippedModel, promoted: Promoted) -> dict[str, bytes]:
-    """Return the model, the sidecar and the report of a student, by path below model/tiny/.
+    """Return the files of a student by path below model/tiny/: model, sidecar, report.
+
+    If libvmaf can hold the student, its model file for libvmaf is one of them.
 
     Raises:
         pydantic.ValidationError: see `sidecar_of`.
+        InputError: see `Promoted.libvmaf_model`.
     """
-    sidecar = sidecar_of(row, promoted)
-    return {
+    sidecar, model = sidecar_of(row, promoted), promoted.libvmaf_model
+    files = {
         sidecar.onnx: promoted.student.content,
-        f"{row.id}.json": _json(sidecar),
+        f"{row.id}.json": _json(sidecar, exclude_none=True),
         # An old report keeps its bytes: fields that it does not have are not written.
         report_name(sidecar): _json(promoted.report, exclude_unset=True),
     }
+    return {**files, f"{row.id}{SUFFIX}": model.content} if model else files
 
 
 def report_name(sidecar: Sidecar) -> str:

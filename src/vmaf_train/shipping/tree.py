@@ -23,6 +23,7 @@ from vmaf_train.shipping.in_tree import (
     report_name,
     sidecar_of,
 )
+from vmaf_train.shipping.libvmaf_model import SUFFIX
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +31,8 @@ class Held:
     """A place whose files are all there and agree.
 
     Attributes:
-        files: content of the model, the sidecar and the report, by path below model/tiny/.
+        files: content of the model, the sidecar, the report and, if the sidecar names one, the
+            model file for libvmaf, by path below model/tiny/.
         sidecar: the sidecar, parsed.
         report: the report of the evaluation on the held-out source, parsed.
         student: the model, loaded.
@@ -68,7 +70,9 @@ class Tree:
         if sidecar is None:
             return None
         model_name = f"{row.id}.onnx"
-        names = (model_name, f"{row.id}.json", report_name(sidecar))
+        names = [model_name, f"{row.id}.json", report_name(sidecar)]
+        if sidecar.libvmaf_json:
+            names.append(f"{row.id}{SUFFIX}")
         contents = {name: _read(self.models / name) for name in names}
         files = {name: content for name, content in contents.items() if content is not None}
         if len(files) < len(names):
@@ -79,7 +83,11 @@ class Tree:
             student = OnnxStudent(files[model_name], row.id)
             report = EvalReport.model_validate_json(files[report_name(sidecar)])
             origin = Promoted(
-                student, report, run_id=sidecar.mlflow_run_id, git_commit=sidecar.git_commit
+                student,
+                report,
+                run_id=sidecar.mlflow_run_id,
+                git_commit=sidecar.git_commit,
+                with_libvmaf=sidecar.libvmaf_json is not None,
             )
             # They agree if the same student gives the same files again.
             agree = files_of(row, origin) == files
@@ -125,7 +133,7 @@ class Tree:
         """Return the paths below model/tiny/ of the files that a sync replaces or removes."""
         names = {INDEX}
         for row in SHIPPED:
-            names |= {f"{row.id}.onnx", f"{row.id}.json"}
+            names |= {f"{row.id}.onnx", f"{row.id}.json", f"{row.id}{SUFFIX}"}
             if sidecar := self.sidecar(row):
                 names.add(report_name(sidecar))
         return {name for name in names if (self.models / name).exists()}
