@@ -4,9 +4,9 @@ Only the features that the student reads are extracted. Neither torch nor MLflow
 that the command starts fast.
 """
 
-import json
 import re
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,12 +16,11 @@ from vmaf_train.clips.video import Video, open_video
 from vmaf_train.errors import ExtractionError, InputError
 from vmaf_train.extraction.libvmaf import Ffmpeg, find_ffmpeg
 from vmaf_train.features import SCORE_MAX, SCORE_MIN, FeatureSet, set_of
+from vmaf_train.onnx_file.expected_error import ExpectedError, expected_error_of
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.processes import cores
 from vmaf_train.shipping.finding import FOR_SCORE, find_student
 
-# 95 % of a normal distribution lie within this many standard deviations of the mean.
-CONFIDENCE = 1.96
 SIZE = re.compile(r"Stream #.*Video:.* ([0-9]+x[0-9]+)")
 
 
@@ -32,12 +31,12 @@ class Scorer:
     Attributes:
         student: the ONNX file, loaded.
         features: the feature set that it reads.
-        rmse: RMSE on its held-out source, from the sidecar of the file; None without a sidecar.
+        expected: the error that its file states; None if it states none.
     """
 
     student: OnnxStudent
     features: FeatureSet
-    rmse: float | None
+    expected: ExpectedError | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,32 +45,39 @@ class VideoScore:
 
     Attributes:
         score_N: frame scores, float64 of shape (frames,), 0 to 100.
-        rmse: RMSE of the student on its held-out source, as in `Scorer`.
         remarks: facts that make the scores doubtful, for the user.
+        half_width: half-width of the interval of the mean, in score points; None if the student
+            states no error.
+        confidence: share of new sources' videos that this interval covers; None without one.
+        outside: number of frames outside what the student learnt; None if it does not know them.
     """
 
     score_N: np.ndarray
-    rmse: float | None
     remarks: tuple[str, ...] = ()
+    half_width: float | None = None
+    confidence: float | None = None
+    outside: int | None = None
 
     @property
     def pooled(self) -> dict[str, float | int | None]:
         """Mean with its interval, harmonic mean, 5th percentile and minimum over the frames.
 
-        The harmonic mean is libvmaf's, of scores plus one. The interval is the mean plus and minus
-        1.96 times the student's RMSE on its held-out source. It holds only for content like that
-        source.
+        The harmonic mean is libvmaf's, of scores plus one. The interval holds the mean of the
+        teacher's scores with the stated confidence, if the video is like the sources that the
+        student learnt from.
         """
         mean = float(self.score_N.mean())
         low = high = None
-        if self.rmse is not None:
-            reach = CONFIDENCE * self.rmse
-            low, high = max(SCORE_MIN, mean - reach), min(SCORE_MAX, mean + reach)
+        if self.half_width is not None:
+            low = max(SCORE_MIN, mean - self.half_width)
+            high = min(SCORE_MAX, mean + self.half_width)
         return {
             "frames": len(self.score_N),
             "mean": mean,
             "low": low,
             "high": high,
+            "confidence": self.confidence,
+            "outside": self.outside,
             "harmonic_mean": float(1 / np.mean(1 / (self.score_N + 1)) - 1),
             "percentile_5": float(np.percentile(self.score_N, 5)),
             "min": float(self.score_N.min()),
@@ -105,23 +111,21 @@ def load_scorer(model: str) -> Scorer:
         model: id of a shipped student, path of an .onnx file, or models:/ URI.
 
     Raises:
-        InputError: there is no such student, it reads no known feature set, or its sidecar is
-            damaged.
+        InputError: there is no such student, it reads no known feature set, or its metadata is
+            malformed.
     """
-    found = find_student(model, FOR_SCORE)
-    return scorer_of(found.student, found.path.with_suffix(".json") if found.path else None)
+    return scorer_of(find_student(model, FOR_SCORE).student, model)
 
 
-def scorer_of(student: OnnxStudent, sidecar: Path | None = None) -> Scorer:
+def scorer_of(student: OnnxStudent, name: str) -> Scorer:
     """Return the Scorer of a student.
 
     Args:
         student: the ONNX file, loaded.
-        sidecar: path of the sidecar, which states the RMSE; ignored if there is no such file, or
-            if it belongs to another student.
+        name: name of the file, for errors.
 
     Raises:
-        InputError: the student reads no known feature set, or the sidecar is damaged.
+        InputError: the student reads no known feature set, or its metadata is malformed.
     """
     features = set_of(student.features)
     if features is None:
@@ -129,7 +133,7 @@ def scorer_of(student: OnnxStudent, sidecar: Path | None = None) -> Scorer:
             f"the model reads {', '.join(student.features)}, which is no known feature set; "
             "train another"
         )
-    return Scorer(student, features, _stated_rmse(student, sidecar) if sidecar else None)
+    return Scorer(student, features, expected_error_of(student, name))
 
 
 def score_video(
@@ -152,22 +156,32 @@ def score_video(
     except ExtractionError as error:
         _check_same_size(ref, dis, ffmpeg, error)
         raise
-    return VideoScore(scorer.student.score(x_NF), scorer.rmse, tuple(remarks))
+    score_N = scorer.student.score(x_NF)
+    if scorer.expected is None:
+        return VideoScore(score_N, tuple(remarks))
+    return _with_interval(score_N, x_NF, scorer.expected, remarks)
 
 
-def _stated_rmse(student: OnnxStudent, sidecar: Path) -> float | None:
-    """Return the RMSE in a sidecar; None if there is no sidecar, or if it is of another file."""
-    if not sidecar.is_file():
-        return None
-    try:
-        stated = json.loads(sidecar.read_text())
-        if stated["sha256"] != student.sha256:
-            return None
-        return float(stated["metrics"]["rmse"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{sidecar} is no sidecar of vmaf-train ({error!r}); run: vmaf-train sync"
-        ) from error
+def _with_interval(
+    score_N: np.ndarray, x_NF: np.ndarray, expected: ExpectedError, remarks: Sequence[str]
+) -> VideoScore:
+    """Return scores with the interval of their mean, and a remark if frames lie outside."""
+    distance_N = expected.distance(x_NF)
+    limit = expected.familiar.limit
+    outside = int((distance_N > limit).sum())
+    if outside:
+        remarks = [
+            *remarks,
+            f"{outside} of {len(x_NF)} frames lie outside what the student learnt (distance up to "
+            f"{distance_N.max() / limit:.1f} times the limit); the interval is wider",
+        ]
+    return VideoScore(
+        score_N,
+        tuple(remarks),
+        half_width=expected.half_width(len(x_NF), distance_N),
+        confidence=expected.confidence,
+        outside=outside,
+    )
 
 
 def _check_same_size(ref: Video, dis: Video, ffmpeg: Ffmpeg, error: ExtractionError) -> None:

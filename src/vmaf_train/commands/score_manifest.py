@@ -16,7 +16,8 @@ from vmaf_train.reporting import Reporter
 
 # The columns that identify a row of the table; the others are scores.
 KEY = ("ref", "dis", "size", "pix_fmt", "model_sha256")
-COLUMNS = (*KEY, "frames", "mean", "low", "high", "harmonic_mean", "percentile_5", "min")
+SCORES = ("frames", "mean", "low", "high", "confidence", "outside")
+COLUMNS = (*KEY, *SCORES, "harmonic_mean", "percentile_5", "min")
 
 Key = tuple[str, ...]
 

@@ -13,6 +13,7 @@ from vmaf_train.contracts import Contract
 from vmaf_train.features import CANONICAL, EXAMPLE, FEATURE_SETS
 from vmaf_train.judging.report import REPORT, EvalReport
 from vmaf_train.onnx_file.contract import INPUT, OPSET, OUTPUT
+from vmaf_train.onnx_file.expected_error import StatedInterval, expected_error_of
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.teacher.teachers import DEFAULT_TEACHER, find_teacher
 from vmaf_train.templates import template
@@ -117,6 +118,16 @@ class SidecarMetrics(Contract):
     bias: float
 
 
+class SidecarInterval(StatedInterval):
+    """The interval for the pooled error on a new source, and the limit of the guard.
+
+    `outside_threshold` is the distance beyond which a frame lies outside what the student learnt;
+    the metadata of the ONNX file says how the distance is computed.
+    """
+
+    outside_threshold: float
+
+
 class Sidecar(Contract):
     """`<id>.json`, beside `<id>.onnx`; the runtime inside libvmaf reads the first five keys."""
 
@@ -145,6 +156,8 @@ class Sidecar(Contract):
     # Old sidecars lack these two keys; they are all canonical.
     feature_set: str = CANONICAL.name
     libvmaf_features: str = CANONICAL.extraction
+    # Students that state no error lack this key.
+    interval: SidecarInterval | None = None
 
 
 class IndexEntry(Contract):
@@ -200,6 +213,7 @@ def sidecar_of(row: ShippedModel, promoted: Promoted) -> Sidecar:
         notes=_notes_of(student.facts),
         feature_set=row.features,
         libvmaf_features=FEATURE_SETS[row.features].extraction,
+        interval=_interval_of(student, row.id),
     )
 
 
@@ -212,7 +226,7 @@ def files_of(row: ShippedModel, promoted: Promoted) -> dict[str, bytes]:
     sidecar = sidecar_of(row, promoted)
     return {
         sidecar.onnx: promoted.student.content,
-        f"{row.id}.json": _json(sidecar),
+        f"{row.id}.json": _json(sidecar, exclude_none=True),
         # An old report keeps its bytes: fields that it does not have are not written.
         report_name(sidecar): _json(promoted.report, exclude_unset=True),
     }
@@ -257,6 +271,15 @@ def card_of(row: ShippedModel, sidecar: Sidecar, report: EvalReport, student: On
         missing=find_teacher(sidecar.teacher).missing_from(sidecar.features),
     )
     return page.encode()
+
+
+def _interval_of(student: OnnxStudent, name: str) -> SidecarInterval | None:
+    """Return what the ONNX file states about its error; None if it states nothing."""
+    expected = expected_error_of(student, name)
+    if expected is None:
+        return None
+    stated = expected.interval.model_dump()
+    return SidecarInterval(**stated, outside_threshold=expected.familiar.limit)
 
 
 def _notes_of(facts: Mapping[str, object]) -> str:
