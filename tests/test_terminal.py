@@ -41,7 +41,7 @@ def test_about_ten_epochs_of_a_fit_are_printed(capsys):
 
 
 def test_a_score_is_json_or_csv(capsys):
-    score = VideoScore(np.array([50.0, 70.0]), rmse=None)
+    score = VideoScore(np.array([50.0, 70.0]))
     print_score(score, "json", per_frame=True)
     assert json.loads(capsys.readouterr().out) == {**score.pooled, "scores": [50.0, 70.0]}
     print_score(score, "csv", per_frame=True)

@@ -78,13 +78,12 @@ def fit_and_judge(
     fitted = fit(arch, train, validation, settings, on_epoch=on_epoch, loop=loop)
     facts = _facts(train, settings, hold_out, corpus, libvmaf_version)
     student = export_student(fitted.student, facts, table)
-    out_of_fold = None
+    judged = None
     # A smoke run has trained nothing, so its errors say nothing.
     if settings.epochs:
         judged = judge_out_of_fold(student, arch, table, settings, hold_out=hold_out)
         facts[KEY] = judged.facts.model_dump(mode="json")
         student = export_student(fitted.student, facts, table)
-        out_of_fold = judged.report
     without_points = fitted.without_points
     report, score_N = evaluate(
         student,
@@ -95,12 +94,10 @@ def fit_and_judge(
         hold_out=hold_out,
         without_points=OnnxStudent(to_onnx(without_points, {}), arch) if without_points else None,
     )
-    if out_of_fold:
-        report = report.model_copy(update={"out_of_fold": out_of_fold})
     return HeldOut(
         arch=arch,
         student=student,
-        report=report,
+        report=report.model_copy(update={"out_of_fold": judged.report}) if judged else report,
         score_N=score_N,
         train=train,
         validation=validation,
