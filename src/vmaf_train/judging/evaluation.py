@@ -52,6 +52,9 @@ def evaluate(
 
     Returns:
         The report, and the student's frame scores: float64 of shape (frames,).
+
+    Raises:
+        InputError: the file states its error in metadata that break the contract.
     """
     score_N = score_table(student, table)
     pooled_C, pooled_truth_C = pool(score_N, table), pool(table.y_N, table)
