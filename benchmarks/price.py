@@ -44,7 +44,7 @@ from vmaf_train.clips.layouts import scan
 from vmaf_train.clips.video import Video, YuvFormat, parse_dims
 from vmaf_train.commands.score import Scorer, load_scorer
 from vmaf_train.commands.video_score import Sampling
-from vmaf_train.extraction.libvmaf import Branch, Ffmpeg, branch_graph, extracting, find_ffmpeg
+from vmaf_train.extraction.libvmaf import Branch, Ffmpeg, branch_arguments, extracting, find_ffmpeg
 from vmaf_train.extraction.sampling import MOTION, QUARTER
 from vmaf_train.extraction.strata import Strata
 from vmaf_train.frames.choice import AUTO
@@ -63,14 +63,14 @@ class Way:
     Attributes:
         name: for the table.
         kind: groups the points of the picture.
-        graph: filter graph and outputs of ffmpeg.
+        arguments: ffmpeg's, after those of the inputs.
         errors: errors of the mean, one per video and seed; None for another metric.
         frame_rmse: RMSE of single frames, if every frame is scored.
     """
 
     name: str
     kind: str
-    graph: tuple[str, list[str]]
+    arguments: Sequence[str]
     errors: np.ndarray | None = None
     frame_rmse: float | None = None
 
@@ -80,10 +80,10 @@ class Way:
         return float(np.sqrt(np.mean(self.errors**2)))
 
 
-def stock(model: str, every: int) -> tuple[str, list[str]]:
-    """Return the graph of stock libvmaf, one thread."""
+def stock(model: str, every: int) -> list[str]:
+    """Return ffmpeg's arguments for stock libvmaf, in the thread of the filter."""
     options = f"model=version={model}:n_subsample={every}:log_path=0.json:log_fmt=json:shortest=1"
-    return f"[0:v][1:v]libvmaf={options}[out]", ["[out]"]
+    return ["-filter_complex", f"[0:v][1:v]libvmaf={options}", "-f", "null", "-"]
 
 
 def features_of(scorer: Scorer, video: Measured) -> np.ndarray:
@@ -98,8 +98,8 @@ def stock_ways(videos: Sequence[Measured], every: Sequence[int]) -> list[Way]:
     ]
     for n in every:
         errors = [video.truth_N[::n].mean() - video.truth_N.mean() for video in videos]
-        graph = stock(DEFAULT_TEACHER.name, n)
-        ways.append(Way(f"n_subsample={n}", STOCK, graph, np.array(errors)))
+        arguments = stock(DEFAULT_TEACHER.name, n)
+        ways.append(Way(f"n_subsample={n}", STOCK, arguments, np.array(errors)))
     return ways
 
 
@@ -111,7 +111,7 @@ def model_ways(
     scores = [scorer.student.score(features_of(scorer, video)) for video in videos]
     truth = [video.truth_N for video in videos]
     means = np.array([s.mean() - t.mean() for s, t in zip(scores, truth, strict=True)])
-    whole = branch_graph([Branch(extracting(scorer.features.extraction))], 0)
+    whole = branch_arguments([Branch(extracting(scorer.features.extraction))], 0)
     frame = rmse(np.concatenate(scores), np.concatenate(truth))
     ways = [Way(model, "every frame", whole, means, frame)]
     for n in every:
@@ -125,9 +125,9 @@ def model_ways(
             scores[i][Strata((n,), seed).chosen(len(scores[i]))].mean() - truth[i].mean()
             for i, seed in drawn
         ]
-        both = branch_graph([MOTION, QUARTER, chosen], 0)
+        both = branch_arguments([MOTION, QUARTER, chosen], 0)
         ways.append(Way(f"{model}, every {n}", OURS, both, np.array(estimated)))
-        without = branch_graph([MOTION, chosen], 0)
+        without = branch_arguments([MOTION, chosen], 0)
         ways.append(Way(f"{model}, every {n}, plain mean", PLAIN, without, np.array(plain)))
     return ways
 
@@ -145,11 +145,7 @@ def cpu_of(ways: Sequence[Way], ffmpeg: Ffmpeg, frames: int, rounds: int) -> dic
 
 
 def command(ffmpeg: Ffmpeg, ref: Video, dis: Video, way: Way) -> list[str]:
-    graph, outputs = way.graph
-    words = [*quiet(ffmpeg), *dis.arguments(), *ref.arguments(), "-filter_complex", graph]
-    for output in outputs:
-        words += ["-map", output, "-f", "null", "-"]
-    return words
+    return [*quiet(ffmpeg), *dis.arguments(), *ref.arguments(), *way.arguments]
 
 
 def on_frontier(ways: Sequence[Way], cpu: dict[str, float]) -> set[str]:

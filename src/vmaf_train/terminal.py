@@ -137,16 +137,23 @@ def print_report(report: "EvalReport", title: str) -> None:
     rows |= {name.replace("_", " "): row for name, row in report.references.items()}
     _print_metrics(title, rows)
 
-    if interval := report.intervals.get("rmse"):
+    if limits := report.intervals.get("rmse"):
         print(
             f"RMSE {report.confidence:.0%} interval, by bootstrap over clips: "
-            f"{interval.low:.4f} to {interval.high:.4f}"
+            f"{limits.low:.4f} to {limits.high:.4f}"
         )
     if box := report.box:
         print(
             f"Over the box of possible features: RMSE {box.rmse:.4f}, "
             f"max error {box.max_abs_error:.3f} "
             f"({box.n_samples} random vectors against the teacher)"
+        )
+    if out_of_fold := report.out_of_fold:
+        interval, widest = out_of_fold.interval, out_of_fold.interval.half_widths[-1]
+        print(
+            f"Pooled score of a new source: within {widest.half_width:.4g} of the teacher's for "
+            f"{interval.confidence:.0%} of clips of {widest.frames} frames "
+            f"(out of fold, {interval.sources} sources)"
         )
     latency = report.latency
     print(

@@ -4,9 +4,11 @@ import csv
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from commandline import call
 from conftest import write_corpus
@@ -14,8 +16,11 @@ from conftest import write_corpus
 from vmaf_train.clips.layouts import scan
 from vmaf_train.clips.video import YuvFormat
 from vmaf_train.commands.score import load_scorer, score_video
-from vmaf_train.errors import InputError
 from vmaf_train.extraction.schedule import Pass
+from vmaf_train.features import FEATURE_SETS
+from vmaf_train.judging import familiarity
+from vmaf_train.onnx_file.expected_error import KEY
+from vmaf_train.onnx_file.inference import METADATA_PREFIX
 
 ROOT = Path(__file__).parents[2]
 
@@ -66,16 +71,15 @@ def test_pooled_scores_are_statistics_of_the_frame_scores(pairs):
     assert printed["min"] == scores_N.min()
     assert printed["percentile_5"] == pytest.approx(np.percentile(scores_N, 5))
     assert printed["harmonic_mean"] == pytest.approx(8 / (1 / (scores_N + 1)).sum() - 1)
-    reach = 1.96 * json.loads(LITE.with_suffix(".json").read_text())["metrics"]["rmse"]
-    interval = (printed["mean"] - reach, printed["mean"] + reach)
-    assert (printed["low"], printed["high"]) == pytest.approx(interval)
 
 
 def test_csv_holds_one_row_per_video(pairs):
     ref, dis = pairs[0].ref.path, pairs[0].dis.path
     lines = score(ref, dis, *RAW, "--format", "csv").stdout.splitlines()
     (row,) = csv.DictReader(lines)
-    assert {key: float(value) for key, value in row.items()} == scored(ref, dis, *RAW)
+    assert row == {
+        key: "" if value is None else str(value) for key, value in scored(ref, dis, *RAW).items()
+    }
 
 
 def test_csv_holds_one_row_per_frame_with_per_frame(pairs):
@@ -203,24 +207,66 @@ def test_a_file_that_is_not_a_video_exits_1_with_ffmpegs_message(tmp_path):
     assert (failed.exit_code, "Invalid data" in failed.output) == (1, True), failed.output
 
 
-def test_only_the_sidecar_of_the_same_file_states_its_rmse(tmp_path):
-    copy = tmp_path / "copy.onnx"
-    copy.write_bytes(LITE.read_bytes())
-    assert load_scorer(str(copy)).rmse is None
-    copy.with_suffix(".json").write_text(EXACT.with_suffix(".json").read_text())
-    assert load_scorer(str(copy)).rmse is None
-    copy.with_suffix(".json").write_text('{"sha256": "of another file"}')
-    assert load_scorer(str(copy)).rmse is None
-    copy.with_suffix(".json").write_text(LITE.with_suffix(".json").read_text())
-    assert load_scorer(str(copy)).rmse > 0
+@pytest.fixture(scope="module")
+def known(pairs, ffmpeg):
+    """The features of one pair, which a student is taken to have learnt."""
+    x_NF, _ = ffmpeg.features(pairs[0].ref, pairs[0].dis, FEATURE_SETS["canonical"], 0)
+    return x_NF
 
 
-def test_a_damaged_sidecar_is_refused(tmp_path):
-    copy = tmp_path / "copy.onnx"
-    copy.write_bytes(LITE.read_bytes())
-    copy.with_suffix(".json").write_text("{}")
-    with pytest.raises(InputError, match=r"is no sidecar of vmaf-train .*run: vmaf-train sync"):
-        load_scorer(str(copy))
+def stating(known, limit, path):
+    """Write a copy of a student that states its error, and knows the frames of one pair."""
+    guard = familiarity.facts_of(replace(familiarity.learn(known), limit=limit))
+    widths = [{"frames": 1, "half_width": 3.0}, {"frames": 8, "half_width": 1.5}]
+    interval = {"confidence": 0.9, "sources": 9, "half_widths": widths}
+    return with_error({"interval": interval, "familiar": guard.model_dump()}, path)
+
+
+def with_error(stated, path):
+    """Write a copy of a student whose metadata states this error; None states none."""
+    model = onnx.load(EXACT)
+    facts = {prop.key: prop.value for prop in model.metadata_props}
+    facts.pop(METADATA_PREFIX + KEY, None)
+    if stated is not None:
+        facts[METADATA_PREFIX + KEY] = json.dumps(stated)
+    onnx.helper.set_model_props(model, facts)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def test_the_interval_is_the_one_that_the_file_states_for_the_number_of_frames(
+    pairs, known, tmp_path
+):
+    model = stating(known, 1.0, tmp_path / "it.onnx")
+    words = [pairs[0].ref.path, pairs[0].dis.path, *RAW, "--model", model]
+    printed = scored(*words)
+    assert (printed["low"], printed["high"]) == pytest.approx(
+        (printed["mean"] - 1.5, printed["mean"] + 1.5)
+    )
+    assert (printed["confidence"], printed["outside"]) == (0.9, 0)
+    assert score(*words).stderr == ""
+
+
+def test_frames_outside_are_counted_with_a_warning_and_a_wider_interval(pairs, known, tmp_path):
+    model = stating(known, 0.001, tmp_path / "it.onnx")
+    done = score(pairs[1].ref.path, pairs[1].dis.path, *RAW, "--model", model)
+    printed = json.loads(done.stdout)
+    assert printed["outside"] == 8
+    assert "warning: 8 of 8 scored frames lie outside what the student learnt" in done.stderr
+    assert printed["high"] - printed["low"] > 3
+
+
+def test_a_student_that_states_no_error_has_no_interval(pairs, tmp_path):
+    model = with_error(None, tmp_path / "it.onnx")
+    printed = scored(pairs[0].ref.path, pairs[0].dis.path, *RAW, "--model", model)
+    assert {printed[key] for key in ("low", "high", "confidence", "outside")} == {None}
+
+
+def test_malformed_metadata_exits_2_and_names_the_file(pairs, tmp_path):
+    model = with_error({"interval": 1}, tmp_path / "bad.onnx")
+    refused = score(pairs[0].ref.path, pairs[0].dis.path, *RAW, "--model", model)
+    assert refused.exit_code == 2
+    assert f"{model} has metadata of vmaf-train that breaks its contract" in refused.output
 
 
 def test_score_imports_neither_torch_nor_mlflow(pairs):

@@ -12,6 +12,7 @@ from promotion import register
 
 from vmaf_train.features import EXAMPLE, FEATURE_SETS
 from vmaf_train.judging.report import EvalReport
+from vmaf_train.onnx_file.expected_error import expected_error_of
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.shipping.in_tree import (
     SHIPPED,
@@ -56,6 +57,7 @@ SIDECAR_KEYS = [
     "notes",
     "feature_set",
     "libvmaf_features",
+    "interval",
 ]
 
 
@@ -83,6 +85,11 @@ def test_sidecar_and_index_follow_the_contract_key_by_key(ids):
         "val_source": "Weather",
     }
     assert wanted.items() <= sidecar.items()
+    stated = expected_error_of(student, "it")
+    assert sidecar["interval"] == {
+        **stated.interval.model_dump(mode="json"),
+        "outside_threshold": stated.familiar.limit,
+    }
     (entry,) = json.loads(Path("model/tiny/registry.json").read_text())["models"]
     assert set(entry) == {"id", "kind", "onnx", "sha256", "opset", "license", "description"}
     assert (entry["id"], entry["sha256"]) == ("vmaf_tiny_v1", student.sha256)
@@ -134,6 +141,8 @@ def test_the_card_states_the_facts_and_its_python_runs(ids, tmp_path):
         "3072 frames",
         "Weather",
         f"{sidecar.metrics.rmse:.4f}",
+        f"± {sidecar.interval.half_widths[-1].half_width:.4g}",
+        f"in {100 * sidecar.interval.confidence:.0f} % of the clips",
     ):
         assert fact in card
     in_this_tree = card.replace("model/tiny/", f"{Path.cwd()}/model/tiny/")

@@ -4,7 +4,6 @@ Only the features that the student reads are extracted. Neither torch nor MLflow
 that the command starts fast.
 """
 
-import json
 import math
 import re
 import subprocess
@@ -15,19 +14,18 @@ from pathlib import Path
 import numpy as np
 
 from vmaf_train.clips.video import Video, open_video
-from vmaf_train.commands.video_score import ALL_FRAMES, Sampling, VideoScore
+from vmaf_train.commands.video_score import ALL_FRAMES, OwnError, Sampling, VideoScore
 from vmaf_train.errors import ExtractionError, InputError
 from vmaf_train.extraction.libvmaf import Ffmpeg, find_ffmpeg
 from vmaf_train.extraction.log_files import how_to_log, read_log
 from vmaf_train.extraction.sampling import Needed, Sample, sample_frames
 from vmaf_train.features import FeatureSet, set_of
 from vmaf_train.judging.sampled_mean import FEWEST, SampledMean, estimate_mean, frames_needed
+from vmaf_train.onnx_file.expected_error import ExpectedError, expected_error_of
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.processes import cores
 from vmaf_train.shipping.finding import FOR_SCORE, find_student
 
-# 95 % of a normal distribution lie within this many standard deviations of the mean.
-CONFIDENCE = 1.96
 SIZE = re.compile(r"Stream #.*Video:.* ([0-9]+x[0-9]+)")
 
 
@@ -38,16 +36,30 @@ class Scorer:
     Attributes:
         student: the ONNX file, loaded.
         features: the feature set that it reads.
-        rmse: RMSE on its held-out source, from the sidecar of the file; None without a sidecar.
+        expected: the error that its file states; None if it states none.
     """
 
     student: OnnxStudent
     features: FeatureSet
-    rmse: float | None
+    expected: ExpectedError | None
 
-    def own_error(self, x_SF: np.ndarray, n_frames: int) -> float | None:
-        """Return the half-width of the interval for the student's own error, in score points."""
-        return None if self.rmse is None else CONFIDENCE * self.rmse
+    def own_error(self, x_SF: np.ndarray, n_frames: int) -> OwnError | None:
+        """Return the error of the scores that the file states; None if it states none.
+
+        Args:
+            x_SF: features of the scored frames, float64 of shape (scored, features).
+            n_frames: number of frames that the mean is taken over.
+        """
+        if self.expected is None:
+            return None
+        distance_S = self.expected.distance(x_SF)
+        relative_S = distance_S / self.expected.familiar.limit
+        return OwnError(
+            half_width=self.expected.half_width(n_frames, distance_S),
+            confidence=self.expected.confidence,
+            outside=int((relative_S > 1).sum()),
+            furthest=float(relative_S.max(initial=0.0)),
+        )
 
     def estimate(self, sample: Sample) -> SampledMean:
         """Estimate the mean score of a sampled video, without the student's own error."""
@@ -62,13 +74,14 @@ class Scorer:
             step: distance between the frames; above 1 if a log holds every n-th.
         """
         score_N = self.student.score(x_NF)
+        own_error = self.own_error(x_NF, len(x_NF))
         return VideoScore(
             score_N,
             np.arange(len(x_NF)) * step,
             len(x_NF),
             SampledMean(float(score_N.mean()), half_width=0.0, deviation=0.0),
-            self.own_error(x_NF, len(x_NF)),
-            remarks=tuple(remarks),
+            own_error,
+            remarks=(*remarks, *self._strange(own_error, len(x_NF))),
         )
 
     def score_sample(
@@ -89,8 +102,21 @@ class Scorer:
             self.estimate(sample),
             own_error,
             sampling.seed,
-            (*remarks, *_doubts(own_error, sampling.within)),
+            (
+                *remarks,
+                *self._strange(own_error, len(sample.x_SF)),
+                *_doubts(own_error, sampling.within),
+            ),
         )
+
+    def _strange(self, own_error: OwnError | None, scored: int) -> Iterator[str]:
+        """Yield a remark if frames lie outside what the student learnt."""
+        if own_error and own_error.outside:
+            yield (
+                f"{own_error.outside} of {scored} scored frames lie outside what the student "
+                f"learnt (distance up to {own_error.furthest:.1f} times the limit); "
+                "the interval is wider"
+            )
 
     def needed(self, sampling: Sampling) -> Needed:
         """Return a function that says how many frames it takes to reach `within`."""
@@ -100,9 +126,10 @@ class Scorer:
                 return 0
             if not len(sample.frame_S):
                 return sample.n_frames
-            own_error = self.own_error(sample.x_SF, sample.n_frames) or 0.0
+            own_error = self.own_error(sample.x_SF, sample.n_frames)
+            own = own_error.half_width if own_error else 0.0
             # What the student's own error leaves to the sample: see VideoScore.half_width.
-            left = math.sqrt(max(0.0, sampling.within**2 - own_error**2))
+            left = math.sqrt(max(0.0, sampling.within**2 - own**2))
             estimate = self.estimate(sample)
             if estimate.half_width <= left:
                 return 0
@@ -186,23 +213,21 @@ def load_scorer(model: str) -> Scorer:
         model: id of a shipped student, path of an .onnx file, or models:/ URI.
 
     Raises:
-        InputError: there is no such student, it reads no known feature set, or its sidecar is
-            damaged.
+        InputError: there is no such student, it reads no known feature set, or its metadata is
+            malformed.
     """
-    found = find_student(model, FOR_SCORE)
-    return scorer_of(found.student, found.path.with_suffix(".json") if found.path else None)
+    return scorer_of(find_student(model, FOR_SCORE).student, model)
 
 
-def scorer_of(student: OnnxStudent, sidecar: Path | None = None) -> Scorer:
+def scorer_of(student: OnnxStudent, name: str) -> Scorer:
     """Return the Scorer of a student.
 
     Args:
         student: the ONNX file, loaded.
-        sidecar: path of the sidecar, which states the RMSE; ignored if there is no such file, or
-            if it belongs to another student.
+        name: name of the file, for errors.
 
     Raises:
-        InputError: the student reads no known feature set, or the sidecar is damaged.
+        InputError: the student reads no known feature set, or its metadata is malformed.
     """
     features = set_of(student.features)
     if features is None:
@@ -210,7 +235,7 @@ def scorer_of(student: OnnxStudent, sidecar: Path | None = None) -> Scorer:
             f"the model reads {', '.join(student.features)}, which is no known feature set; "
             "train another"
         )
-    return Scorer(student, features, _stated_rmse(student, sidecar) if sidecar else None)
+    return Scorer(student, features, expected_error_of(student, name))
 
 
 def score_video(
@@ -270,30 +295,16 @@ def _score_some(
     return scorer.score_sample(sample, sampling, remarks)
 
 
-def _doubts(own_error: float | None, within: float | None) -> Iterator[str]:
+def _doubts(own_error: OwnError | None, within: float | None) -> Iterator[str]:
     """Yield what the interval of a sample does not hold."""
     if own_error is None:
         yield "the model states no error of its own, so there is no interval"
-    elif within is not None and own_error >= within:
+    elif within is not None and own_error.half_width >= within:
         yield (
-            f"the model's own error can be {own_error:.2g}, so no number of frames gives within "
-            f"{within:g}; every frame was scored. Take a more exact model, such as vmaf_tiny_exact"
+            f"the model's own error can be {own_error.half_width:.2g}, so no number of frames "
+            f"gives within {within:g}; every frame was scored. Take a more exact model, such as "
+            "vmaf_tiny_exact"
         )
-
-
-def _stated_rmse(student: OnnxStudent, sidecar: Path) -> float | None:
-    """Return the RMSE in a sidecar; None if there is no sidecar, or if it is of another file."""
-    if not sidecar.is_file():
-        return None
-    try:
-        stated = json.loads(sidecar.read_text())
-        if stated["sha256"] != student.sha256:
-            return None
-        return float(stated["metrics"]["rmse"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{sidecar} is no sidecar of vmaf-train ({error!r}); run: vmaf-train sync"
-        ) from error
 
 
 def _check_same_size(ref: Video, dis: Video, ffmpeg: Ffmpeg, error: ExtractionError) -> None:

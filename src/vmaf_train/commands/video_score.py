@@ -8,7 +8,7 @@ import numpy as np
 from vmaf_train.errors import InputError
 from vmaf_train.extraction.strata import Strata
 from vmaf_train.features import SCORE_MAX, SCORE_MIN
-from vmaf_train.judging.sampled_mean import SampledMean
+from vmaf_train.judging.sampled_mean import CONFIDENCE, SampledMean
 
 # Frames per stratum of the first pass that looks for `within`; later passes take its divisors.
 FIRST_EVERY = 12
@@ -58,6 +58,23 @@ class Sampling:
 ALL_FRAMES = Sampling()
 
 
+@dataclass(frozen=True)
+class OwnError:
+    """The error of a student's scores, as its file states it.
+
+    Attributes:
+        half_width: half-width of the interval of the mean, in score points.
+        confidence: share of new sources' videos that this interval covers.
+        outside: number of the scored frames that lie outside what the student learnt.
+        furthest: greatest distance of a scored frame from what the student learnt; the limit is 1.
+    """
+
+    half_width: float
+    confidence: float
+    outside: int
+    furthest: float
+
+
 @dataclass(frozen=True, eq=False)
 class VideoScore:
     """A student's scores of a video.
@@ -67,8 +84,7 @@ class VideoScore:
         frame_S: numbers of these frames, int64 of shape (scored,), ascending.
         n_frames: frames of the video.
         estimate: of the mean of all frames, without the student's own error.
-        own_error: half-width of the interval for the student's own error, in score points; None if
-            the student does not state it.
+        own_error: the error that the student states; None if it states none.
         seed: seed of the choice of frames; None if every frame was to be scored.
         remarks: facts that make the scores doubtful, for the user.
     """
@@ -77,7 +93,7 @@ class VideoScore:
     frame_S: np.ndarray
     n_frames: int
     estimate: SampledMean
-    own_error: float | None
+    own_error: OwnError | None
     seed: int | None = None
     remarks: tuple[str, ...] = ()
 
@@ -89,7 +105,12 @@ class VideoScore:
         """
         if self.own_error is None:
             return None
-        return math.hypot(self.own_error, self.estimate.half_width)
+        return math.hypot(self.own_error.half_width, self.estimate.half_width)
+
+    @property
+    def confidence(self) -> float | None:
+        """Share of videos whose interval holds the teacher's mean; None without an interval."""
+        return min(self.own_error.confidence, CONFIDENCE) if self.own_error else None
 
     @property
     def pooled(self) -> dict[str, float | int | None]:
@@ -106,7 +127,18 @@ class VideoScore:
         counts = (self.n_frames, len(self.score_S), self.seed) if sampled else (self.n_frames,)
         harmonic_mean = float(1 / np.mean(1 / (self.score_S + 1)) - 1)
         percentile_5 = float(np.percentile(self.score_S, 5))
-        values = (*counts, mean, low, high, harmonic_mean, percentile_5, float(self.score_S.min()))
+        outside = self.own_error.outside if self.own_error else None
+        doubt = (self.confidence, outside)
+        values = (
+            *counts,
+            mean,
+            low,
+            high,
+            *doubt,
+            harmonic_mean,
+            percentile_5,
+            float(self.score_S.min()),
+        )
         return dict(zip(pooled_columns(sampled=sampled), values, strict=True))
 
 
@@ -115,4 +147,4 @@ def pooled_columns(*, sampled: bool) -> tuple[str, ...]:
     counts = ("frames", "scored", "seed") if sampled else ("frames",)
     prefix = "sample_" if sampled else ""
     of_frames = (f"{prefix}{name}" for name in ("harmonic_mean", "percentile_5", "min"))
-    return (*counts, "mean", "low", "high", *of_frames)
+    return (*counts, "mean", "low", "high", "confidence", "outside", *of_frames)

@@ -156,10 +156,8 @@ class Ffmpeg:
         Raises:
             ExtractionError: ffmpeg failed, or it wrote no log of every frame.
         """
-        graph, outputs = branch_graph(branches, threads)
-        command = [*self._quiet, *dis.arguments(), *ref.arguments(), "-filter_complex", graph]
-        for output in outputs:
-            command += ["-map", output, "-f", "null", "-"]
+        inputs = [*dis.arguments(), *ref.arguments()]
+        command = [*self._quiet, *inputs, *branch_arguments(branches, threads)]
         with tempfile.TemporaryDirectory(prefix="vmaf-train-") as folder:
             for name, content in (files or {}).items():
                 Path(folder, name).write_bytes(content)
@@ -212,8 +210,8 @@ class Ffmpeg:
         return logs
 
 
-def branch_graph(branches: Sequence[Branch], threads: int) -> tuple[str, list[str]]:
-    """Return the filter graph of some branches, from inputs dis and ref, and its outputs."""
+def branch_arguments(branches: Sequence[Branch], threads: int) -> list[str]:
+    """Return ffmpeg's arguments that run branches on two inputs, dis and ref."""
     # ffmpeg fails without an output, and if an output gets no frame.
     extra = "[all]" if all(branch.chooses for branch in branches) else ""
     chains = [_numbered(0, "dis", len(branches), extra), _numbered(1, "ref", len(branches))]
@@ -227,7 +225,8 @@ def branch_graph(branches: Sequence[Branch], threads: int) -> tuple[str, list[st
         end = ",nullsink" if branch.chooses else f"[out{number}]"
         chains.append(f"{''.join(made)}libvmaf={options}{end}")
         outputs += [] if branch.chooses else [end]
-    return ";".join(chains), outputs
+    mapped = [word for output in outputs for word in ("-map", output, "-f", "null", "-")]
+    return ["-filter_complex", ";".join(chains), *mapped]
 
 
 def score_with(model: bytes, ref: Video, dis: Video, ffmpeg: Ffmpeg, *, threads: int) -> np.ndarray:

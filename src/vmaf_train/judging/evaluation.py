@@ -12,12 +12,14 @@ from vmaf_train.judging.report import (
     ClipMetrics,
     DatasetFacts,
     EvalReport,
+    IntervalCheck,
     LatencyFacts,
     Metrics,
     ModelFacts,
     SourceMetrics,
 )
 from vmaf_train.metrics import rmse
+from vmaf_train.onnx_file.expected_error import expected_error_of
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.teacher.points import uniform
 from vmaf_train.teacher.teachers import Teacher
@@ -50,6 +52,9 @@ def evaluate(
 
     Returns:
         The report, and the student's frame scores: float64 of shape (frames,).
+
+    Raises:
+        InputError: the file states its error in metadata that break the contract.
     """
     score_N = score_table(student, table)
     pooled_C, pooled_truth_C = pool(score_N, table), pool(table.y_N, table)
@@ -70,6 +75,7 @@ def evaluate(
         box=_box_errors(student, table.teacher),
         without_teacher_points=without,
         latency=LatencyFacts(**vars(student.measure_latency())),
+        interval_check=_check_interval(student, name, table, pooled_C - pooled_truth_C),
     )
     return report, score_N
 
@@ -138,6 +144,30 @@ def _by_clip(
         )
         for index, (clip, source, rows) in enumerate(clips)
     }
+
+
+def _check_interval(
+    student: OnnxStudent, name: str, table: FrameTable, error_C: np.ndarray
+) -> IntervalCheck | None:
+    """Check the interval that a file states on the pooled error of each clip."""
+    expected = expected_error_of(student, name)
+    if expected is None:
+        return None
+    distance_N = expected.distance(table.select(student.features).x_NF)
+    outside_N = distance_N > expected.familiar.limit
+    half_C = [
+        expected.half_width(rows.stop - rows.start, distance_N[rows]) for rows in table.clip_rows
+    ]
+    held_C = np.abs(error_C) <= half_C
+    return IntervalCheck(
+        confidence=expected.confidence,
+        coverage=float(held_C.mean()),
+        outside_share=float(outside_N.mean()),
+        outside_by_source={
+            source: int(outside_N[table.is_of(source)].sum()) for source in table.sources
+        },
+        held_by_clip=dict(zip(table.clips, held_C.tolist(), strict=True)),
+    )
 
 
 def _references(table: FrameTable, facts: Mapping[str, object]) -> dict[str, Metrics]:

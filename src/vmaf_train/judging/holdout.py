@@ -8,7 +8,9 @@ import numpy as np
 from vmaf_train.frames.splits import split
 from vmaf_train.frames.table import FrameTable
 from vmaf_train.judging.evaluation import evaluate
+from vmaf_train.judging.out_of_fold import judge_out_of_fold
 from vmaf_train.judging.report import EvalReport
+from vmaf_train.onnx_file.expected_error import KEY
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.reporting import Epoch
 from vmaf_train.students.export import export_student, to_onnx
@@ -55,6 +57,9 @@ def fit_and_judge(
 ) -> HeldOut:
     """Fit a student on every source except one, and judge its ONNX file on that one.
 
+    Unless this is a smoke run, students of the other sources are fitted too, without one of these
+    at a time. The file states the error that they show.
+
     Args:
         arch: name of the architecture.
         table: frames of every source.
@@ -73,6 +78,12 @@ def fit_and_judge(
     fitted = fit(arch, train, validation, settings, on_epoch=on_epoch, loop=loop)
     facts = _facts(train, settings, hold_out, corpus, libvmaf_version)
     student = export_student(fitted.student, facts, table)
+    judged = None
+    # A smoke run has trained nothing, so its errors say nothing.
+    if settings.epochs:
+        judged = judge_out_of_fold(student, arch, table, settings, hold_out=hold_out)
+        facts[KEY] = judged.facts.model_dump(mode="json")
+        student = export_student(fitted.student, facts, table)
     without_points = fitted.without_points
     report, score_N = evaluate(
         student,
@@ -86,7 +97,7 @@ def fit_and_judge(
     return HeldOut(
         arch=arch,
         student=student,
-        report=report,
+        report=report.model_copy(update={"out_of_fold": judged.report}) if judged else report,
         score_N=score_N,
         train=train,
         validation=validation,

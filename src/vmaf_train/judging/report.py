@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from vmaf_train.contracts import Contract
 from vmaf_train.features import set_of
+from vmaf_train.onnx_file.expected_error import StatedInterval
 
 REPORT = "eval_report.json"
 FIGURES = ("plcc", "srocc", "krocc", "rmse", "max_abs_error", "bias")
@@ -90,6 +91,83 @@ class BoxErrors(Contract):
     max_abs_error: float
 
 
+class SourceErrors(Contract):
+    """Errors on a source that the judged students never saw, per frame and pooled over clips."""
+
+    frames: int
+    clips: int
+    rmse: float
+    bias: float
+    pooled_rmse: float
+    pooled_max_abs_error: float
+
+
+class PooledErrors(Contract):
+    """Quantiles of the absolute error of a mean over `frames` frames; sources weigh the same.
+
+    Each mean is taken over consecutive frames of a clip. With `clips`, it is taken over whole
+    clips, and `frames` is the length of the longest.
+    """
+
+    frames: int
+    clips: bool
+    means: int
+    median: float
+    p90: float
+    p95: float
+    max: float
+
+
+class OutOfFold(Contract):
+    """Errors of students that never saw the source, and what follows for a new source.
+
+    Attributes:
+        rmse, worst_source_rmse: per frame, over all frames and on the worst source.
+        pooled_rmse: over all clips.
+        per_source: errors by source.
+        pooled_errors: by number of frames, ascending.
+        interval: the interval for the pooled error on a new source.
+        outside_limit: distance beyond which a frame lies outside what the student learnt.
+    """
+
+    rmse: float
+    worst_source_rmse: float
+    pooled_rmse: float
+    per_source: dict[str, SourceErrors]
+    pooled_errors: tuple[PooledErrors, ...]
+    interval: StatedInterval
+    outside_limit: float
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The metrics that a run logs, by MLflow name."""
+        return {
+            "oof/rmse": self.rmse,
+            "oof/worst_source_rmse": self.worst_source_rmse,
+            "oof/pooled_rmse": self.pooled_rmse,
+            "oof/half_width": self.interval.half_widths[-1].half_width,
+            "oof/confidence": self.interval.confidence,
+        }
+
+
+class IntervalCheck(Contract):
+    """Whether the interval that the file states held on the judged frames.
+
+    Attributes:
+        confidence: what the file states.
+        coverage: share of the clips whose pooled error is within the half-width.
+        outside_share: share of the frames that lie outside what the student learnt.
+        outside_by_source: number of those frames.
+        held_by_clip: whether the interval held.
+    """
+
+    confidence: float
+    coverage: float
+    outside_share: float
+    outside_by_source: dict[str, int]
+    held_by_clip: dict[str, bool]
+
+
 class EvalReport(Metrics):
     """The metrics of all frames, then the model, the data and further metrics."""
 
@@ -108,6 +186,9 @@ class EvalReport(Metrics):
     box: BoxErrors | None = None
     without_teacher_points: Metrics | None = None
     latency: LatencyFacts
+    # Reports of older versions, and of students without a stated interval, lack these.
+    out_of_fold: OutOfFold | None = None
+    interval_check: IntervalCheck | None = None
 
     @property
     def tags(self) -> dict[str, str]:
@@ -150,4 +231,9 @@ class EvalReport(Metrics):
         if len(self.per_source) > 1:
             for source, row in self.per_source.items():
                 metrics[f"{prefix}/source/{source}/rmse"] = row.rmse
+        if self.out_of_fold:
+            metrics |= self.out_of_fold.metrics
+        if self.interval_check:
+            metrics[f"{prefix}/interval_coverage"] = self.interval_check.coverage
+            metrics[f"{prefix}/outside_share"] = self.interval_check.outside_share
         return metrics | self.model_metrics

@@ -13,6 +13,7 @@ from vmaf_train.contracts import Contract
 from vmaf_train.features import CANONICAL, EXAMPLE, FEATURE_SETS
 from vmaf_train.judging.report import REPORT, EvalReport
 from vmaf_train.onnx_file.contract import INPUT, OPSET, OUTPUT
+from vmaf_train.onnx_file.expected_error import StatedInterval, expected_error_of
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.shipping.libvmaf_model import (
     SUFFIX,
@@ -79,7 +80,7 @@ SHIPPED = (
     ShippedModel(
         id="vmaf_tiny_lite",
         alias="lite",
-        arch="mlp_small",
+        arch="quartic",
         features="lite",
         description="VMAF without the finest scale of VIF, learnt from real content",
     ),
@@ -138,6 +139,16 @@ class SidecarMetrics(Contract):
     bias: float
 
 
+class SidecarInterval(StatedInterval):
+    """The interval for the pooled error on a new source, and the limit of the guard.
+
+    `outside_threshold` is the distance beyond which a frame lies outside what the student learnt;
+    the metadata of the ONNX file says how the distance is computed.
+    """
+
+    outside_threshold: float
+
+
 class Sidecar(Contract):
     """`<id>.json`, beside `<id>.onnx`; the runtime inside libvmaf reads the first five keys."""
 
@@ -166,6 +177,8 @@ class Sidecar(Contract):
     # Old sidecars lack these two keys; they are all canonical.
     feature_set: str = CANONICAL.name
     libvmaf_features: str = CANONICAL.extraction
+    # Students that state no error lack this key.
+    interval: SidecarInterval | None = None
     # Not written for a student that libvmaf cannot hold; older sidecars lack these keys too.
     libvmaf_json: LibvmafFileName | None = None
     libvmaf_json_sha256: Sha256 | None = None
@@ -230,6 +243,7 @@ def sidecar_of(row: ShippedModel, promoted: Promoted) -> Sidecar:
         libvmaf_json=f"{row.id}{SUFFIX}" if model else None,
         libvmaf_json_sha256=OnnxStudent.hash_of(model.content) if model else None,
         libvmaf_json_max_error=model.max_error if model else None,
+        interval=_interval_of(student, row.id),
     )
 
 
@@ -291,6 +305,15 @@ def card_of(row: ShippedModel, sidecar: Sidecar, report: EvalReport, student: On
         missing=find_teacher(sidecar.teacher).missing_from(sidecar.features),
     )
     return page.encode()
+
+
+def _interval_of(student: OnnxStudent, name: str) -> SidecarInterval | None:
+    """Return what the ONNX file states about its error; None if it states nothing."""
+    expected = expected_error_of(student, name)
+    if expected is None:
+        return None
+    stated = expected.interval.model_dump()
+    return SidecarInterval(**stated, outside_threshold=expected.familiar.limit)
 
 
 def _notes_of(facts: Mapping[str, object]) -> str:
