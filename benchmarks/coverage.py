@@ -28,7 +28,7 @@ from vmaf_train.commands.score import Scorer, load_scorer
 from vmaf_train.commands.video_score import Sampling
 from vmaf_train.extraction.libvmaf import Branch, Ffmpeg, extracting, find_ffmpeg
 from vmaf_train.extraction.logs import parse_features
-from vmaf_train.extraction.sampling import QUARTER, QUARTER_SIGNALS, grow, signals_of
+from vmaf_train.extraction.sampling import THIN, THIN_SIGNALS, grow, signals_of
 from vmaf_train.extraction.strata import Strata
 from vmaf_train.features import CANONICAL, KNOWN, MOTION_FEATURE
 from vmaf_train.frames.choice import AUTO
@@ -63,22 +63,25 @@ class Measured:
 
 @dataclass(frozen=True)
 class Outcome:
-    """One scored video: its encode, error of the mean, half-width, and share of scored frames."""
+    """One scored video: its encode, error of the mean, half-width, and share of scored frames.
+
+    The half-width is None if the model states none.
+    """
 
     encode: str
     error: float
-    half_width: float
+    half_width: float | None
     share: float
 
 
 def measure(video: LongVideo, ffmpeg: Ffmpeg) -> Measured:
     """Extract every feature and every signal of a video."""
-    branches = [Branch(extracting(CANONICAL.extraction)), QUARTER]
-    (log, quarter_log), _ = ffmpeg.branches(video.ref, video.dis, branches, cores())
+    branches = [Branch(extracting(CANONICAL.extraction)), THIN]
+    (log, thin_log), _ = ffmpeg.branches(video.ref, video.dis, branches, cores())
     x_NF = parse_features(log or "", video.name, KNOWN)
     columns = dict(zip(KNOWN, x_NF.T, strict=True))
-    quarter_NK = parse_features(quarter_log or "", video.name, QUARTER_SIGNALS)
-    signals_NK = signals_of(columns[MOTION_FEATURE], quarter_NK)
+    psnr_N = parse_features(thin_log or "", video.name, THIN_SIGNALS)[:, 0]
+    signals_NK = signals_of(columns[MOTION_FEATURE], psnr_N)
     return Measured(video.encode, columns, signals_NK, DEFAULT_TEACHER.score(x_NF, KNOWN))
 
 
@@ -113,14 +116,16 @@ def outcome(scorer: Scorer, video: Measured, x_NF: np.ndarray, sampling: Samplin
 
     sample = grow(video.signals_NK, sampling.first_strata, scorer.needed(sampling), extract)
     scored = scorer.score_sample(sample, sampling)
-    assert scored.half_width is not None, "the model states no interval"
     error = scored.estimate.mean - float(video.truth_N.mean())
     return Outcome(video.encode, error, scored.half_width, len(sample.frame_S) / len(x_NF))
 
 
 def print_row(model: str, videos: str, choice: str, found: list[Outcome]) -> None:
     held: dict[str, list[bool]] = defaultdict(list)
+    widths = []
     for each in found:
+        assert each.half_width is not None, f"{model} states no interval; train it again"
+        widths.append(each.half_width)
         held[each.encode].append(abs(each.error) <= each.half_width)
     covered = np.mean([ok for oks in held.values() for ok in oks])
     lowest = min(held, key=lambda encode: float(np.mean(held[encode])))
@@ -128,7 +133,7 @@ def print_row(model: str, videos: str, choice: str, found: list[Outcome]) -> Non
     cells = (
         f"{covered:.3f}",
         f"{np.mean(held[lowest]):.3f} {lowest}",
-        f"{np.mean([each.half_width for each in found]):.2f}",
+        f"{np.mean(widths):.2f}",
         f"{np.mean([each.share for each in found]):.2f}",
         f"{np.sqrt(np.mean(errors**2)):.3f}",
         f"{np.abs(errors).max():.2f}",

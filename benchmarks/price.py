@@ -45,7 +45,7 @@ from vmaf_train.clips.video import Video, YuvFormat, parse_dims
 from vmaf_train.commands.score import Scorer, load_scorer
 from vmaf_train.commands.video_score import Sampling
 from vmaf_train.extraction.libvmaf import Branch, Ffmpeg, branch_arguments, extracting, find_ffmpeg
-from vmaf_train.extraction.sampling import MOTION, QUARTER
+from vmaf_train.extraction.sampling import MOTION, THIN
 from vmaf_train.extraction.strata import Strata
 from vmaf_train.frames.choice import AUTO
 from vmaf_train.metrics import rmse
@@ -125,7 +125,7 @@ def model_ways(
             scores[i][Strata((n,), seed).chosen(len(scores[i]))].mean() - truth[i].mean()
             for i, seed in drawn
         ]
-        both = branch_arguments([MOTION, QUARTER, chosen], 0)
+        both = branch_arguments([MOTION, THIN, chosen], 0)
         ways.append(Way(f"{model}, every {n}", OURS, both, np.array(estimated)))
         without = branch_arguments([MOTION, chosen], 0)
         ways.append(Way(f"{model}, every {n}, plain mean", PLAIN, without, np.array(plain)))

@@ -11,7 +11,7 @@ from commandline import call
 
 from vmaf_train.clips.video import Video
 from vmaf_train.extraction.logs import parse_features
-from vmaf_train.extraction.sampling import QUARTER, QUARTER_SIGNALS
+from vmaf_train.extraction.sampling import THIN, THIN_SIGNALS
 from vmaf_train.extraction.strata import Strata
 
 TINY = Path(__file__).parents[2] / "model" / "tiny"
@@ -161,7 +161,7 @@ def test_pictures_of_any_format_give_signals(pix_fmt, ffmpeg, tmp_path):
     graph = f"testsrc2=size=192x108:rate=25,format={pix_fmt}"
     ref = made(ffmpeg, tmp_path / "ref.mkv", graph, 8)
     dis = made(ffmpeg, tmp_path / "dis.mkv", f"{graph},gblur=sigma=1,format={pix_fmt}", 8)
-    (log,), _ = ffmpeg.branches(Video(ref), Video(dis), [QUARTER], threads=0)
-    signals = parse_features(log, "dis", QUARTER_SIGNALS)
-    assert signals.shape == (8, 3)
+    (log,), _ = ffmpeg.branches(Video(ref), Video(dis), [THIN], threads=0)
+    signals = parse_features(log, "dis", THIN_SIGNALS)
+    assert signals.shape == (8, 1)
     assert (signals > 0).all()

@@ -1,8 +1,8 @@
 """Sample a video: features of some frames, and cheap signals of every frame.
 
-One ffmpeg process decodes both videos once and has three branches: motion of every frame, features
-of a quarter-size picture of every frame, and a feature set of the chosen frames. VIF and ADM of a
-frame need no other frame; motion does. Which signals, and why: docs/decisions/0010-sampling.md.
+One ffmpeg process decodes both videos once and has three branches: motion of every frame, PSNR of a
+thin picture of every frame, and a feature set of the chosen frames. VIF and ADM of a frame need no
+other frame; motion does. Which signals, and why: docs/decisions/0010-sampling.md.
 """
 
 from collections.abc import Callable
@@ -18,14 +18,13 @@ from vmaf_train.extraction.strata import Strata
 from vmaf_train.features import MOTION_EXTRACTOR, MOTION_FEATURE, FeatureSet, extraction_of
 
 MOTION = Branch(extracting(extraction_of({MOTION_EXTRACTOR: {}})))
-# A quarter of each side, but at least 64 pixels where the picture has them: VIF and ADM halve it
-# three more times.
-SIDE = r"trunc(max(i{0}/4\,min(i{0}\,64))/2)*2"
-QUARTER = Branch(
-    extracting(extraction_of({"vif": {}, "adm": {"adm_skip_aim": True}, "psnr": {}})),
-    filters=f"scale={SIDE.format('w')}:{SIDE.format('h')}:flags=bilinear,format=gray",
+# Every eighth line (`field` takes every second one, without a copy), and an eighth of the width but
+# at least 16 pixels: a blurred picture, whose PSNR says more of VMAF than that of the whole one.
+THIN = Branch(
+    extracting(extraction_of({"psnr": {}})),
+    filters=r"field,field,field,scale=trunc(max(iw/8\,16)/2)*2:ih:flags=bilinear,format=gray",
 )
-QUARTER_SIGNALS = ("adm2", "vif_scale0", "psnr_y")
+THIN_SIGNALS = ("psnr_y",)
 # PSNR of nearly equal pictures jumps up to a limit that depends on the build, in decibels.
 HIGHEST_PSNR = 60.0
 # A pass scores at most this many times the frames before it, since few frames overrate the need.
@@ -92,11 +91,11 @@ def sample_frames(
         ExtractionError: ffmpeg failed, or a log is incomplete.
     """
     clip = dis.path.name
-    (motion_log, quarter_log, first_log), report = ffmpeg.branches(
-        ref, dis, [MOTION, QUARTER, _chosen(features, strata)], threads
+    (motion_log, thin_log, first_log), report = ffmpeg.branches(
+        ref, dis, [MOTION, THIN, _chosen(features, strata)], threads
     )
     motion_N = parse_features(motion_log or "", clip, [MOTION_FEATURE])[:, 0]
-    quarter_NK = parse_features(quarter_log or "", clip, QUARTER_SIGNALS)
+    psnr_N = parse_features(thin_log or "", clip, THIN_SIGNALS)[:, 0]
 
     def extract(strata: Strata) -> np.ndarray:
         log = first_log
@@ -104,19 +103,18 @@ def sample_frames(
             (log,), _ = ffmpeg.branches(ref, dis, [_chosen(features, strata)], threads)
         return _features_of(log, clip, features, motion_N[strata.added(len(motion_N))])
 
-    sample = grow(signals_of(motion_N, quarter_NK), strata, needed, extract)
+    sample = grow(signals_of(motion_N, psnr_N), strata, needed, extract)
     return sample, remarks_of(report, len(motion_N))
 
 
-def signals_of(motion_N: np.ndarray, quarter_NK: np.ndarray) -> np.ndarray:
-    """Return the signals of every frame, float64 of shape (frames, signals).
+def signals_of(motion_N: np.ndarray, psnr_N: np.ndarray) -> np.ndarray:
+    """Return the signals of every frame, float64 of shape (frames, 2).
 
     Args:
         motion_N: motion of every frame, float64 of shape (frames,).
-        quarter_NK: QUARTER_SIGNALS of every frame, float64 of shape (frames, 3).
+        psnr_N: PSNR of the thin picture of every frame in decibels, float64 of shape (frames,).
     """
-    *structure, psnr_N = quarter_NK.T
-    return np.column_stack([motion_N, *structure, np.minimum(psnr_N, HIGHEST_PSNR)])
+    return np.column_stack([motion_N, np.minimum(psnr_N, HIGHEST_PSNR)])
 
 
 def grow(signals_NK: np.ndarray, strata: Strata, needed: Needed, extract: Extract) -> Sample:

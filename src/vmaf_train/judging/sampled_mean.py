@@ -1,9 +1,10 @@
 """The mean score of a video of which some frames were scored, and its interval.
 
 A regression on signals of every frame predicts the frames that were not scored. Source: the
-regression estimator of survey sampling, Cochran, Sampling Techniques, 1977, chapter 7; the interval
-comes from successive differences of residuals, ibid. section 8.9, here each residual divided by one
-minus its leverage (MacKinnon and White 1985, the estimator HC3).
+regression estimator of survey sampling, Cochran, Sampling Techniques, 1977, chapter 7. The interval
+comes from successive differences of residuals (von Neumann et al., The Mean Square Successive
+Difference, 1941), each divided by one minus its leverage; of few frames, also from HC3 (MacKinnon
+and White, Some heteroskedasticity-consistent covariance matrix estimators, 1985).
 """
 
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ CONFIDENCE = 0.95
 RIDGE = 0.1
 # With fewer scored frames, no regression: the mean of the scored frames.
 FEWEST = 4
+# With fewer scored frames than this, successive differences are too few to go by alone.
+FEW = 32
 # Of a residual's leverage: a frame that determines its own prediction tells nothing.
 MOST_LEVERAGE = 0.99
 
@@ -70,15 +73,19 @@ def estimate_mean(y_S: np.ndarray, scored_S: np.ndarray, signals_NK: np.ndarray)
     if scored == 1:
         return SampledMean(mean, np.inf, None)
 
-    # s^2 = sum of (r_(i+1) - r_i)^2 / 2 (scored - 1), with r_i = e_i / (1 - leverage_i)
-    jackknifed_S = residual_S / (1 - np.minimum(leverage_S, MOST_LEVERAGE))
-    variance = float((np.diff(jackknifed_S) ** 2).sum() / (2 * (scored - 1)))
-    # Var(mean) = s^2 (sum of squares of the scores' weights in the prediction, and the noise of
-    # the frames that were not scored)
-    spread = float(((hat_SP @ rest_P) ** 2).sum()) + (n - scored) / n**2
+    # r_i = e_i / (1 - leverage_i); each frame that is not scored deviates by s from its prediction
+    r_S = residual_S / (1 - np.minimum(leverage_S, MOST_LEVERAGE))
+    share_S = hat_SP @ rest_P
+    rest_share = (n - scored) / n**2
+    # s^2 = sum of (r_(i+1) - r_i)^2 / 2 (scored - 1)
+    square = float((np.diff(r_S) ** 2).sum() / (2 * (scored - 1)))
+    variance = square * (float((share_S**2).sum()) + rest_share)
+    if scored < FEW:
+        # HC3: Var(mean) = sum of (share_i r_i)^2, and s^2 = mean of r_i^2
+        hc3 = float(((share_S * r_S) ** 2).sum() + rest_share * (r_S**2).mean())
+        variance = max(variance, hc3)
     freedom = max(1.0, scored - float(leverage_S.sum()))
-    half_width = _student_t(freedom) * (variance * spread) ** 0.5
-    return SampledMean(mean, half_width, variance**0.5)
+    return SampledMean(mean, _student_t(freedom) * variance**0.5, square**0.5)
 
 
 def frames_needed(estimate: SampledMean, n_frames: int, within: float) -> int:
