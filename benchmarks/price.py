@@ -1,16 +1,19 @@
 """The price list: CPU and error of every way to score a video, and the frontier of the best buys.
 
 Usage: python benchmarks/price.py --corpus PATH [--assume-dims WxH] [--montages 5] [--frames 600]
-           [--every 3,5,9,15,30] [--seeds 4] [--cpu-frames 120] [--rounds 5] [--out FILE.png]
+           [--models vmaf_tiny_exact,vmaf_tiny_lite] [--sets lite_vif,fast] [--every 3,5,9,15,30]
+           [--seeds 4] [--cpu-frames 120] [--rounds 5] [--out FILE.png]
 CPU is that of the ffmpeg processes for a raw pair of 1920x1080 test pictures, on one libvmaf
 thread, as a share of full VMAF in the same round; the median over the rounds. Errors are those of
 the mean against the teacher's, over long videos that are made of the corpus's references (see
 coverage.py). `frame` is the RMSE of single frames. Ways:
 
 - full VMAF by ffmpeg's libvmaf filter, and VMAF v1, another metric: it has a price but no error;
-- `n_subsample=N` of stock libvmaf;
-- each shipped model on every frame, and with `score --every N`;
+- `n_subsample=N` of stock libvmaf, with its own model and with the file of a shipped one;
+- each model on every frame, and with `score --every N`;
 - the same frames without signals of the others: their plain mean.
+
+Models are the shipped ones, and an mlp_small of each other feature set, trained here on `real`.
 
 A way is on the frontier if no other is both cheaper and more exact.
 """
@@ -32,6 +35,7 @@ from common import (
     quiet,
     ratios,
     row,
+    table_of,
     throw_away_folder,
     timed,
 )
@@ -42,13 +46,26 @@ from score import SIZE, draw_pair
 
 from vmaf_train.clips.layouts import scan
 from vmaf_train.clips.video import Video, YuvFormat, parse_dims
-from vmaf_train.commands.score import Scorer, load_scorer
+from vmaf_train.commands.score import Scorer, load_scorer, scorer_of
 from vmaf_train.commands.video_score import Sampling
-from vmaf_train.extraction.libvmaf import Branch, Ffmpeg, branch_arguments, extracting, find_ffmpeg
+from vmaf_train.extraction.libvmaf import (
+    Branch,
+    Ffmpeg,
+    branch_arguments,
+    extracting,
+    filter_with,
+    find_ffmpeg,
+)
 from vmaf_train.extraction.sampling import MOTION, THIN
 from vmaf_train.extraction.strata import Strata
-from vmaf_train.frames.choice import AUTO
+from vmaf_train.features import find_feature_set
+from vmaf_train.frames.choice import AUTO, REAL, CorpusChoice
 from vmaf_train.metrics import rmse
+from vmaf_train.onnx_file.inference import OnnxStudent
+from vmaf_train.shipping.libvmaf_model import SUFFIX
+from vmaf_train.students.export import to_onnx
+from vmaf_train.students.settings import Job, Settings
+from vmaf_train.students.training import fit_many
 from vmaf_train.teacher.teachers import DEFAULT_TEACHER
 
 V1 = "vmaf_v1.0.16_3d0h"
@@ -80,10 +97,15 @@ class Way:
         return float(np.sqrt(np.mean(self.errors**2)))
 
 
-def stock(model: str, every: int) -> list[str]:
-    """Return ffmpeg's arguments for stock libvmaf, in the thread of the filter."""
-    options = f"model=version={model}:n_subsample={every}:log_path=0.json:log_fmt=json:shortest=1"
-    return ["-filter_complex", f"[0:v][1:v]libvmaf={options}", "-f", "null", "-"]
+def stock(every: int, filter: str = f"libvmaf=model=version={DEFAULT_TEACHER.name}") -> list[str]:
+    """Return ffmpeg's arguments for stock libvmaf, in the thread of the filter.
+
+    Args:
+        every: value of the filter's option `n_subsample`.
+        filter: the filter with a model.
+    """
+    options = f"n_subsample={every}:log_path=0.json:log_fmt=json:shortest=1"
+    return ["-filter_complex", f"[0:v][1:v]{filter}:{options}", "-f", "null", "-"]
 
 
 def features_of(scorer: Scorer, video: Measured) -> np.ndarray:
@@ -93,21 +115,43 @@ def features_of(scorer: Scorer, video: Measured) -> np.ndarray:
 def stock_ways(videos: Sequence[Measured], every: Sequence[int]) -> list[Way]:
     """Return full VMAF, VMAF v1, and n_subsample."""
     ways = [
-        Way("full VMAF", STOCK, stock(DEFAULT_TEACHER.name, 1), np.zeros(1), 0.0),
-        Way("VMAF v1", STOCK, stock(V1, 1)),
+        Way("full VMAF", STOCK, stock(1), np.zeros(1), 0.0),
+        Way("VMAF v1", STOCK, stock(1, f"libvmaf=model=version={V1}")),
     ]
     for n in every:
         errors = [video.truth_N[::n].mean() - video.truth_N.mean() for video in videos]
-        arguments = stock(DEFAULT_TEACHER.name, n)
+        arguments = stock(n)
         ways.append(Way(f"n_subsample={n}", STOCK, arguments, np.array(errors)))
     return ways
 
 
-def model_ways(
-    model: str, videos: Sequence[Measured], every: Sequence[int], seeds: int
-) -> list[Way]:
-    """Return a shipped model on every frame, and on one frame in N, with and without signals."""
+def file_ways(model: str, videos: Sequence[Measured], every: Sequence[int]) -> list[Way]:
+    """Return n_subsample of stock libvmaf with the file of a shipped model."""
     scorer = load_scorer(model)
+    path = Path("model", "tiny", f"{model}{SUFFIX}").absolute()
+    scores = [scorer.student.score(features_of(scorer, video)) for video in videos]
+    ways = []
+    for n in every:
+        pairs = zip(scores, videos, strict=True)
+        errors = [score_N[::n].mean() - video.truth_N.mean() for score_N, video in pairs]
+        arguments = stock(n, filter_with(path))
+        ways.append(Way(f"n_subsample={n}, {model}", STOCK, arguments, np.array(errors)))
+    return ways
+
+
+def trained_on_real(name: str) -> Scorer:
+    """Return an mlp_small of a feature set that learnt from `real`."""
+    table = table_of(CorpusChoice(corpus=REAL), find_feature_set(name).features)
+    settings = Settings(features=name)
+    job = Job(teacher_points=settings.teacher_points)
+    student = fit_many("mlp_small", table, [job], settings)[job]
+    return scorer_of(OnnxStudent(to_onnx(student, {}), name), name)
+
+
+def model_ways(
+    model: str, scorer: Scorer, videos: Sequence[Measured], every: Sequence[int], seeds: int
+) -> list[Way]:
+    """Return a model on every frame, and on one frame in N, with and without signals."""
     scores = [scorer.student.score(features_of(scorer, video)) for video in videos]
     truth = [video.truth_N for video in videos]
     means = np.array([s.mean() - t.mean() for s, t in zip(scores, truth, strict=True)])
@@ -198,9 +242,8 @@ def main() -> None:
     parser.add_argument("--montages", type=int, default=5)
     parser.add_argument("--frames", type=int, default=600)
     parser.add_argument("--every", type=numbers, default=[3, 5, 9, 15, 30])
-    parser.add_argument(
-        "--models", type=names, default=["vmaf_tiny_exact", "vmaf_tiny_lite", "vmaf_tiny_fast"]
-    )
+    parser.add_argument("--models", type=names, default=["vmaf_tiny_exact", "vmaf_tiny_lite"])
+    parser.add_argument("--sets", type=names, default=["lite_vif", "fast"])
     parser.add_argument("--cpu-frames", type=int, default=120)
     parser.add_argument("--out", type=Path, help="picture of the frontier")
     options = parser.parse_args()
@@ -215,7 +258,10 @@ def main() -> None:
         videos = [measure(video, ffmpeg) for video in made]
     ways = stock_ways(videos, options.every)
     for model in options.models:
-        ways += model_ways(model, videos, options.every, options.seeds)
+        ways += file_ways(model, videos, options.every)
+        ways += model_ways(model, load_scorer(model), videos, options.every, options.seeds)
+    for name in options.sets:
+        ways += model_ways(name, trained_on_real(name), videos, options.every, options.seeds)
     cpu = cpu_of(ways, ffmpeg, options.cpu_frames, options.rounds)
 
     best = on_frontier(ways, cpu)

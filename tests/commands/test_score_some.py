@@ -43,7 +43,7 @@ def scored(*words):
     return json.loads(score(*words).stdout)
 
 
-@pytest.mark.parametrize("name", ["exact", "lite", "fast"])
+@pytest.mark.parametrize("name", ["exact", "lite"])
 def test_sampled_frames_have_the_scores_that_they_have_among_all(name, videos):
     model = ("--model", TINY / f"vmaf_tiny_{name}.onnx", "--per-frame")
     some = scored(*videos, *model, "--every", 5, "--seed", 3)

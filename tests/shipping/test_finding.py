@@ -81,3 +81,10 @@ print("mlflow" in sys.modules)
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_retired_id_is_refused_with_what_to_use_instead():
+    with pytest.raises(
+        InputError, match="vmaf_tiny_fast is no longer shipped: "
+    ):
+        find_student("vmaf_tiny_fast", FOR_SCORE)

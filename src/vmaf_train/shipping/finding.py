@@ -12,6 +12,10 @@ from vmaf_train.errors import InputError
 from vmaf_train.onnx_file.inference import OnnxStudent
 
 RUN_ID = re.compile(r"[0-9a-f]{32}")
+# Ids of models that were shipped once, and what to use instead.
+RETIRED = {
+    "vmaf_tiny_fast": "vmaf_tiny_lite with --every 3 has the same cost and a twentieth of the error"
+}
 # The root of the checkout that this code runs from.
 CHECKOUT = Path(__file__).parents[3]
 
@@ -78,6 +82,8 @@ def _from_file(model: str, choices: str) -> Found:
 
 def _from_tree(model: str, choices: str) -> Found:
     """Look in model/tiny/ of the working folder, then in that of the checkout."""
+    if model in RETIRED:
+        raise InputError(f"{model} is no longer shipped: {RETIRED[model]}; see docs/score.md")
     places = [root / "model" / "tiny" / f"{model}.onnx" for root in (Path.cwd(), CHECKOUT)]
     path = next((place for place in places if place.is_file()), None)
     if path is None:

@@ -84,13 +84,6 @@ SHIPPED = (
         features="lite",
         description="VMAF without the finest scale of VIF, learnt from real content",
     ),
-    ShippedModel(
-        id="vmaf_tiny_fast",
-        alias="fast",
-        arch="mlp_small",
-        features="fast",
-        description="VMAF estimated from ADM and motion, without VIF",
-    ),
 )
 
 
