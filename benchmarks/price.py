@@ -69,7 +69,12 @@ from vmaf_train.students.training import fit_many
 from vmaf_train.teacher.teachers import DEFAULT_TEACHER
 
 V1 = "vmaf_v1.0.16_3d0h"
-STOCK, OURS, PLAIN = "stock libvmaf", "sampled", "sampled, plain mean"
+STOCK, WHOLE = "stock libvmaf", "every frame, score"
+OURS, PLAIN = "score --every", "the same frames, plain mean"
+# Ways that cost as much as full VMAF would squeeze the others together in the picture.
+MOST_CPU = 0.7
+# Of the points in the picture.
+MARKS = {STOCK: "s", WHOLE: "D", OURS: "o", PLAIN: "x"}
 COLUMNS = ("way", "CPU", "frame", "mean: RMSE", "worst", "bias", "frontier")
 
 
@@ -157,7 +162,7 @@ def model_ways(
     means = np.array([s.mean() - t.mean() for s, t in zip(scores, truth, strict=True)])
     whole = branch_arguments([Branch(extracting(scorer.features.extraction))], 0)
     frame = rmse(np.concatenate(scores), np.concatenate(truth))
-    ways = [Way(model, "every frame", whole, means, frame)]
+    ways = [Way(model, WHOLE, whole, means, frame)]
     for n in every:
         chosen = Branch(extracting(scorer.features.still), Strata((n,)).select, chooses=True)
         drawn = [(i, i * seeds + seed) for i in range(len(videos)) for seed in range(seeds)]
@@ -207,27 +212,20 @@ def on_frontier(ways: Sequence[Way], cpu: dict[str, float]) -> set[str]:
 
 def draw(ways: Sequence[Way], cpu: dict[str, float], path: Path) -> None:
     """Draw error against CPU, and the frontier as a line."""
-    figure = Figure(figsize=(7.2, 4.6), dpi=100, layout="constrained")
+    figure = Figure(figsize=(8.0, 5.0), dpi=100, layout="constrained")
     axes = figure.add_subplot()
-    judged = [way for way in ways if way.errors is not None and way.rmse > 0]
-    for kind, mark in ((STOCK, "s"), ("every frame", "D"), (OURS, "o"), (PLAIN, "x")):
-        of_kind = [way for way in judged if way.kind == kind]
-        axes.scatter(
-            [cpu[way.name] for way in of_kind],
-            [way.rmse for way in of_kind],
-            marker=mark,
-            label={"every frame": "student, every frame"}.get(kind, kind),
-        )
-        for way in of_kind:
-            short = way.name.removeprefix("vmaf_tiny_").replace(", plain mean", "")
-            axes.annotate(
-                short,
-                (cpu[way.name], way.rmse),
-                fontsize=6,
-                xytext=(4, 2),
-                textcoords="offset points",
-            )
+    judged = [way for way in ways if way.errors is not None and cpu[way.name] < MOST_CPU]
     best = on_frontier(judged, cpu)
+    for kind, mark in MARKS.items():
+        of_kind = [way for way in judged if way.kind == kind]
+        points = [(cpu[way.name], way.rmse) for way in of_kind]
+        xs, ys = zip(*points, strict=True)
+        axes.scatter(xs, ys, marker=mark, s=22, label=kind)
+        # Names of all would cover each other.
+        for way, point in zip(of_kind, points, strict=True):
+            if way.name in best or (kind == STOCK and "," not in way.name):
+                short = way.name.removeprefix("vmaf_tiny_").replace(", plain mean", "")
+                axes.annotate(short, point, fontsize=6, xytext=(5, 3), textcoords="offset points")
     line = sorted((cpu[way.name], way.rmse) for way in judged if way.name in best)
     axes.plot(*zip(*line, strict=True), color="0.6", zorder=0, label="frontier")
     axes.set(xlabel="CPU, full VMAF is 1 (1920x1080)", ylabel="RMSE of the mean, score points")
