@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -55,9 +56,8 @@ def test_the_ffmpeg_lines_of_the_pages_work(page, ffmpeg, two_videos):
     assert lines
     for line in lines:
         (model,) = re.findall(r"[=']path=([\w./]+)", line)
-        assert model == "model/tiny/vmaf_tiny_exact.libvmaf.json"
         Path(model).parent.mkdir(parents=True, exist_ok=True)
-        export_libvmaf(str(EXACT), Path(model))
+        shutil.copy(ROOT / model, model)
         assert "score: " in run_line(line, ffmpeg)
     if page == "docs/libvmaf.md":
         logs = {path: json.loads(Path(path).read_text()) for path in ("scores.json", "both.json")}

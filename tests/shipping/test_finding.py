@@ -84,7 +84,5 @@ print("mlflow" in sys.modules)
 
 
 def test_a_retired_id_is_refused_with_what_to_use_instead():
-    with pytest.raises(
-        InputError, match="vmaf_tiny_fast is no longer shipped: "
-    ):
+    with pytest.raises(InputError, match="vmaf_tiny_fast is no longer shipped: "):
         find_student("vmaf_tiny_fast", FOR_SCORE)
