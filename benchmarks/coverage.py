@@ -13,6 +13,7 @@ it is lowest; `±` is the mean half-width, `frames` the share of scored frames, 
 the mean. A student must not have learnt from the corpus.
 """
 
+from argparse import ArgumentParser, Namespace
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -141,24 +142,33 @@ def print_row(model: str, videos: str, choice: str, found: list[Outcome]) -> Non
     print(row(model, videos, choice, *cells), flush=True)
 
 
-def main() -> None:
-    parser = make_parser(__doc__, corpus=None, assume_dims=AUTO, seeds=20)
+def make_video_parser(doc: str | None, **defaults: object) -> ArgumentParser:
+    """Return a parser with the options of long videos; see `common.make_parser`."""
+    parser = make_parser(doc, corpus=None, assume_dims=AUTO, **defaults)
     parser.add_argument("--montages", type=int, default=5)
     parser.add_argument("--frames", type=int, default=600)
-    parser.add_argument("--models", type=names, default=["vmaf_tiny_exact", "vmaf_tiny_lite"])
-    parser.add_argument("--every", type=numbers, default=[1, 3, 5, 9, 15])
-    parser.add_argument("--within", type=names, default=["0.25", "0.5", "1"])
-    options = parser.parse_args()
+    return parser
 
+
+def measure_all(options: Namespace, ffmpeg: Ffmpeg) -> list[Measured]:
+    """Make long videos of the corpus that the options name, and measure each."""
     format = YuvFormat() if options.assume_dims == AUTO else parse_dims(options.assume_dims)
-    ffmpeg = find_ffmpeg()
     refs = references(scan(Path(options.corpus), format).pairs)
     with throw_away_folder() as folder:
         made = make_long_videos(
             ffmpeg, refs, format, folder, montages=options.montages, frames=options.frames
         )
-        measured = [measure(video, ffmpeg) for video in made]
+        return [measure(video, ffmpeg) for video in made]
 
+
+def main() -> None:
+    parser = make_video_parser(__doc__, seeds=20)
+    parser.add_argument("--models", type=names, default=["vmaf_tiny_exact", "vmaf_tiny_lite"])
+    parser.add_argument("--every", type=numbers, default=[1, 3, 5, 9, 15])
+    parser.add_argument("--within", type=names, default=["0.25", "0.5", "1"])
+    options = parser.parse_args()
+
+    measured = measure_all(options, find_ffmpeg())
     choices = {f"every {every}": Sampling(every) for every in options.every}
     choices |= {f"within {within}": Sampling(within=float(within)) for within in options.within}
     print(header(*COLUMNS))

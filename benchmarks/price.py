@@ -29,7 +29,6 @@ from common import (
     Took,
     header,
     in_turn,
-    make_parser,
     names,
     numbers,
     quiet,
@@ -39,13 +38,11 @@ from common import (
     throw_away_folder,
     timed,
 )
-from coverage import Measured, measure, outcome
-from long_videos import make_long_videos, references
+from coverage import Measured, make_video_parser, measure_all, outcome
 from matplotlib.figure import Figure
 from score import SIZE, draw_pair
 
-from vmaf_train.clips.layouts import scan
-from vmaf_train.clips.video import Video, YuvFormat, parse_dims
+from vmaf_train.clips.video import Video
 from vmaf_train.commands.score import Scorer, load_scorer, scorer_of
 from vmaf_train.commands.video_score import Sampling
 from vmaf_train.extraction.libvmaf import (
@@ -59,7 +56,7 @@ from vmaf_train.extraction.libvmaf import (
 from vmaf_train.extraction.sampling import MOTION, THIN
 from vmaf_train.extraction.strata import Strata
 from vmaf_train.features import find_feature_set
-from vmaf_train.frames.choice import AUTO, REAL, CorpusChoice
+from vmaf_train.frames.choice import REAL, CorpusChoice
 from vmaf_train.metrics import rmse
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.shipping.libvmaf_model import SUFFIX
@@ -236,9 +233,7 @@ def draw(ways: Sequence[Way], cpu: dict[str, float], path: Path) -> None:
 
 
 def main() -> None:
-    parser = make_parser(__doc__, corpus=None, assume_dims=AUTO, seeds=4, rounds=5)
-    parser.add_argument("--montages", type=int, default=5)
-    parser.add_argument("--frames", type=int, default=600)
+    parser = make_video_parser(__doc__, seeds=4, rounds=5)
     parser.add_argument("--every", type=numbers, default=[3, 5, 9, 15, 30])
     parser.add_argument("--models", type=names, default=["vmaf_tiny_exact", "vmaf_tiny_lite"])
     parser.add_argument("--sets", type=names, default=["lite_vif", "fast"])
@@ -246,14 +241,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="picture of the frontier")
     options = parser.parse_args()
 
-    format = YuvFormat() if options.assume_dims == AUTO else parse_dims(options.assume_dims)
     ffmpeg = find_ffmpeg()
-    refs = references(scan(Path(options.corpus), format).pairs)
-    with throw_away_folder() as folder:
-        made = make_long_videos(
-            ffmpeg, refs, format, folder, montages=options.montages, frames=options.frames
-        )
-        videos = [measure(video, ffmpeg) for video in made]
+    videos = measure_all(options, ffmpeg)
     ways = stock_ways(videos, options.every)
     for model in options.models:
         ways += file_ways(model, videos, options.every)
