@@ -79,9 +79,9 @@ def measure(video: LongVideo, ffmpeg: Ffmpeg) -> Measured:
     """Extract every feature and every signal of a video."""
     branches = [Branch(extracting(CANONICAL.extraction)), THIN]
     (log, thin_log), _ = ffmpeg.branches(video.ref, video.dis, branches, cores())
-    x_NF = parse_features(log or "", video.name, KNOWN)
+    x_NF = parse_features(log, video.name, KNOWN)
     columns = dict(zip(KNOWN, x_NF.T, strict=True))
-    psnr_N = parse_features(thin_log or "", video.name, THIN_SIGNALS)[:, 0]
+    psnr_N = parse_features(thin_log, video.name, THIN_SIGNALS)[:, 0]
     signals_NK = signals_of(columns[MOTION_FEATURE], psnr_N)
     return Measured(video.encode, columns, signals_NK, DEFAULT_TEACHER.score(x_NF, KNOWN))
 
@@ -115,7 +115,7 @@ def outcome(scorer: Scorer, video: Measured, x_NF: np.ndarray, sampling: Samplin
         added: np.ndarray = x_NF[strata.added(len(x_NF))]
         return added
 
-    sample = grow(video.signals_NK, sampling.first_strata, scorer.needed(sampling), extract)
+    sample = grow(video.signals_NK, scorer.first_strata(sampling), scorer.needed(sampling), extract)
     scored = scorer.score_sample(sample, sampling)
     error = scored.estimate.mean - float(video.truth_N.mean())
     return Outcome(video.encode, error, scored.half_width, len(sample.frame_S) / len(x_NF))

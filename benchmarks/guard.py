@@ -70,7 +70,7 @@ def odd_clip(name: str, ffmpeg: Ffmpeg, folder: Path) -> Clip:
     (log,), _ = ffmpeg.branches(
         Video(ref), Video(dis), [Branch(extracting(CANONICAL.extraction))], threads=0
     )
-    x_NF = parse_features(log or "", name, KNOWN)
+    x_NF = parse_features(log, name, KNOWN)
     return Clip(x_NF, DEFAULT_TEACHER.score(x_NF, KNOWN))
 
 
@@ -83,7 +83,7 @@ def print_row(name: str, clips: list[Clip], scorer: Scorer) -> None:
         error_N = scorer.student.score(x_NF) - clip.truth_N
         distance_N = scorer.expected.distance(x_NF)
         errors.append(error_N)
-        outside.append(distance_N > scorer.expected.familiar.limit)
+        outside.append(scorer.expected.outside(distance_N))
         pooled.append(error_N.mean())
         widths.append(scorer.expected.half_width(len(x_NF), distance_N))
     error_N, outside_N = np.concatenate(errors), np.concatenate(outside)

@@ -14,8 +14,6 @@ from vmaf_train.errors import InputError
 MOTION_EXTRACTOR, MOTION_FEATURE = "motion", "motion2"
 # Range of a student's scores, in score points.
 SCORE_MIN, SCORE_MAX = 0.0, 100.0
-
-
 # Options of libvmaf's extractors, by the name of the extractor.
 Extractors = Mapping[str, Mapping[str, bool | float]]
 
@@ -23,11 +21,13 @@ Extractors = Mapping[str, Mapping[str, bool | float]]
 def extraction_of(extractors: Extractors) -> str:
     """Return the value of libvmaf's option `feature` that runs these extractors."""
     return "|".join(
-        r"\:".join(
-            [f"name={name}", *(f"{key}={str(value).lower()}" for key, value in options.items())]
-        )
-        for name, options in extractors.items()
+        r"\:".join([f"name={name}", *option_words(options)]) for name, options in extractors.items()
     )
+
+
+def option_words(options: Mapping[str, bool | float]) -> list[str]:
+    """Return the options of an extractor as libvmaf reads them, such as `vif_skip_scale0=true`."""
+    return [f"{key}={str(value).lower()}" for key, value in options.items()]
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import pytest
 from commandline import call
 
 from vmaf_train.clips.video import Video
+from vmaf_train.extraction.libvmaf import Ffmpeg
 from vmaf_train.extraction.logs import parse_features
 from vmaf_train.extraction.sampling import THIN, THIN_SIGNALS
 from vmaf_train.extraction.strata import Strata
@@ -90,6 +91,19 @@ def test_a_narrower_interval_than_the_model_allows_scores_all_frames_and_says_so
     assert json.loads(done.stdout)["scored"] == FRAMES
     assert "no number of frames gives within 0.01" in done.stderr
     assert "vmaf_tiny_exact" in done.stderr
+
+
+def test_a_width_that_the_model_never_reaches_takes_one_pass(videos, monkeypatch):
+    passes = []
+    branches = Ffmpeg.branches
+
+    def counted(self, *arguments):
+        passes.append(arguments)
+        return branches(self, *arguments)
+
+    monkeypatch.setattr(Ffmpeg, "branches", counted)
+    score(*videos, "--within", 0.01, "--model", "vmaf_tiny_lite")
+    assert len(passes) == 1
 
 
 def test_csv_per_frame_names_the_sampled_frames(videos):

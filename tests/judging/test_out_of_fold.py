@@ -122,7 +122,7 @@ def test_an_evaluation_tells_whether_the_interval_held(done, table):
     far = replace(table, x_NF=np.where(table.is_of("Gamma")[:, None], 3, table.x_NF))
     report, score_N = evaluate(done.student, far, name="it", corpus="c", libvmaf_version=None)
     check, stated = report.interval_check, expected_error_of(done.student, "it")
-    outside_N = stated.outside(far.x_NF)
+    outside_N = stated.outside(stated.distance(far.x_NF))
     assert check.outside_by_source["Gamma"] == 120 > check.outside_by_source["Alpha"]
     assert check.outside_share == pytest.approx(outside_N.mean())
     held = [

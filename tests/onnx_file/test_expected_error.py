@@ -44,7 +44,7 @@ def test_the_distance_is_that_to_the_nearest_centre(expected):
     # In whitened features: (0, 0), (0, 8), (5, 5), (0, -8).
     nearest = np.sqrt([0, (25 + 9) / 2, 0, 32])
     np.testing.assert_allclose(expected.distance(x_NF), nearest)
-    assert expected.outside(x_NF).tolist() == [False, True, False, True]
+    assert expected.outside(expected.distance(x_NF)).tolist() == [False, True, False, True]
 
 
 def test_many_frames_have_the_distances_of_each_alone(expected):

@@ -19,6 +19,7 @@ from vmaf_train.errors import ExtractionError, InputError
 from vmaf_train.extraction.libvmaf import Ffmpeg, find_ffmpeg
 from vmaf_train.extraction.log_files import how_to_log, read_log
 from vmaf_train.extraction.sampling import Needed, Sample, sample_frames
+from vmaf_train.extraction.strata import Strata
 from vmaf_train.features import FeatureSet, set_of
 from vmaf_train.judging.sampled_mean import FEWEST, SampledMean, estimate_mean, frames_needed
 from vmaf_train.onnx_file.expected_error import ExpectedError, expected_error_of
@@ -28,6 +29,8 @@ from vmaf_train.shipping.finding import FOR_SCORE, find_student
 
 # The interval of fewer scored frames can be narrow by chance, so `within` does not stop there.
 TRUSTED = 12
+# Frames per stratum of the first pass that looks for `within`; later passes take its divisors.
+FIRST_EVERY = 12
 SIZE = re.compile(r"Stream #.*Video:.* ([0-9]+x[0-9]+)")
 
 
@@ -55,17 +58,13 @@ class Scorer:
         if self.expected is None:
             return None
         distance_S = self.expected.distance(x_SF)
-        relative_S = distance_S / self.expected.familiar.limit
+        furthest = distance_S.max(initial=0.0) / self.expected.familiar.limit
         return OwnError(
             half_width=self.expected.half_width(n_frames, distance_S),
             confidence=self.expected.confidence,
-            outside=int((relative_S > 1).sum()),
-            furthest=float(relative_S.max(initial=0.0)),
+            outside=int(self.expected.outside(distance_S).sum()),
+            furthest=float(furthest),
         )
-
-    def estimate(self, sample: Sample) -> SampledMean:
-        """Estimate the mean score of a sampled video, without the student's own error."""
-        return estimate_mean(self.student.score(sample.x_SF), sample.frame_S, sample.signals_NK)
 
     def score_frames(self, x_NF: np.ndarray, remarks: Sequence[str], step: int = 1) -> VideoScore:
         """Return the scores of frames that are all scored.
@@ -96,12 +95,13 @@ class Scorer:
             sampling: how they were chosen.
             remarks: facts from the extraction, for the user.
         """
+        score_S = self.student.score(sample.x_SF)
         own_error = self.own_error(sample.x_SF, sample.n_frames)
         return VideoScore(
-            self.student.score(sample.x_SF),
+            score_S,
             sample.frame_S,
             sample.n_frames,
-            self.estimate(sample),
+            estimate_mean(score_S, sample.frame_S, sample.signals_NK),
             own_error,
             sampling.seed,
             (
@@ -120,6 +120,14 @@ class Scorer:
                 "the interval is wider"
             )
 
+    def first_strata(self, sampling: Sampling) -> Strata:
+        """Return the strata of the first pass; every frame if no number of them gives `within`."""
+        every = FIRST_EVERY if sampling.within else sampling.every
+        if sampling.within and self.expected:
+            narrowest = self.expected.interval.half_widths[-1].half_width
+            every = 1 if narrowest >= sampling.within else every
+        return Strata((every,), sampling.seed)
+
     def needed(self, sampling: Sampling) -> Needed:
         """Return a function that says how many frames it takes to reach `within`."""
 
@@ -128,11 +136,11 @@ class Scorer:
                 return 0
             if not len(sample.frame_S):
                 return sample.n_frames
-            own_error = self.own_error(sample.x_SF, sample.n_frames)
-            own = own_error.half_width if own_error else 0.0
+            scored = self.score_sample(sample, sampling)
+            own = scored.own_error.half_width if scored.own_error else 0.0
             # What the student's own error leaves to the sample: see VideoScore.half_width.
             left = math.sqrt(max(0.0, sampling.within**2 - own**2))
-            estimate = self.estimate(sample)
+            estimate = scored.estimate
             if estimate.half_width <= left:
                 return min(TRUSTED, sample.n_frames)
             return frames_needed(estimate, sample.n_frames, left)
@@ -285,10 +293,8 @@ def _score_some(
             f"this student reads {scorer.student.window} frames for one score, so no frame can be "
             "left out; leave out every and within, or take another student"
         )
-    first = sampling.first_strata
-    sample, remarks = sample_frames(
-        ref, dis, scorer.features, ffmpeg, first, threads, scorer.needed(sampling)
-    )
+    first, needed = scorer.first_strata(sampling), scorer.needed(sampling)
+    sample, remarks = sample_frames(ref, dis, scorer.features, ffmpeg, first, threads, needed)
     if sample.n_frames < sampling.every:
         raise InputError(
             f"{dis.path} has {sample.n_frames} frame(s), which every {sampling.every} may leave "

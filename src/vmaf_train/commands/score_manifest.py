@@ -23,14 +23,14 @@ Key = tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Layout:
+class Columns:
     """The columns of a table: those that identify a row, and all."""
 
     key: tuple[str, ...]
-    columns: tuple[str, ...]
+    names: tuple[str, ...]
 
     @classmethod
-    def of(cls, sampling: Sampling) -> "Layout":
+    def of(cls, sampling: Sampling) -> "Columns":
         """Return the columns for scores of every frame, or of a sample."""
         if sampling.all_frames:
             return cls(KEY, (*KEY, *pooled_columns(sampled=False)))
@@ -108,13 +108,13 @@ def score_rows(
     Raises:
         InputError: the table has other columns, or ends within a row.
     """
-    layout = Layout.of(sampling)
+    columns = Columns.of(sampling)
     keys = {_key_of(row, scorer, sampling): row for row in rows}
-    for key in _scored_before(out, layout):
+    for key in _scored_before(out, columns):
         keys.pop(key, None)
 
     with out.open("a", newline="") as file, ThreadPoolExecutor(workers) as pool:
-        writer = csv.DictWriter(file, layout.columns)
+        writer = csv.DictWriter(file, columns.names)
         if not file.tell():
             writer.writeheader()
         running = {
@@ -124,7 +124,7 @@ def score_rows(
         try:
             with reporter.scoring(len(running)) as step:
                 for done in as_completed(running):
-                    identity = dict(zip(layout.key, running[done], strict=True))
+                    identity = dict(zip(columns.key, running[done], strict=True))
                     scores = _scores_of(done, identity["dis"], reporter)
                     failed += scores is None
                     if scores:
@@ -164,17 +164,17 @@ def _key_of(row: ManifestRow, scorer: Scorer, sampling: Sampling) -> Key:
     return (*key, str(sampling.every), within, str(sampling.seed))
 
 
-def _scored_before(out: Path, layout: Layout) -> set[Key]:
+def _scored_before(out: Path, columns: Columns) -> set[Key]:
     """Return the keys of the rows that a table holds; none if there is no file yet."""
     if not out.is_file() or not out.stat().st_size:
         return set()
     with out.open(newline="") as file:
         reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != layout.columns:
+        if tuple(reader.fieldnames or ()) != columns.names:
             raise InputError(
                 f"{out} has other columns than these scores; pass another file as --out"
             )
         rows = list(reader)
     if not out.read_bytes().endswith(b"\n"):
         raise InputError(f"{out} ends within a row, as after a full disk; delete its last line")
-    return {tuple(row[name] for name in layout.key) for row in rows}
+    return {tuple(row[name] for name in columns.key) for row in rows}

@@ -6,12 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from vmaf_train.errors import InputError
-from vmaf_train.extraction.strata import Strata
 from vmaf_train.features import SCORE_MAX, SCORE_MIN
 from vmaf_train.judging.sampled_mean import CONFIDENCE, SampledMean
-
-# Frames per stratum of the first pass that looks for `within`; later passes take its divisors.
-FIRST_EVERY = 12
 
 
 @dataclass(frozen=True)
@@ -43,11 +39,6 @@ class Sampling:
             )
         if self.every > 1:
             raise InputError("every and within both say how many frames to score; pass one of them")
-
-    @property
-    def first_strata(self) -> Strata:
-        """The strata of the first pass."""
-        return Strata((FIRST_EVERY if self.within else self.every,), self.seed)
 
     @property
     def all_frames(self) -> bool:

@@ -130,7 +130,6 @@ class Ffmpeg:
             ExtractionError: ffmpeg failed, or its log is incomplete.
         """
         (log,), report = self.branches(ref, dis, [Branch(extracting(wanted.extraction))], threads)
-        assert log is not None, "a branch of every frame writes a log"
         x_NF = parse_features(log, dis.path.name, wanted.features)
         return x_NF, remarks_of(report, len(x_NF))
 
@@ -141,7 +140,7 @@ class Ffmpeg:
         branches: Sequence[Branch],
         threads: int,
         files: Mapping[str, bytes] | None = None,
-    ) -> tuple[list[str | None], str]:
+    ) -> tuple[list[str], str]:
         """Extract features of two videos in several branches; both are decoded once.
 
         Args:
@@ -151,7 +150,7 @@ class Ffmpeg:
             files: content of files for the folder that ffmpeg runs in, by name.
 
         Returns:
-            The log of each branch, None where its filters left no frame; and ffmpeg's report.
+            The log of each branch, empty where its filters left no frame; and ffmpeg's report.
 
         Raises:
             ExtractionError: ffmpeg failed, or it wrote no log of every frame.
@@ -187,8 +186,7 @@ class Ffmpeg:
             outputs += ["-map", f"[out{clip}]", "-f", "null", "-"]
         command = [*self._quiet, *inputs, "-filter_complex", ";".join(graph), *outputs]
         with tempfile.TemporaryDirectory(prefix="vmaf-train-") as folder:
-            logs = self._logs(command, clips, Path(folder), {}, range(clips))
-            return [log for log in logs if log is not None]
+            return self._logs(command, clips, Path(folder), {}, range(clips))
 
     def _logs(
         self,
@@ -197,17 +195,16 @@ class Ffmpeg:
         folder: Path,
         env: Mapping[str, str],
         needed: Iterable[int],
-    ) -> list[str | None]:
+    ) -> list[str]:
         """Run a command in a folder; return the logs `0.json`, `1.json`, ... that it wrote there.
 
-        libvmaf writes no log of no frame. Such a log is None; if it is `needed`, that is an error.
+        libvmaf writes no log of no frame. Such a log is empty; if it is `needed`, that is an error.
         """
         self._processes.run(command, folder, env=env)
         paths = [folder / f"{number}.json" for number in range(count)]
-        logs = [path.read_text() if path.is_file() else None for path in paths]
-        if any(logs[number] is None for number in needed):
+        if not all(paths[number].is_file() for number in needed):
             raise ExtractionError(f"ffmpeg wrote no libvmaf log. Command: {shlex.join(command)}")
-        return logs
+        return [path.read_text() if path.is_file() else "" for path in paths]
 
 
 def branch_arguments(branches: Sequence[Branch], threads: int) -> list[str]:
@@ -246,7 +243,7 @@ def score_with(model: bytes, ref: Video, dis: Video, ffmpeg: Ffmpeg, *, threads:
     """
     branch = Branch(f"model=path={MODEL}")
     (log,), _ = ffmpeg.branches(ref, dis, [branch], threads, {MODEL: model})
-    return parse_scores(log or "", dis.path.name, ffmpeg.teacher.score_key)
+    return parse_scores(log, dis.path.name, ffmpeg.teacher.score_key)
 
 
 def _numbered(index: int, name: str, branches: int, more: str = "") -> str:

@@ -21,7 +21,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from vmaf_train.errors import InputError
-from vmaf_train.features import FeatureSet, log_keys
+from vmaf_train.features import FeatureSet, log_keys, option_words
 
 # JSON, the longest form, takes about 650 bytes per frame: this is more than 18 hours at 25 fps.
 MAX_BYTES = 2**30
@@ -142,9 +142,11 @@ def parse_log_file(text: str, name: str) -> LogFile:
 
 def how_to_log(features: FeatureSet) -> str:
     """Return the options of ffmpeg's filter and of libvmaf's tool that log a feature set."""
-    extractors = features.extraction.replace(r"\:", ":").split("|")
-    # "name=vif:vif_skip_scale0=true" -> "vif=vif_skip_scale0=true"
-    tool = [each.removeprefix("name=").replace(":", "=", 1) for each in extractors]
+    # "vif=vif_skip_scale0=true", or only "vif" without options
+    tool = [
+        "=".join(filter(None, [name, ":".join(option_words(options))]))
+        for name, options in features.extractors.items()
+    ]
     return (
         f"libvmaf=feature='{features.extraction}' in ffmpeg, or "
         f"{' '.join(f'--feature {each}' for each in tool)} of the tool vmaf"

@@ -94,8 +94,8 @@ def sample_frames(
     (motion_log, thin_log, first_log), report = ffmpeg.branches(
         ref, dis, [MOTION, THIN, _chosen(features, strata)], threads
     )
-    motion_N = parse_features(motion_log or "", clip, [MOTION_FEATURE])[:, 0]
-    psnr_N = parse_features(thin_log or "", clip, THIN_SIGNALS)[:, 0]
+    motion_N = parse_features(motion_log, clip, [MOTION_FEATURE])[:, 0]
+    psnr_N = parse_features(thin_log, clip, THIN_SIGNALS)[:, 0]
 
     def extract(strata: Strata) -> np.ndarray:
         log = first_log
@@ -140,13 +140,11 @@ def _chosen(features: FeatureSet, strata: Strata) -> Branch:
     return Branch(extracting(features.still), strata.select, chooses=True)
 
 
-def _features_of(
-    log: str | None, clip: str, features: FeatureSet, motion_S: np.ndarray
-) -> np.ndarray:
+def _features_of(log: str, clip: str, features: FeatureSet, motion_S: np.ndarray) -> np.ndarray:
     """Return the features of chosen frames, float64 of shape (chosen, features).
 
     Args:
-        log: of the chosen frames; None if there are none.
+        log: of the chosen frames; empty if there are none.
         clip: name of the clip, for errors.
         features: the feature set.
         motion_S: their motion, from a pass over every frame: it depends on neighbouring frames.

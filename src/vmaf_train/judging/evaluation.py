@@ -154,7 +154,7 @@ def _check_interval(
     if expected is None:
         return None
     distance_N = expected.distance(table.select(student.features).x_NF)
-    outside_N = distance_N > expected.familiar.limit
+    outside_N = expected.outside(distance_N)
     half_C = [
         expected.half_width(rows.stop - rows.start, distance_N[rows]) for rows in table.clip_rows
     ]

@@ -77,13 +77,13 @@ def fit_and_judge(
     train, validation = split(table, hold_out)
     fitted = fit(arch, train, validation, settings, on_epoch=on_epoch, loop=loop)
     facts = _facts(train, settings, hold_out, corpus, libvmaf_version)
-    student = export_student(fitted.student, facts, table)
     judged = None
     # A smoke run has trained nothing, so its errors say nothing.
     if settings.epochs:
-        judged = judge_out_of_fold(student, arch, table, settings, hold_out=hold_out)
+        unstated = OnnxStudent(to_onnx(fitted.student, facts), arch)
+        judged = judge_out_of_fold(unstated, arch, table, settings, hold_out=hold_out)
         facts[KEY] = judged.facts.model_dump(mode="json")
-        student = export_student(fitted.student, facts, table)
+    student = export_student(fitted.student, facts, table)
     without_points = fitted.without_points
     report, score_N = evaluate(
         student,

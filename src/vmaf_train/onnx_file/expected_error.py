@@ -101,9 +101,9 @@ class ExpectedError:
         """Return how far each frame lies from the training frames; see `Familiar.distance`."""
         return self.familiar.distance(x_NF)
 
-    def outside(self, x_NF: np.ndarray) -> np.ndarray:
-        """Tell for each frame whether it lies outside what the student learnt: bool (frames,)."""
-        outside_N: np.ndarray = self.distance(x_NF) > self.familiar.limit
+    def outside(self, distance_N: np.ndarray) -> np.ndarray:
+        """Tell by their distances which frames lie outside what the student learnt: bool (n,)."""
+        outside_N: np.ndarray = distance_N > self.familiar.limit
         return outside_N
 
     def half_width(self, frames: int, distance_N: np.ndarray | Sequence[float] = ()) -> float:
