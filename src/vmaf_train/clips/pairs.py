@@ -19,6 +19,8 @@ class Pair:
         n_frames: how many frames are used.
         format: geometry of both.
         frames: the first frame to use and the one to stop before; None is the whole clip.
+        mos: opinion score of the clip, in score points and higher for better quality; None if it
+            has none.
     """
 
     source: str
@@ -27,6 +29,7 @@ class Pair:
     n_frames: int
     format: YuvFormat
     frames: tuple[int, int] | None = None
+    mos: float | None = None
 
     @property
     def clip(self) -> str:

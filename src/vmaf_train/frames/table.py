@@ -37,6 +37,8 @@ class FrameTable:
         clips: the name of each clip.
         clip_sources: the source of each clip.
         teacher: the teacher whose scores `y_N` holds.
+        mos_C: opinion score of each clip, float64 of shape (clips,), in score points and higher for
+            better quality; NaN for a clip without one. None if no clip has one.
     """
 
     features: tuple[str, ...]
@@ -46,6 +48,7 @@ class FrameTable:
     clips: tuple[str, ...]
     clip_sources: tuple[str, ...]
     teacher: Teacher = DEFAULT_TEACHER
+    mos_C: np.ndarray | None = None
 
     @classmethod
     def from_clips(
@@ -152,6 +155,7 @@ class FrameTable:
             clip_N=renumbered[self.clip_N[rows]],
             clips=tuple(self.clips[index] for index in clips),
             clip_sources=tuple(self.clip_sources[index] for index in clips),
+            mos_C=None if self.mos_C is None else self.mos_C[list(clips)],
         )
 
     def select(self, features: Sequence[str]) -> "FrameTable":

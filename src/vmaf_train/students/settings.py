@@ -6,6 +6,9 @@ from vmaf_train.features import CANONICAL
 
 # Names of the trainers, which run the steps of a fit.
 PLAIN, LIGHTNING = "plain", "lightning"
+# What students learn: the teacher's frame scores, the opinion scores of clips, or both.
+TEACHER, MOS, HYBRID = "teacher", "mos", "hybrid"
+TARGETS = (TEACHER, MOS, HYBRID)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +24,9 @@ class Settings:
         seed: seed for initial weights, batch order and the teacher's points.
         teacher_points: feature vectors labelled by the teacher that join the training rows.
         features: name of the feature set that the student reads.
+        targets: what the student learns, one of TARGETS.
+        mos_weight: for hybrid, weight of the clips' opinion scores in the loss; that of the
+            teacher's frame scores is 1.
     """
 
     epochs: int = 30
@@ -29,6 +35,8 @@ class Settings:
     seed: int = 0
     teacher_points: int = 8192
     features: str = CANONICAL.name
+    targets: str = TEACHER
+    mos_weight: float = 10.0
 
 
 @dataclass(frozen=True)
