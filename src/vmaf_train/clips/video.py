@@ -105,6 +105,19 @@ class Video:
         return [*options, "-i", address]
 
 
+def stamp_of(path: Path) -> FileStamp:
+    """Return the stamp of a file.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise InputError(f"no file {path} ({error.strerror}); check its path") from error
+    return FileStamp(path.name, stat.st_size, stat.st_mtime_ns)
+
+
 def parse_dims(text: str) -> YuvFormat:
     """Read `WxH` (pixels) into a YuvFormat.
 
