@@ -33,7 +33,7 @@ FOLDERS = [
     {"shipping"},
     {"commands"},
 ]
-TOP = {"cli", "exits", "options", "terminal"}
+TOP = {"cli", "corpus_options", "exits", "options", "terminal"}
 HEAVY = {
     "torch": {"students"},
     "lightning": {"students"},

@@ -4,12 +4,12 @@ A command imports its module only when it runs, so `--help` and `score` start wi
 MLflow.
 """
 
-from dataclasses import replace
 from pathlib import Path
 
 import typer
 
 from vmaf_train import options
+from vmaf_train.corpus_options import EXTRACTION, OPTIONS, names_in, with_corpus
 from vmaf_train.errors import InputError, VmafTrainError
 from vmaf_train.exits import exit_code, quick_and_interruptible
 from vmaf_train.features import CANONICAL
@@ -40,58 +40,40 @@ app = typer.Typer(
 
 
 @app.command()
+@with_corpus({**OPTIONS, **EXTRACTION, "corpus": (options.Clips, DEMO)})
 def prewarm(
-    corpus: options.Clips = DEMO,
-    jobs: options.Jobs = 0,
+    choice: CorpusChoice,
     scheduler: options.Scheduler = options.NONE,
     features: options.PrewarmFeatures = CANONICAL.name,
-    assume_dims: options.Dims = AUTO,
-    sources: options.Sources = ALL,
-    max_pairs: options.MaxPairs = 0,
-    frames: options.Frames = ALL,
-    strict: options.Strict = options.YesNo.no,
 ) -> None:
     """Fill the cache: let libvmaf score every pair that the cache does not hold yet."""
-    with exit_code():
-        from vmaf_train.commands.prewarm import prewarm
+    from vmaf_train.commands.prewarm import prewarm
 
-        choice = _choice(corpus, assume_dims, max_pairs, strict, frames)
-        choice = replace(choice, sources=_names(sources, "sources"), jobs=jobs)
-        done = prewarm(choice, TerminalReporter(), scheduler=_given(scheduler), features=features)
-        pairs = len(done.scan.pairs)
-        print(
-            f"{pairs} pairs, {done.frames} frames: {done.extracted} extracted, "
-            f"{pairs - done.extracted} already there, {len(done.scan.left_out)} files left out, "
-            f"{done.seconds:.2f} s; cache {done.cache}"
-        )
+    done = prewarm(choice, TerminalReporter(), scheduler=_given(scheduler), features=features)
+    pairs = len(done.scan.pairs)
+    print(
+        f"{pairs} pairs, {done.frames} frames: {done.extracted} extracted, "
+        f"{pairs - done.extracted} already there, {len(done.scan.left_out)} files left out, "
+        f"{done.seconds:.2f} s; cache {done.cache}"
+    )
 
 
 @app.command()
-def export_features(
-    out: options.Out,
-    corpus: options.ClipsOrLogs = DEMO,
-    jobs: options.Jobs = 0,
-    assume_dims: options.Dims = AUTO,
-    sources: options.Sources = ALL,
-    max_pairs: options.MaxPairs = 0,
-    frames: options.Frames = ALL,
-    strict: options.Strict = options.YesNo.no,
-) -> None:
+@with_corpus({**OPTIONS, **EXTRACTION, "corpus": (options.ClipsOrLogs, DEMO)})
+def export_features(choice: CorpusChoice, out: options.Out) -> None:
     """Write the features and scores of a corpus to one file, for training without the clips."""
-    with exit_code():
-        from vmaf_train.commands.export_features import export_features
+    from vmaf_train.commands.export_features import export_features
 
-        choice = _choice(corpus, assume_dims, max_pairs, strict, frames)
-        choice = replace(choice, sources=_names(sources, "sources"), jobs=jobs)
-        table = export_features(choice, out, TerminalReporter())
-        print(f"{len(table)} frames of {len(table.clips)} clips, digest {table.digest}, in {out}")
-        print(f"train from it: vmaf-train train --corpus {out}")
+    table = export_features(choice, out, TerminalReporter())
+    print(f"{len(table)} frames of {len(table.clips)} clips, digest {table.digest}, in {out}")
+    print(f"train from it: vmaf-train train --corpus {out}")
 
 
 @app.command()
+@with_corpus()
 def train(
+    choice: CorpusChoice,
     arch: options.Arch = DEFAULT_ARCH,
-    corpus: options.Corpus = DEMO,
     val_source: options.HoldOut = AUTO,
     epochs: options.Epochs = Settings.epochs,
     batch_size: options.BatchSize = Settings.batch_size,
@@ -100,118 +82,87 @@ def train(
     teacher_points: options.TeacherPoints = Settings.teacher_points,
     features: options.Features = Settings.features,
     trainer: options.Trainer = PLAIN,
-    assume_dims: options.Dims = AUTO,
-    max_pairs: options.MaxPairs = 0,
-    frames: options.Frames = ALL,
-    strict: options.Strict = options.YesNo.no,
 ) -> None:
     """Fit a student with one source held out, judge it on that source, and log all to MLflow."""
-    with exit_code():
-        from vmaf_train.commands.train import train
+    from vmaf_train.commands.train import train
 
-        done = train(
-            _choice(corpus, assume_dims, max_pairs, strict, frames),
-            arch,
-            Settings(
-                epochs=epochs,
-                batch_size=batch_size,
-                lr=lr,
-                seed=seed,
-                teacher_points=teacher_points,
-                features=features,
-            ),
-            TerminalReporter(),
-            val_source=val_source,
-            trainer=trainer,
-        )
-        print_report(done.report, f"{arch} on the held-out source {done.report.hold_out}")
-        print_links(done.links)
-        print(f"judge it elsewhere: vmaf-train evaluate --model {done.links.run_id}")
+    settings = Settings(
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        seed=seed,
+        teacher_points=teacher_points,
+        features=features,
+    )
+    done = train(choice, arch, settings, TerminalReporter(), val_source=val_source, trainer=trainer)
+    print_report(done.report, f"{arch} on the held-out source {done.report.hold_out}")
+    print_links(done.links)
+    print(f"judge it elsewhere: vmaf-train evaluate --model {done.links.run_id}")
 
 
 @app.command()
+@with_corpus()
 def sweep(
+    choice: CorpusChoice,
     archs: options.Archs = ALL,
     folds: options.Folds = ALL,
     seeds: options.Seeds = 5,
-    corpus: options.Corpus = DEMO,
     epochs: options.SweepEpochs = Settings.epochs,
     batch_size: options.BatchSize = Settings.batch_size,
     lr: options.LearningRate = Settings.lr,
     seed: options.Seed = Settings.seed,
     teacher_points: options.TeacherPoints = Settings.teacher_points,
     features: options.FeatureSets = CANONICAL.name,
-    assume_dims: options.Dims = AUTO,
-    max_pairs: options.MaxPairs = 0,
-    frames: options.Frames = ALL,
-    strict: options.Strict = options.YesNo.no,
 ) -> None:
     """Compare architectures by leave-one-source-out over several seeds, with one run each."""
-    with exit_code():
-        from vmaf_train.commands.sweep import sweep
+    from vmaf_train.commands.sweep import sweep
 
-        done = sweep(
-            _choice(corpus, assume_dims, max_pairs, strict, frames),
-            Settings(
-                epochs=epochs,
-                batch_size=batch_size,
-                lr=lr,
-                seed=seed,
-                teacher_points=teacher_points,
-            ),
-            TerminalReporter(),
-            archs=_names(archs, "archs"),
-            folds=_names(folds, "folds"),
-            seeds=seeds,
-            features=_names(features, "features"),
-        )
-        print_comparison(done.comparison)
-        print_links(done.links)
+    settings = Settings(
+        epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, teacher_points=teacher_points
+    )
+    done = sweep(
+        choice,
+        settings,
+        TerminalReporter(),
+        archs=names_in(archs, "archs"),
+        folds=names_in(folds, "folds"),
+        seeds=seeds,
+        features=names_in(features, "features"),
+    )
+    print_comparison(done.comparison)
+    print_links(done.links)
 
 
 @app.command()
+@with_corpus()
 def evaluate(
+    choice: CorpusChoice,
     model: options.AnyModel,
-    corpus: options.Corpus = DEMO,
     val_source: options.OneSource = ALL,
     features: options.OwnFeatures = AUTO,
-    assume_dims: options.Dims = AUTO,
-    max_pairs: options.MaxPairs = 0,
-    frames: options.Frames = ALL,
-    strict: options.Strict = options.YesNo.no,
 ) -> None:
     """Judge a logged or in-tree ONNX model on a corpus and log the report to MLflow."""
-    with exit_code():
-        from vmaf_train.commands.evaluate import evaluate_model
+    from vmaf_train.commands.evaluate import evaluate_model
 
-        done = evaluate_model(
-            _choice(corpus, assume_dims, max_pairs, strict, frames),
-            model,
-            TerminalReporter(),
-            val_source=val_source,
-            features=features,
-        )
-        print_report(done.report, f"{done.report.model.name} on {corpus}, {val_source}")
-        print_sources(done.report)
-        print_links(done.links)
+    done = evaluate_model(
+        choice, model, TerminalReporter(), val_source=val_source, features=features
+    )
+    print_report(done.report, f"{done.report.model.name} on {choice.corpus}, {val_source}")
+    print_sources(done.report)
+    print_links(done.links)
 
 
 @app.command()
-def main(
-    arch: options.Arch = DEFAULT_ARCH,
-    corpus: options.Clips = DEMO,
-    assume_dims: options.Dims = AUTO,
-) -> None:
+@with_corpus({"corpus": (options.Clips, DEMO), "assume_dims": OPTIONS["assume_dims"]})
+def main(choice: CorpusChoice, arch: options.Arch = DEFAULT_ARCH) -> None:
     """Prewarm, train, and evaluate the student on every source, all in one MLflow run."""
-    with exit_code():
-        from vmaf_train.commands.main import run_all
+    from vmaf_train.commands.main import run_all
 
-        choice = CorpusChoice(corpus=corpus, assume_dims=assume_dims)
-        done = run_all(choice, arch, Settings(), TerminalReporter())
-        report = done.trained.report
-        print_report(report, f"{arch} on the held-out source {report.hold_out}")
-        print_sources(done.evaluated.report)
-        print_links(done.evaluated.links)
+    done = run_all(choice, arch, Settings(), TerminalReporter())
+    report = done.trained.report
+    print_report(report, f"{arch} on the held-out source {report.hold_out}")
+    print_sources(done.evaluated.report)
+    print_links(done.evaluated.links)
 
 
 @app.command()
@@ -340,29 +291,6 @@ def run() -> None:
         app()
 
 
-def _choice(
-    corpus: str, assume_dims: str, max_pairs: int, strict: options.YesNo, frames: str
-) -> CorpusChoice:
-    """Return the choice of a corpus, from the options that all commands with a corpus share."""
-    return CorpusChoice(
-        corpus=corpus,
-        assume_dims=assume_dims,
-        max_pairs=max_pairs,
-        strict=strict == options.YesNo.yes,
-        frames=frames,
-    )
-
-
 def _given(value: str) -> str | None:
     """Return the value of an option, or None if it was left out."""
     return None if value == options.NONE else value
-
-
-def _names(text: str, option: str) -> tuple[str, ...]:
-    """Split a comma-separated option; "all" gives no names."""
-    if text == ALL:
-        return ()
-    wanted = tuple(name.strip() for name in text.split(",") if name.strip())
-    if not wanted:
-        raise InputError(f"{option} {text!r} holds no name; write names like a,b or {ALL}")
-    return wanted

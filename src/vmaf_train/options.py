@@ -35,23 +35,27 @@ class ExportFormat(StrEnum):
 
 SETS = ", ".join(FEATURE_SETS)
 Clips = Annotated[
-    str, typer.Option(help=f"Folder in the Netflix layout, or {DEMO} for the embedded corpus.")
+    str,
+    typer.Option(
+        help=f"CSV list of pairs, folder in the Netflix layout, or {DEMO} for the embedded corpus."
+    ),
 ]
 Corpus = Annotated[
     str,
     typer.Option(
-        help="Folder in the Netflix layout or of libvmaf logs, .parquet file of export-features, "
-        f"{DEMO}, {REAL}, or several joined by {JOIN}."
+        help="CSV list of pairs, folder in the Netflix layout or of libvmaf logs, .parquet file of "
+        f"export-features, {DEMO}, {REAL}, or several joined by {JOIN}."
     ),
 ]
 ClipsOrLogs = Annotated[
     str,
     typer.Option(
-        help=f"Folder in the Netflix layout or of libvmaf logs, or {DEMO} for the embedded corpus."
+        help="CSV list of pairs, folder in the Netflix layout or of libvmaf logs, "
+        f"or {DEMO} for the embedded corpus."
     ),
 ]
 Dims = Annotated[
-    str, typer.Option(help="WxH of every file; auto is 1920x1080, or the size of the demo.")
+    str, typer.Option(help="WxH of every raw file; auto is 1920x1080, or the size of the demo.")
 ]
 Jobs = Annotated[int, typer.Option(min=0, help="Cores to use; 0 is all.")]
 Frames = Annotated[
