@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from vmaf_train.clips.manifest import ManifestRow, read_manifest
+from vmaf_train.clips.manifest import PairRow, read_pairs
 from vmaf_train.errors import InputError
 
 
 def read(tmp_path, content, encoding="utf-8"):
     path = tmp_path / "pairs.csv"
     path.write_text(content, encoding=encoding)
-    return read_manifest(path, "64x64", "yuv420p")
+    return read_pairs(path, "64x64", "yuv420p")
 
 
 def test_relative_paths_start_at_the_folder_of_the_manifest(tmp_path):
@@ -25,9 +25,7 @@ def test_a_row_states_size_and_pixel_format_or_takes_those_of_the_command(tmp_pa
 
 
 def test_only_a_raw_file_needs_size_and_pixel_format():
-    raw, coded = (
-        ManifestRow(Path("a"), Path(dis), "64x64", "yuv420p") for dis in ("b.yuv", "b.mkv")
-    )
+    raw, coded = (PairRow(Path("a"), Path(dis), "64x64", "yuv420p") for dis in ("b.yuv", "b.mkv"))
     assert (raw.stated, coded.stated) == (("64x64", "yuv420p"), ("", ""))
 
 
@@ -50,6 +48,6 @@ def test_a_row_without_ref_or_dis_is_refused(row, tmp_path):
 
 def test_a_manifest_that_cannot_be_read_is_refused(tmp_path):
     with pytest.raises(InputError, match="cannot read the manifest"):
-        read_manifest(tmp_path / "none.csv", "", "yuv420p")
+        read_pairs(tmp_path / "none.csv", "", "yuv420p")
     with pytest.raises(InputError, match="cannot read the manifest"):
         read(tmp_path, "ref,dis\n\xe4,b\n", encoding="latin-1")

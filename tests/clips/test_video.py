@@ -1,6 +1,7 @@
 """Videos: bytes per frame, sizes as text, and how ffmpeg opens a file."""
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,10 @@ def test_a_raw_video_states_its_format_and_another_only_its_path():
 def test_a_range_of_frames_is_a_range_of_bytes():
     raw = Video(Path("/a.yuv"), YuvFormat(4, 2), fps=25.0)
     # A frame of 4x2 has 8 bytes of luma and 2 of each chroma.
-    assert raw.arguments((2, 5)) == [*RAW, "subfile,,start,24,end,60,,:file:/a.yuv"]
+    assert replace(raw, frames=(2, 5)).arguments() == [
+        *RAW,
+        "subfile,,start,24,end,60,,:file:/a.yuv",
+    ]
 
 
 @pytest.mark.parametrize("size", [0, 1, 11, 13])

@@ -67,8 +67,8 @@ def test_another_identity_is_a_miss(pair, stored):
 
 def test_each_frame_range_has_its_own_entry(pair, stored):
     cache, _, _ = stored
-    part = dataclasses.replace(pair, frames=(2, 5), n_frames=3)
-    other = dataclasses.replace(pair, frames=(1, 4), n_frames=3)
+    part = pair.between(2, 5)
+    other = pair.between(1, 4)
     assert cache.load(part, identity_of(part, "v1")) is None
     scores = FrameScores(CANONICAL.features, np.ones((3, 6)), np.ones(3))
     cache.store(part, identity_of(part, "v1"), scores)

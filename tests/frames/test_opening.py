@@ -53,7 +53,9 @@ def test_the_table_of_some_sources_holds_only_their_clips(tmp_path):
 
 
 def test_dims_other_than_its_own_are_refused_for_the_demo(ffmpeg):
-    with pytest.raises(InputError, match="the demo corpus is 320x180; leave assume_dims out"):
+    with pytest.raises(
+        InputError, match="the demo corpus is 320x180 yuv420p; leave assume_dims and"
+    ):
         open_pairs(CorpusChoice(assume_dims="64x64"), ffmpeg, Reporter())
 
 

@@ -4,13 +4,19 @@ A new layout is one function that lists its files, and one row in LAYOUTS.
 """
 
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from vmaf_train.clips import netflix
-from vmaf_train.clips.pairs import Listing, Match, Pair, Scan, first_in_turn
+from vmaf_train.clips import netflix, pair_list
+from vmaf_train.clips.looking import repair
+from vmaf_train.clips.pairs import Listing, Match, Pair, Reading, Scan, first_in_turn
 from vmaf_train.clips.video import Video, YuvFormat, count_frames
 from vmaf_train.errors import InputError
+from vmaf_train.processes import cores
+
+# Tells the offset of a match: frame i of dis shows frame i + offset of ref.
+OffsetOf = Callable[[Match], int]
 
 
 @dataclass(frozen=True)
@@ -20,19 +26,23 @@ class Layout:
     Attributes:
         name: for people.
         recognises: whether a path holds a corpus of this layout.
-        find: lists what is at a path, files of the given geometry; it opens none of them.
+        find: lists what is at a path.
         hint: what a corpus of this layout looks like, for errors.
+        by_row: whether a pair that cannot be compared is left out with a line; otherwise it is an
+            error.
     """
 
     name: str
     recognises: Callable[[Path], bool]
-    find: Callable[[Path, YuvFormat], Listing]
+    find: Callable[[Path, Reading], Listing]
     hint: str
+    by_row: bool = False
 
 
 # The first layout that recognises the path is taken. The last one recognises every path and says
 # in its errors what a corpus looks like.
 LAYOUTS = (
+    Layout("list", pair_list.recognises, pair_list.find, pair_list.HINT, by_row=True),
     # Further layouts stand before this one.
     Layout("Netflix", recognises=lambda path: True, find=netflix.find, hint=netflix.HINT),
 )
@@ -45,44 +55,57 @@ def find_layout(path: Path) -> Layout:
 
 def scan(
     path: Path,
-    format: YuvFormat,
+    reading: Reading | YuvFormat,
     *,
     sources: Iterable[str] = (),
     max_pairs: int = 0,
     strict: bool = False,
     frames: tuple[int, int] | None = None,
+    offset_of: OffsetOf = lambda match: 0,
 ) -> Scan:
-    """Find the pairs of a corpus and check the size of every file; no file is opened.
+    """Find the pairs of a corpus and check that the files of each can be compared.
+
+    Of raw files, only the size is read. Other files are looked at; no frame is decoded.
 
     Args:
         path: of the corpus, in one of the LAYOUTS.
-        format: geometry of every file; sizes are checked against it, never guessed.
+        reading: how its files are read, or the geometry of every raw file.
         sources: keep only these; empty keeps all.
         max_pairs: keep at most this many, sources in turn, so that few pairs still hold several
             sources; 0 keeps all.
         strict: a file that would be left out is an error instead.
         frames: use frames from the first number up to, but without, the second; None uses all.
+        offset_of: tells the offset of each pair that does not state one.
 
     Raises:
         InputError: no such corpus, an unknown source, a file of a wrong size or with too few
             frames, or no pair left.
     """
+    if isinstance(reading, YuvFormat):
+        reading = Reading(reading)
     layout = find_layout(path)
-    listing = layout.find(path, format)
-    if strict and listing.left_out:
-        raise InputError(
-            f"{path}: {len(listing.left_out)} file(s) not usable and strict is on: "
-            f"{'; '.join(listing.left_out)}; rename or remove them, or run without strict"
-        )
-
+    listing = layout.find(path, reading)
+    left_out = list(listing.left_out)
     matches = _of_sources(path, listing, set(sources))
-    if not matches:
-        raise InputError(f"no pair found in {path}: {'; '.join([*listing.left_out, layout.hint])}")
+    pairs = []
+    for found in _pairs(matches, frames, offset_of):
+        if isinstance(found, Pair):
+            pairs.append(found)
+        elif layout.by_row:
+            left_out.append(str(found))
+        else:
+            raise found
 
-    pairs = [_pair(match, format, frames) for match in matches]
+    if strict and left_out:
+        raise InputError(
+            f"{path}: {len(left_out)} file(s) not usable and strict is on: "
+            f"{'; '.join(left_out)}; rename or remove them, or run without strict"
+        )
+    if not pairs:
+        raise InputError(f"no pair found in {path}: {'; '.join([*left_out, layout.hint])}")
     pairs.sort(key=lambda pair: (pair.source, pair.clip))
     kept = first_in_turn([pair.source for pair in pairs], max_pairs)
-    return Scan(tuple(pairs[index] for index in kept), listing.left_out)
+    return Scan(tuple(pairs[index] for index in kept), tuple(left_out))
 
 
 def _of_sources(path: Path, listing: Listing, wanted: set[str]) -> list[Match]:
@@ -96,24 +119,65 @@ def _of_sources(path: Path, listing: Listing, wanted: set[str]) -> list[Match]:
     return [match for match in listing.matches if not wanted or match.source in wanted]
 
 
-def _pair(match: Match, format: YuvFormat, frames: tuple[int, int] | None) -> Pair:
+def _pairs(
+    matches: Iterable[Match], frames: tuple[int, int] | None, offset_of: OffsetOf
+) -> list[Pair | InputError]:
+    """Return the pair of each match, or what is wrong with it."""
+
+    def pair(match: Match) -> Pair | InputError:
+        try:
+            offset = offset_of(match) if match.offset is None else match.offset
+            return _pair(match, match.frames or frames, offset)
+        except InputError as error:
+            return error
+
+    # An offset that is looked for decodes both videos.
+    with ThreadPoolExecutor(cores()) as pool:
+        return list(pool.map(pair, matches))
+
+
+def _pair(match: Match, frames: tuple[int, int] | None, offset: int) -> Pair:
     """Build a pair after checking that both files hold the same frames, and those asked for."""
-    held, held_by_dis = (_count(video, format) for video in (match.ref, match.dis))
-    if held != held_by_dis:
+    ref, dis = match.ref, match.dis
+    held, held_by_dis = _count(ref), _count(dis)
+    # The frames of dis that have a partner in ref.
+    first, end = max(0, -offset), min(held_by_dis, held - offset)
+    if held != held_by_dis and not offset and not (match.frames and match.frames[1] <= end):
         raise InputError(
-            f"{match.dis.path} holds {held_by_dis} frames but its reference {match.ref.path} "
-            f"holds {held} (at {format} {format.pix_fmt}); "
-            "cut both to the same frames or remove the pair"
+            f"{dis.path} holds {held_by_dis} frames but its reference {ref.path} "
+            f"holds {held}{_geometry(dis, match.format)}; cut both to the same frames"
+            f"{_cutting(held_by_dis, held, dis, ref)} or remove the pair"
         )
-    if frames and frames[1] > held:
+    if first >= end:
         raise InputError(
-            f"{match.dis.path} holds {held} frames, so frames {frames[0]}:{frames[1]} are not all "
+            f"{dis.path} and {ref.path} have no frame in common at an offset of {offset} frames; "
+            "pass the true offset"
+        )
+    if frames and (frames[1] > end or frames[0] < first):
+        raise InputError(
+            f"{dis.path} holds {end - first} frames, so frames {frames[0]}:{frames[1]} are not all "
             "there; ask for fewer, or name the sources that have them"
         )
-    n_frames = frames[1] - frames[0] if frames else held
-    return Pair(match.source, match.ref, match.dis, n_frames, format, frames)
+    whole = Pair(match.source, ref, dis, end, match.format, match.name, match.mos)
+    if not frames and not offset:
+        return whole
+    return whole.between(*(frames or (first, end)), offset)
 
 
-def _count(video: Video, format: YuvFormat) -> int:
-    assert video.stamp, f"{video.path} is only a name"
-    return count_frames(video.path, video.stamp.size, format, "assume_dims=WxH")
+def _count(video: Video) -> int:
+    if video.held is not None:
+        return video.held
+    assert video.stamp and video.format, f"{video.path} is only a name"
+    return count_frames(video.path, video.stamp.size, video.format, "assume_dims=WxH")
+
+
+def _geometry(video: Video, format: YuvFormat) -> str:
+    return f" (at {format} {format.pix_fmt})" if video.is_raw else ""
+
+
+def _cutting(held_by_dis: int, held: int, dis: Video, ref: Video) -> str:
+    """Return the command that cuts the longer of two videos that are not raw."""
+    longer, frames = (dis, held) if held_by_dis > held else (ref, held_by_dis)
+    if longer.is_raw:
+        return ""
+    return f" ({repair(longer.path, ['-frames:v', str(frames)])})"

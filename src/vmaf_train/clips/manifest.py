@@ -1,34 +1,53 @@
 """Lists that users write as CSV.
 
-A manifest lists pairs: the columns ref, dis and, for raw files, size, pix_fmt. A list of logs names
-the source of each: the columns log, source.
+A list of pairs has the columns ref, dis and, if needed, further ones (`PairRow`). A list of logs
+names the source of each: the columns log, source.
 """
 
 import csv
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from vmaf_train.clips.netflix import SOURCE
-from vmaf_train.clips.video import RAW_SUFFIX
+from vmaf_train.clips.pairs import parse_frames
+from vmaf_train.clips.video import RAW_SUFFIX, check_scale
 from vmaf_train.errors import InputError
 
+SOURCE_HINT = "use letters, digits, - and _, first a letter or digit"
 PATHS = ("ref", "dis")
 LOG_COLUMNS = ("log", "source")
+# Names of the column that holds opinion scores.
+SCORES = ("mos", "dmos")
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
-class ManifestRow:
-    """One pair of a manifest.
+class PairRow:
+    """One pair of a list.
 
     Attributes:
         ref, dis: paths of the two videos.
         size, pix_fmt: `WxH` in pixels and pixel format, for raw files.
+        source: name of the content; empty names it after the reference.
+        mos: opinion score, higher for better quality; None if there is none.
+        frames: the first frame of dis to use and the one to stop before; None is what the user
+            asks for all pairs.
+        scale: one of SCALES; empty is what the user asks for all pairs.
+        offset: frame i of dis shows frame i + offset of ref; None is what the user asks for all.
     """
 
     ref: Path
     dis: Path
     size: str
     pix_fmt: str
+    source: str = ""
+    mos: float | None = None
+    frames: tuple[int, int] | None = None
+    scale: str = ""
+    offset: int | None = None
 
     @property
     def stated(self) -> tuple[str, str]:
@@ -36,26 +55,60 @@ class ManifestRow:
         return (self.size, self.pix_fmt) if self.dis.suffix == RAW_SUFFIX else ("", "")
 
 
-def read_manifest(path: Path, size: str, pix_fmt: str) -> list[ManifestRow]:
-    """Read the pairs of a manifest.
+def read_pairs(path: Path, size: str, pix_fmt: str) -> list[PairRow]:
+    """Read a list of pairs.
 
     Args:
         path: path of the CSV file; paths in it are relative to its folder.
         size, pix_fmt: for raw files whose row does not state them.
 
     Raises:
-        InputError: the file cannot be read, lacks a column, has no row, or a row lacks a path.
+        InputError: the file cannot be read, lacks a column, has no row, a row lacks a path, or a
+            value is malformed.
     """
     rows = _rows_of(path, PATHS)
-    return [
-        ManifestRow(
-            ref=path.parent / row["ref"],
-            dis=path.parent / row["dis"],
-            size=row.get("size") or size,
-            pix_fmt=row.get("pix_fmt") or pix_fmt,
-        )
-        for row in rows
-    ]
+    if set(SCORES) <= rows[0].keys():
+        raise InputError(f"{path} has a column mos and a column dmos; keep one of the two")
+    return [_pair_row(path, number, row, size, pix_fmt) for number, row in enumerate(rows, 1)]
+
+
+def _pair_row(path: Path, number: int, row: Mapping[str, str], size: str, pix_fmt: str) -> PairRow:
+    def read(column: str, parse: Callable[[str], Value]) -> Value | None:
+        """Return the value of a column that may be missing or empty."""
+        text = (row.get(column) or "").strip()
+        try:
+            return parse(text) if text else None
+        except InputError as error:
+            raise InputError(f"{path}: row {number}: {error}") from error
+        except ValueError as error:
+            raise InputError(
+                f"{path}: row {number} has {text!r} in column {column}; correct it or leave it out"
+            ) from error
+
+    return PairRow(
+        ref=path.parent / row["ref"],
+        dis=path.parent / row["dis"],
+        size=row.get("size") or size,
+        pix_fmt=row.get("pix_fmt") or pix_fmt,
+        source=read("source", _source) or "",
+        mos=next((read(name, _score) for name in SCORES if row.get(name)), None),
+        frames=read("frames", parse_frames),
+        scale=read("scale", check_scale) or "",
+        offset=read("offset", int),
+    )
+
+
+def _source(text: str) -> str:
+    if not SOURCE.fullmatch(text):
+        raise InputError(f"{text!r} is no name of a source; {SOURCE_HINT}")
+    return text
+
+
+def _score(text: str) -> float:
+    score = float(text)
+    if not math.isfinite(score):
+        raise ValueError(text)
+    return score
 
 
 def read_log_sources(path: Path) -> dict[Path, str]:
@@ -68,10 +121,7 @@ def read_log_sources(path: Path) -> dict[Path, str]:
     rows = _rows_of(path, LOG_COLUMNS)
     for row in rows:
         if not SOURCE.fullmatch(row["source"]):
-            raise InputError(
-                f"{path}: {row['source']!r} is no name of a source; "
-                "use letters, digits, - and _, first a letter or digit"
-            )
+            raise InputError(f"{path}: {row['source']!r} is no name of a source; {SOURCE_HINT}")
         log = Path(row["log"])
         if log.is_absolute() or ".." in log.parts:
             raise InputError(

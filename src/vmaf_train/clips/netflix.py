@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from vmaf_train.clips.pairs import Listing, Match
+from vmaf_train.clips.pairs import Listing, Match, Reading
 from vmaf_train.clips.video import FileStamp, Video, YuvFormat
 from vmaf_train.errors import InputError
 
@@ -35,23 +35,25 @@ class _Named:
         return self.parts["source"]
 
 
-def find(folder: Path, format: YuvFormat) -> Listing:
+def find(folder: Path, reading: Reading) -> Listing:
     """List a folder that holds `ref/` and `dis/`; the identity of each file is taken on the way.
 
     Args:
         folder: of the corpus.
-        format: geometry of every file.
+        reading: states the geometry of every file.
 
     Raises:
         InputError: no such folder, or two references of one source.
     """
     _check_folders(folder)
+    format = reading.format
     left_out: list[str] = []
     matches = [
         Match(
             source=ref.source,
             ref=_video(folder / "ref", ref, ref, format),
             dis=_video(folder / "dis", dis, ref, format),
+            format=format,
         )
         for ref, dis in _match(folder, left_out)
     ]

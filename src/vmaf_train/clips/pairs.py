@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, zip_longest
 
+from vmaf_train.clips.looking import Looks
 from vmaf_train.clips.video import Video, YuvFormat
 from vmaf_train.errors import InputError
 
@@ -15,10 +16,10 @@ class Pair:
 
     Attributes:
         source: name of the content, which is held out as a whole.
-        ref, dis: the two videos.
+        ref, dis: the two videos; their frames are paired by number.
         n_frames: how many frames are used.
-        format: geometry of both.
-        frames: the first frame to use and the one to stop before; None is the whole clip.
+        format: geometry at which they are compared, that of the reference.
+        name: name of the clip; empty is the distorted file's stem.
         mos: opinion score of the clip, in score points and higher for better quality; None if it
             has none.
     """
@@ -28,13 +29,23 @@ class Pair:
     dis: Video
     n_frames: int
     format: YuvFormat
-    frames: tuple[int, int] | None = None
+    name: str = ""
     mos: float | None = None
 
     @property
     def clip(self) -> str:
-        """Name of the clip: the distorted file's stem."""
-        return self.dis.path.stem
+        """Name of the clip."""
+        return self.name or self.dis.path.stem
+
+    @property
+    def frames(self) -> tuple[int, int] | None:
+        """The first frame of the distorted clip to use and the one to stop before; None is all."""
+        return (self.dis.first, self.dis.first + self.n_frames) if self.dis.frames else None
+
+    @property
+    def offset(self) -> int:
+        """Number of the reference's frame that the first frame of the distorted clip shows."""
+        return self.ref.first - self.dis.first
 
     @property
     def pixels(self) -> int:
@@ -42,18 +53,54 @@ class Pair:
         return self.n_frames * self.format.pixels
 
 
+    def between(self, first: int, end: int, offset: int = 0) -> "Pair":
+        """Return the pair of some frames: of dis from first to end, without end.
+
+        Frame i of dis is paired with frame i + offset of ref.
+        """
+        ref = replace(self.ref, frames=(first + offset, end + offset))
+        dis = replace(self.dis, frames=(first, end))
+        return replace(self, ref=ref, dis=dis, n_frames=end - first)
+
+
 @dataclass(frozen=True)
 class Match:
-    """A distorted file and its reference, whose sizes are not checked yet.
+    """A distorted file and its reference, whose numbers of frames are not compared yet.
 
     Attributes:
         source: name of the content.
-        ref, dis: the two videos, with format and stamp.
+        ref, dis: the two videos, with stamp, and with the number of their frames if not raw.
+        format: geometry at which they are compared.
+        name, mos: see `Pair`.
+        frames: the frames to use; None is what the user asks for all clips.
+        offset: frame i of dis shows frame i + offset of ref; None is what the user asks for all.
     """
 
     source: str
     ref: Video
     dis: Video
+    format: YuvFormat
+    name: str = ""
+    mos: float | None = None
+    frames: tuple[int, int] | None = None
+    offset: int | None = None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the files of a corpus are read.
+
+    Attributes:
+        format: geometry of raw files.
+        size: `WxH` of raw files, if the user stated it; a list of pairs guesses none.
+        looks: looks at files that are not raw.
+        scale: whether a distorted picture of another size is scaled to that of its reference.
+    """
+
+    format: YuvFormat
+    size: str = ""
+    looks: Looks | None = None
+    scale: bool = False
 
 
 @dataclass(frozen=True)

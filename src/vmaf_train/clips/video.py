@@ -4,14 +4,20 @@ A raw file (.yuv) states neither its size nor its pixel format. The user states 
 bytes in the file must fit them.
 """
 
+import hashlib
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vmaf_train.errors import InputError
 
 RAW_SUFFIX = ".yuv"
+# Whether a distorted picture of another size is scaled to that of its reference, and how, by
+# ffmpeg's name.
+NO_SCALE, SCALE_TO_REF = "none", "ref"
+SCALES = (NO_SCALE, SCALE_TO_REF)
+SCALER = "bicubic"
 # Raw pixel formats by ffmpeg's name: luma samples per chroma sample across, luma samples per chroma
 # sample down, and bytes per sample.
 PIX_FMTS = {
@@ -63,46 +69,88 @@ class YuvFormat:
 
 @dataclass(frozen=True)
 class FileStamp:
-    """Identifies one version of a file: name, size in bytes, modification time in ns."""
+    """Identifies one version of a file.
+
+    Attributes:
+        name: of the file.
+        size: in bytes.
+        mtime_ns: modification time, in nanoseconds.
+        blake2b: hash of its content as hex digits; empty if it was not asked for.
+    """
 
     name: str
     size: int
     mtime_ns: int
+    blake2b: str = ""
+
+    def is_of(self, other: "FileStamp") -> bool:
+        """Tell whether both are of one content: by the hash, if this one has one."""
+        if self.blake2b:
+            return self.blake2b == other.blake2b
+        return replace(self, blake2b=other.blake2b) == other
 
 
 @dataclass(frozen=True)
 class Video:
-    """A video file that ffmpeg opens.
+    """Frames of a video file that ffmpeg opens.
 
     Attributes:
         path: path of the file.
         format: geometry of a raw file; None if the file states it.
         fps: frames per second of a raw file; None if the file states it or it does not matter.
         stamp: stamp of the file when its folder was scanned; None if it was not scanned.
+        frames: the first frame to use and the one to stop before, None for the end of the file;
+            None uses all frames.
+        scaled_to: width and height in pixels to which the picture is scaled; None leaves its size.
+        held: number of frames that the file holds; None if no look said it.
     """
 
     path: Path
     format: YuvFormat | None = None
     fps: float | None = None
     stamp: FileStamp | None = None
+    frames: tuple[int, int | None] | None = None
+    scaled_to: tuple[int, int] | None = None
+    held: int | None = None
 
-    def arguments(self, frames: tuple[int, int] | None = None) -> list[str]:
-        """Return ffmpeg's arguments that open the video, `-i` and the address last.
+    @property
+    def first(self) -> int:
+        """Number of the first frame to use."""
+        return self.frames[0] if self.frames else 0
 
-        Args:
-            frames: the first frame of a raw file to read and the one to stop before; None is all.
-        """
+    @property
+    def is_raw(self) -> bool:
+        """Whether the file is raw, so that it states neither size nor pixel format."""
+        return self.format is not None
+
+    def arguments(self) -> list[str]:
+        """Return ffmpeg's arguments that open the video, `-i` and the address last."""
         options = []
         if self.format:
             options = raw_arguments(self.format.pix_fmt, str(self.format), self.fps)
 
         address = f"file:{self.path.absolute()}"
-        if frames:
-            assert self.format, f"{self.path} is not raw, so the offsets of its frames are unknown"
-            # ffmpeg's subfile protocol reads the bytes from start to end.
-            start, end = (frame * self.format.frame_bytes for frame in frames)
+        if self.frames and self.format:
+            # ffmpeg's subfile protocol reads the bytes from start to end; 0 is the file's end.
+            start, end = (frame * self.format.frame_bytes for frame in (self.first, self._end))
             address = f"subfile,,start,{start},end,{end},,:{address}"
         return [*options, "-i", address]
+
+    @property
+    def filters(self) -> list[str]:
+        """ffmpeg's filters that leave the frames to use, and scale them."""
+        filters = []
+        if self.frames and not self.format:
+            end = f":end_frame={self._end}" if self._end else ""
+            filters.append(f"trim=start_frame={self.first}{end}")
+        if self.scaled_to:
+            width, height = self.scaled_to
+            filters.append(f"scale={width}:{height}:flags={SCALER}")
+        return filters
+
+    @property
+    def _end(self) -> int:
+        return (self.frames[1] if self.frames else None) or 0
 
 
 def stamp_of(path: Path) -> FileStamp:
@@ -116,6 +164,41 @@ def stamp_of(path: Path) -> FileStamp:
     except OSError as error:
         raise InputError(f"no file {path} ({error.strerror}); check its path") from error
     return FileStamp(path.name, stat.st_size, stat.st_mtime_ns)
+
+
+def with_content(video: Video) -> Video:
+    """Return a scanned video with the BLAKE2 hash of its content in its stamp (RFC 7693).
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    assert video.stamp, f"{video.path} was not scanned"
+    try:
+        with video.path.open("rb") as file:
+            digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=32))
+    except OSError as error:
+        raise InputError(f"cannot read {video.path}: {error.strerror}") from error
+    return replace(video, stamp=replace(video.stamp, blake2b=digest.hexdigest()))
+
+
+def check_scale(scale: str) -> str:
+    """Return the name if it is one of SCALES.
+
+    Raises:
+        InputError: it is not.
+    """
+    if scale not in SCALES:
+        raise InputError(f"scale {scale!r} is unknown; choose one of: {', '.join(SCALES)}")
+    return scale
+
+
+def check_pix_fmt(pix_fmt: str, path: Path | str) -> None:
+    """Raise InputError unless a pixel format is one of PIX_FMTS; `path` names its file."""
+    if pix_fmt not in PIX_FMTS:
+        raise InputError(
+            f"pixel format {pix_fmt!r} of {path} is none of {', '.join(PIX_FMTS)}; "
+            "convert the file to one of these"
+        )
 
 
 def parse_dims(text: str) -> YuvFormat:
@@ -150,11 +233,7 @@ def open_video(path: Path, size: str, pix_fmt: str) -> Video:
         raise InputError(
             f"{path} is raw and does not state its size; pass --size WxH (and --pix-fmt)"
         )
-    if pix_fmt not in PIX_FMTS:
-        raise InputError(
-            f"pixel format {pix_fmt!r} of {path} is none of {', '.join(PIX_FMTS)}; "
-            "convert the file to one of these"
-        )
+    check_pix_fmt(pix_fmt, path)
     dims = parse_dims(size)
     format = YuvFormat(dims.width, dims.height, pix_fmt)
     count_frames(path, path.stat().st_size, format, "--size and --pix-fmt")

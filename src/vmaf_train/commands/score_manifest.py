@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
-from vmaf_train.clips.manifest import ManifestRow, read_manifest
+from vmaf_train.clips.manifest import PairRow, read_pairs
 from vmaf_train.clips.video import open_video
 from vmaf_train.commands.score import Scorer, load_scorer, score_video
 from vmaf_train.commands.video_score import ALL_FRAMES, Sampling, VideoScore, pooled_columns
@@ -72,7 +72,7 @@ def score_manifest(
     Raises:
         InputError: the model, the manifest or the table is not usable.
     """
-    rows = read_manifest(manifest, size, pix_fmt)
+    rows = read_pairs(manifest, size, pix_fmt)
     scorer = load_scorer(model)
     workers = jobs or cores()
     failed = score_rows(
@@ -83,7 +83,7 @@ def score_manifest(
 
 def score_rows(
     scorer: Scorer,
-    rows: Sequence[ManifestRow],
+    rows: Sequence[PairRow],
     out: Path,
     ffmpeg: Ffmpeg,
     reporter: Reporter,
@@ -150,13 +150,13 @@ def _scores_of(done: Future[VideoScore], dis: str, reporter: Reporter) -> dict[s
     return dict(score.pooled)
 
 
-def _score_row(scorer: Scorer, row: ManifestRow, ffmpeg: Ffmpeg, sampling: Sampling) -> VideoScore:
+def _score_row(scorer: Scorer, row: PairRow, ffmpeg: Ffmpeg, sampling: Sampling) -> VideoScore:
     ref, dis = (open_video(path, row.size, row.pix_fmt) for path in (row.ref, row.dis))
     # Pairs run in parallel, so each uses one thread.
     return score_video(scorer, ref, dis, ffmpeg, threads=0, sampling=sampling)
 
 
-def _key_of(row: ManifestRow, scorer: Scorer, sampling: Sampling) -> Key:
+def _key_of(row: PairRow, scorer: Scorer, sampling: Sampling) -> Key:
     key = (str(row.ref), str(row.dis), *row.stated, scorer.student.sha256)
     if sampling.all_frames:
         return key

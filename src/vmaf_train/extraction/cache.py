@@ -1,8 +1,9 @@
 """The cache: one JSON envelope per clip, with the results of a pass and the identity of its input.
 
 Path: `$VMAF_TINY_AI_CACHE/<source>/<clip>.json`, by default below `~/.cache/vmaf-tiny-ai`; for a
-range of frames, `<clip>.<first>-<end>.json`. An envelope with another identity is a miss, and so is
-a file that does not parse. Writes are atomic. Removing the folder is always safe.
+range of frames, `<clip>.<first>-<end>.json`, and `.offset<n>` before the ending for an offset. An
+envelope with another identity is a miss, and so is a file that does not parse. Writes are atomic.
+Removing the folder is always safe.
 """
 
 import logging
@@ -13,7 +14,7 @@ import numpy as np
 from pydantic import ValidationError, model_validator
 
 from vmaf_train.clips.pairs import Pair
-from vmaf_train.clips.video import FileStamp
+from vmaf_train.clips.video import SCALER, FileStamp
 from vmaf_train.contracts import Contract
 from vmaf_train.errors import InputError
 from vmaf_train.extraction.logs import FrameScores
@@ -39,6 +40,14 @@ class Identity(Contract):
     libvmaf_version: str
     teacher: str = DEFAULT_TEACHER.name
     feature_options: str = FEATURE_OPTIONS
+    # How dis was scaled to the size of ref, and how many frames it lags; older entries lack these.
+    scaled_by: str | None = None
+    offset: int = 0
+
+    def is_of(self, other: "Identity") -> bool:
+        """Tell whether both stand for the same result; files are compared by their stamps."""
+        same_files = self.ref.is_of(other.ref) and self.dis.is_of(other.dis)
+        return same_files and self.model_copy(update={"ref": other.ref, "dis": other.dis}) == other
 
 
 class Envelope(Contract):
@@ -89,6 +98,8 @@ def identity_of(pair: Pair, libvmaf_version: str, teacher: Teacher = DEFAULT_TEA
         frames=pair.frames,
         libvmaf_version=libvmaf_version,
         teacher=teacher.name,
+        scaled_by=SCALER if pair.dis.scaled_to else None,
+        offset=pair.offset,
     )
 
 
@@ -101,6 +112,7 @@ class ClipCache:
     def path_of(self, pair: Pair) -> Path:
         """Return the path of the pair's envelope, which may not exist yet."""
         part = ".{}-{}".format(*pair.frames) if pair.frames else ""
+        part += f".offset{pair.offset}" if pair.offset else ""
         return self.root / pair.source / f"{pair.clip}{part}.json"
 
     def load(self, pair: Pair, identity: Identity) -> FrameScores | None:
@@ -116,7 +128,7 @@ class ClipCache:
                 "%s is not a valid cache file (%s); extracting the clip again", path, reason
             )
             return None
-        if envelope.identity != identity or len(envelope.teacher_scores) != pair.n_frames:
+        if not identity.is_of(envelope.identity) or len(envelope.teacher_scores) != pair.n_frames:
             return None
 
         logged = find_teacher(identity.teacher).logged

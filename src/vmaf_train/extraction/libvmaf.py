@@ -16,10 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from vmaf_train.clips.video import Video
+from vmaf_train.clips.video import Video, YuvFormat
 from vmaf_train.errors import ExtractionError, InputError
 from vmaf_train.extraction.logs import (
     FrameScores,
+    check_decoded,
     parse_features,
     parse_log,
     parse_scores,
@@ -32,6 +33,7 @@ from vmaf_train.teacher.teachers import DEFAULT_TEACHER, Teacher
 
 # Name of ffmpeg's report, which counts the decoded frames, and its log level: 40 is "verbose".
 REPORT, REPORT_LEVEL = "report.txt", 40
+REPORTING = {"FFREPORT": f"file={REPORT}:level={REPORT_LEVEL}"}
 # Name of a model file in the folder of a pass.
 MODEL = "model.json"
 # What ffmpeg does not read as itself in a dictionary, in the options of a filter, and in a graph of
@@ -75,9 +77,10 @@ class Ffmpeg:
         self.path = path
         self.teacher = teacher
         self._processes = Processes()
-        still = ["-f", "lavfi", "-i", "color=gray:size=64x64:rate=1:duration=1"]
         try:
-            (log,) = self._teacher_logs([*still, *still], clips=1, threads=0)
+            with tempfile.TemporaryDirectory(prefix="vmaf-train-") as folder:
+                still = _gray(Path(folder, "gray.raw"))
+                (log,) = self._teacher_logs([still], still, threads=0)
             self.libvmaf_version: str = json.loads(log)["version"]
         except (ExtractionError, OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
@@ -101,10 +104,8 @@ class Ffmpeg:
             ExtractionError: ffmpeg failed, or a log does not hold every frame; names the clips.
         """
         pairs = job.pairs
-        inputs = [argument for pair in pairs for argument in pair.dis.arguments(pair.frames)]
-        inputs += pairs[0].ref.arguments(pairs[0].frames)
         try:
-            logs = self._teacher_logs(inputs, len(pairs), job.threads)
+            logs = self._teacher_logs([pair.dis for pair in pairs], pairs[0].ref, job.threads)
         except ExtractionError as error:
             raise ExtractionError(f"{', '.join(pair.clip for pair in pairs)}: {error}") from error
         return [
@@ -155,17 +156,14 @@ class Ffmpeg:
         Raises:
             ExtractionError: ffmpeg failed, or it wrote no log of every frame.
         """
-        inputs = [*dis.arguments(), *ref.arguments()]
-        command = [*self._quiet, *inputs, *branch_arguments(branches, threads)]
+        graph = branch_arguments(branches, threads, dis.filters, ref.filters)
+        command = [*self._quiet, *dis.arguments(), *ref.arguments(), *graph]
         with tempfile.TemporaryDirectory(prefix="vmaf-train-") as folder:
             for name, content in (files or {}).items():
                 Path(folder, name).write_bytes(content)
-            env = {"FFREPORT": f"file={REPORT}:level={REPORT_LEVEL}"}
             wanted = [number for number, branch in enumerate(branches) if not branch.chooses]
-            logs = self._logs(command, len(branches), Path(folder), env, wanted)
-            # There is no report if a wrapper around ffmpeg drops the environment.
-            reports = [path.read_text(errors="replace") for path in Path(folder).glob(REPORT)]
-            return logs, "".join(reports)
+            logs = self._logs(command, len(branches), Path(folder), REPORTING, wanted)
+            return logs, _report_in(folder)
 
     def stop(self) -> None:
         """Kill every running pass and refuse new ones; used after an interrupt."""
@@ -175,18 +173,24 @@ class Ffmpeg:
     def _quiet(self) -> list[str]:
         return [str(self.path), "-nostdin", "-v", "error"]
 
-    def _teacher_logs(self, inputs: list[str], clips: int, threads: int) -> list[str]:
-        """Score the first `clips` inputs against the reference, which is the input after them."""
-        refs = [f"[ref{clip}]" for clip in range(clips)]
-        graph = [f"[{clips}:v]split={clips}{''.join(refs)}"]
+    def _teacher_logs(self, clips: Sequence[Video], ref: Video, threads: int) -> list[str]:
+        """Score clips with the teacher against their reference; return the log of each."""
+        count = len(clips)
+        refs = [f"[ref{clip}]" for clip in range(count)]
+        # The reference is the last input.
+        graph = [f"[{count}:v]{_chain(ref.filters)},split={count}{''.join(refs)}"]
         outputs = []
-        for clip, ref in enumerate(refs):
-            options = _libvmaf_options(f"model=version={self.teacher.name}", clip, threads)
-            graph.append(f"[{clip}:v]{ref}libvmaf={options}[out{clip}]")
-            outputs += ["-map", f"[out{clip}]", "-f", "null", "-"]
+        for number, (clip, of_clip) in enumerate(zip(clips, refs, strict=True)):
+            options = _libvmaf_options(f"model=version={self.teacher.name}", number, threads)
+            graph.append(f"[{number}:v]{_chain(clip.filters)}[dis{number}]")
+            graph.append(f"[dis{number}]{of_clip}libvmaf={options}[out{number}]")
+            outputs += ["-map", f"[out{number}]", "-f", "null", "-"]
+        inputs = [argument for video in (*clips, ref) for argument in video.arguments()]
         command = [*self._quiet, *inputs, "-filter_complex", ";".join(graph), *outputs]
         with tempfile.TemporaryDirectory(prefix="vmaf-train-") as folder:
-            return self._logs(command, clips, Path(folder), {}, range(clips))
+            logs = self._logs(command, count, Path(folder), REPORTING, range(count))
+            check_decoded(_report_in(folder), [video.path for video in (*clips, ref)])
+            return logs
 
     def _logs(
         self,
@@ -207,11 +211,37 @@ class Ffmpeg:
         return [path.read_text() if path.is_file() else "" for path in paths]
 
 
-def branch_arguments(branches: Sequence[Branch], threads: int) -> list[str]:
-    """Return ffmpeg's arguments that run branches on two inputs, dis and ref."""
+def _gray(path: Path) -> Video:
+    """Write a raw video of one gray frame."""
+    format = YuvFormat(64, 64)
+    path.write_bytes(b"\x80" * format.frame_bytes)
+    return Video(path, format)
+
+
+def _report_in(folder: str) -> str:
+    """Return ffmpeg's report; nothing if a wrapper around ffmpeg drops the environment."""
+    return "".join(path.read_text(errors="replace") for path in Path(folder).glob(REPORT))
+
+
+def branch_arguments(
+    branches: Sequence[Branch],
+    threads: int,
+    dis_filters: Sequence[str] = (),
+    ref_filters: Sequence[str] = (),
+) -> list[str]:
+    """Return ffmpeg's arguments that run branches on two inputs, dis and ref.
+
+    Args:
+        branches: what to extract, from which frames.
+        threads: number of libvmaf's threads per branch.
+        dis_filters, ref_filters: filters that each input goes through first.
+    """
     # ffmpeg fails without an output, and if an output gets no frame.
     extra = "[all]" if all(branch.chooses for branch in branches) else ""
-    chains = [_numbered(0, "dis", len(branches), extra), _numbered(1, "ref", len(branches))]
+    chains = [
+        _numbered(0, "dis", dis_filters, len(branches), extra),
+        _numbered(1, "ref", ref_filters, len(branches)),
+    ]
     outputs = [extra] if extra else []
     for number, branch in enumerate(branches):
         given = made = [f"[dis{number}]", f"[ref{number}]"]
@@ -246,15 +276,19 @@ def score_with(model: bytes, ref: Video, dis: Video, ffmpeg: Ffmpeg, *, threads:
     return parse_scores(log, dis.path.name, ffmpeg.teacher.score_key)
 
 
-def _numbered(index: int, name: str, branches: int, more: str = "") -> str:
-    """Return filters that number the frames of an input and split it: [name0], [name1], ..., more.
+def _numbered(index: int, name: str, filters: Sequence[str], branches: int, more: str = "") -> str:
+    """Return filters that split the frames of an input: [name0], [name1], ..., more."""
+    labels = "".join(f"[{name}{number}]" for number in range(branches)) + more
+    return f"[{index}:v]{_chain(filters)},split={branches + bool(more)}{labels}"
+
+
+def _chain(filters: Sequence[str]) -> str:
+    """Return a chain of filters that numbers the frames that come out of these filters.
 
     Numbered timestamps pair frames by number: containers start at different times and round
     differently.
     """
-    labels = "".join(f"[{name}{number}]" for number in range(branches)) + more
-    count = branches + bool(more)
-    return f"[{index}:v]settb=AVTB,setpts=N/25/TB,split={count}{labels}"
+    return ",".join([*filters, "settb=AVTB", "setpts=N/25/TB"])
 
 
 def _libvmaf_options(wanted: str, clip: int, threads: int) -> str:

@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from vmaf_train.teacher.teachers import Teacher
 AGAIN = "run the command again; if it fails again, check the clip and the ffmpeg in VMAF_FFMPEG"
 # ffmpeg's summary of an input at the end of its report.
 DECODED = re.compile(
-    r"Input stream #([01]):[0-9]+ \(video\):.* ([0-9]+) frames decoded"
+    r"Input stream #([0-9]+):[0-9]+ \(video\):.* ([0-9]+) frames decoded"
     r"(?:; ([0-9]+) decode errors)?"
 )
 # The inputs of a score, in ffmpeg's order.
@@ -121,6 +122,24 @@ def remarks_of(report: str, frames: int) -> list[str]:
                 "the frames after the first of these may be compared with wrong frames"
             )
     return remarks
+
+
+def check_decoded(report: str, paths: Sequence[Path]) -> None:
+    """Check that ffmpeg decoded every frame of some inputs.
+
+    Args:
+        report: ffmpeg's report; those of older builds lack these numbers, so they pass.
+        paths: the file of each input.
+
+    Raises:
+        ExtractionError: a file has frames that ffmpeg could not decode.
+    """
+    for number, _, errors in DECODED.findall(report):
+        if int(errors or 0):
+            raise ExtractionError(
+                f"{paths[int(number)]} has {errors} frames that ffmpeg could not decode, so frames "
+                "cannot be paired by number; make the file again, or remove the pair"
+            )
 
 
 def _metrics_of(text: str, clip: str) -> list[dict[str, object]]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from heapq import heapify, heapreplace
 from itertools import groupby
 from math import ceil
+from pathlib import Path
 
 from vmaf_train.clips.pairs import Pair
 
@@ -62,8 +63,8 @@ def plan(pairs: Sequence[Pair], workers: int, cores: int) -> list[Pass]:
         workers: number of passes that run at once.
         cores: number of cores that all workers share.
     """
-    by_ref = sorted(pairs, key=lambda pair: (pair.ref.path, pair.clip))
-    sources = [list(of_source) for _, of_source in groupby(by_ref, lambda pair: pair.ref.path)]
+    by_ref = sorted(pairs, key=lambda pair: (_ref_of(pair), pair.clip))
+    sources = [list(of_source) for _, of_source in groupby(by_ref, _ref_of)]
     plans = [_group(sources, together) for together in range(1, MOST_TOGETHER + 1)]
     groups = min(plans, key=lambda groups: _finish_time(groups, workers))
 
@@ -75,6 +76,11 @@ def plan(pairs: Sequence[Pair], workers: int, cores: int) -> list[Pass]:
         Pass(group, threads=share // len(group) if share > 1 else 0)
         for group, share in zip(groups, shares, strict=True)
     ]
+
+
+def _ref_of(pair: Pair) -> tuple[Path, int, int]:
+    """Return what pairs of one pass share: the reference and its frames."""
+    return pair.ref.path, pair.ref.first, pair.n_frames
 
 
 def _group(sources: Sequence[Sequence[Pair]], together: int) -> list[tuple[Pair, ...]]:

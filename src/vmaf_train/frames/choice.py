@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vmaf_train.clips.video import YuvFormat, parse_dims
+from vmaf_train.clips.video import NO_SCALE, YuvFormat, check_pix_fmt, parse_dims
 from vmaf_train.processes import cores
 from vmaf_train.teacher.teachers import DEFAULT_TEACHER, Teacher
 
@@ -13,6 +13,8 @@ JOIN = "+"
 AUTO = "auto"
 ALL = "all"
 TABLE_SUFFIX = ".parquet"
+LIST_SUFFIX = ".csv"
+NO_OFFSET = "0"
 LOG_SUFFIXES = (".json", ".xml", ".csv")
 # The packaged table of real frames; docs/real-corpus.md describes it.
 REAL_TABLE = Path(__file__).with_name(f"real{TABLE_SUFFIX}")
@@ -23,9 +25,17 @@ class CorpusChoice:
     """Which pairs to use, and how.
 
     Attributes:
-        corpus: a folder in the Netflix layout, a folder of libvmaf logs, a .parquet file of
-            `export-features`, "demo", "real", or several of these joined by "+".
-        assume_dims: "WxH" of every file, in pixels; "auto" is 1920x1080, or the size of the demo.
+        corpus: a CSV list of pairs, a folder in the Netflix layout, a folder of libvmaf logs, a
+            .parquet file of `export-features`, "demo", "real", or several of these joined by "+".
+        assume_dims: "WxH" of every raw file, in pixels; "auto" is 1920x1080, or the size of the
+            demo. A list of pairs guesses no size.
+        assume_pix_fmt: pixel format of every raw file, as ffmpeg names it.
+        scale: "ref" scales a distorted picture of another size to that of its reference; "none"
+            refuses it.
+        offset: frame i of every dis shows frame i + offset of its ref; a whole number, or "auto" to
+            look for it.
+        verify_content: compare files with cached results by a hash of their content, not by size
+            and modification time.
         sources: keep only these; empty keeps all.
         max_pairs: keep at most this many, one per source in turn; 0 keeps all.
         strict: raise an error for files that form no usable pair, instead of leaving them out.
@@ -36,6 +46,10 @@ class CorpusChoice:
 
     corpus: str = DEMO
     assume_dims: str = AUTO
+    assume_pix_fmt: str = YuvFormat.pix_fmt
+    scale: str = NO_SCALE
+    offset: str = NO_OFFSET
+    verify_content: bool = False
     sources: tuple[str, ...] = ()
     max_pairs: int = 0
     strict: bool = False
@@ -66,6 +80,11 @@ class CorpusChoice:
         return self.path.suffix == TABLE_SUFFIX
 
     @property
+    def is_list(self) -> bool:
+        """Whether the corpus is a CSV list of pairs."""
+        return self.path.suffix == LIST_SUFFIX
+
+    @property
     def is_logs(self) -> bool:
         """Whether the corpus is a folder of libvmaf logs, which needs neither pixels nor ffmpeg."""
         folder = self.path
@@ -88,9 +107,11 @@ class CorpusChoice:
         return Path(self.corpus).expanduser().absolute()
 
     def format_or(self, default: YuvFormat) -> YuvFormat:
-        """Return the geometry that `assume_dims` states, or `default` for "auto".
+        """Return the geometry that the user states, or the size of `default` for "auto".
 
         Raises:
-            InputError: `assume_dims` is not WxH.
+            InputError: `assume_dims` is not WxH, or the pixel format is unknown.
         """
-        return default if self.assume_dims == AUTO else parse_dims(self.assume_dims)
+        check_pix_fmt(self.assume_pix_fmt, self.corpus)
+        dims = default if self.assume_dims == AUTO else parse_dims(self.assume_dims)
+        return replace(dims, pix_fmt=self.assume_pix_fmt)

@@ -1,6 +1,7 @@
 """Open the chosen corpus: a folder of pairs, the demo, libvmaf logs, Parquet files, or a join."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from vmaf_train.clips import demo, layouts
+from vmaf_train.clips.looking import Looks
 from vmaf_train.clips.netflix import dis_source
-from vmaf_train.clips.pairs import Pair, Scan, first_in_turn, parse_frames
-from vmaf_train.clips.video import Video, YuvFormat
+from vmaf_train.clips.pairs import Pair, Reading, Scan, first_in_turn, parse_frames
+from vmaf_train.clips.video import SCALE_TO_REF, Video, YuvFormat, check_scale, with_content
 from vmaf_train.errors import InputError
 from vmaf_train.extraction.cache import ClipCache, cache_root
 from vmaf_train.extraction.libvmaf import Ffmpeg, find_ffmpeg
@@ -108,7 +110,8 @@ def open_pairs(choice: CorpusChoice, ffmpeg: Ffmpeg, reporter: Reporter) -> Scan
             folder = demo.make_demo_corpus(root, ffmpeg.path, choice.cores, on_clip)
     else:
         folder, format = choice.path, choice.format_or(YuvFormat())
-    return _scan(choice, folder, format, reporter)
+    found = _scan(choice, folder, format, reporter, ffmpeg)
+    return _with_content(found, choice.cores, reporter) if choice.verify_content else found
 
 
 def table_of_pairs(
@@ -216,7 +219,10 @@ def _open_smoke(choice: CorpusChoice, columns: Sequence[str], reporter: Reporter
     if choice.is_demo:
         pairs = _name_demo(choice)
     else:
-        pairs = _scan(choice, choice.path, choice.format_or(YuvFormat()), reporter).pairs
+        # Only the files of a list are looked at.
+        ffmpeg = find_ffmpeg(choice.teacher) if choice.is_list else None
+        format = choice.format_or(YuvFormat())
+        pairs = _scan(choice, choice.path, format, reporter, ffmpeg).pairs
 
     def table(sources: Collection[str]) -> FrameTable:
         zeros = [(pair, _zero_scores(pair, choice.teacher)) for pair in _of(pairs, sources)]
@@ -244,10 +250,22 @@ def _check_choice(choice: CorpusChoice) -> None:
         )
 
 
-def _scan(choice: CorpusChoice, folder: Path, format: YuvFormat, reporter: Reporter) -> Scan:
+def _scan(
+    choice: CorpusChoice,
+    folder: Path,
+    format: YuvFormat,
+    reporter: Reporter,
+    ffmpeg: Ffmpeg | None,
+) -> Scan:
+    looks = Looks(cache_root() / "_looks", ffmpeg.path, choice.cores) if ffmpeg else None
     found = layouts.scan(
         folder,
-        format,
+        Reading(
+            format=format,
+            size="" if choice.assume_dims == AUTO else str(format),
+            looks=looks,
+            scale=check_scale(choice.scale) == SCALE_TO_REF,
+        ),
         sources=choice.sources,
         max_pairs=choice.max_pairs,
         strict=choice.strict,
@@ -258,6 +276,23 @@ def _scan(choice: CorpusChoice, folder: Path, format: YuvFormat, reporter: Repor
     return found
 
 
+def _with_content(found: Scan, cores: int, reporter: Reporter) -> Scan:
+    """Return the pairs with the hash of each file's content in its stamp."""
+    videos = {video.path: video for pair in found.pairs for video in (pair.ref, pair.dis)}
+    reporter.say(f"hashing {len(videos)} files")
+    with ThreadPoolExecutor(cores) as pool:
+        hashed = {video.path: video.stamp for video in pool.map(with_content, videos.values())}
+    pairs = [
+        replace(
+            pair,
+            ref=replace(pair.ref, stamp=hashed[pair.ref.path]),
+            dis=replace(pair.dis, stamp=hashed[pair.dis.path]),
+        )
+        for pair in found.pairs
+    ]
+    return replace(found, pairs=tuple(pairs))
+
+
 def _name_demo(choice: CorpusChoice) -> tuple[Pair, ...]:
     """Return the demo's pairs with the names of their files, which need not exist."""
     first, end = _range(choice) or (0, demo.FRAMES)
@@ -266,7 +301,7 @@ def _name_demo(choice: CorpusChoice) -> tuple[Pair, ...]:
             f"the demo's clips hold {demo.FRAMES} frames, so frames {first}:{end} are not all "
             "there; ask for fewer"
         )
-    format = choice.format_or(demo.FORMAT)
+    format = _demo_format(choice)
     pairs = [
         Pair(
             source=dis_source(dis),
@@ -284,7 +319,8 @@ def _name_demo(choice: CorpusChoice) -> tuple[Pair, ...]:
 def _demo_format(choice: CorpusChoice) -> YuvFormat:
     if choice.format_or(demo.FORMAT) != demo.FORMAT:
         raise InputError(
-            f"the demo corpus is {demo.FORMAT}; leave assume_dims out, or pass a corpus folder"
+            f"the demo corpus is {demo.FORMAT} {demo.FORMAT.pix_fmt}; leave assume_dims and "
+            "assume_pix_fmt out, or pass a corpus folder"
         )
     return demo.FORMAT
 
