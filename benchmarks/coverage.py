@@ -27,7 +27,8 @@ from vmaf_train.clips.layouts import scan
 from vmaf_train.clips.video import YuvFormat, parse_dims
 from vmaf_train.commands.score import Scorer, load_scorer
 from vmaf_train.commands.video_score import Sampling
-from vmaf_train.extraction.libvmaf import Branch, Ffmpeg, extracting, find_ffmpeg
+from vmaf_train.extraction.graphs import Branch, extracting
+from vmaf_train.extraction.libvmaf import Ffmpeg, find_ffmpeg
 from vmaf_train.extraction.logs import parse_features
 from vmaf_train.extraction.sampling import THIN, THIN_SIGNALS, grow, signals_of
 from vmaf_train.extraction.strata import Strata

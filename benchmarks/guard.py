@@ -15,7 +15,8 @@ from common import choice_of, header, make_parser, row, run_ffmpeg, table_of, th
 
 from vmaf_train.clips.video import Video
 from vmaf_train.commands.score import Scorer, load_scorer
-from vmaf_train.extraction.libvmaf import Branch, Ffmpeg, extracting, find_ffmpeg
+from vmaf_train.extraction.graphs import Branch, extracting
+from vmaf_train.extraction.libvmaf import Ffmpeg, find_ffmpeg
 from vmaf_train.extraction.logs import parse_features
 from vmaf_train.features import CANONICAL, KNOWN
 from vmaf_train.frames.choice import AUTO, DEMO, CorpusChoice

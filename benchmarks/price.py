@@ -45,14 +45,8 @@ from score import SIZE, draw_pair
 from vmaf_train.clips.video import Video
 from vmaf_train.commands.score import Scorer, load_scorer, scorer_of
 from vmaf_train.commands.video_score import Sampling
-from vmaf_train.extraction.libvmaf import (
-    Branch,
-    Ffmpeg,
-    branch_arguments,
-    extracting,
-    filter_with,
-    find_ffmpeg,
-)
+from vmaf_train.extraction.graphs import Branch, branch_arguments, extracting
+from vmaf_train.extraction.libvmaf import Ffmpeg, filter_with, find_ffmpeg
 from vmaf_train.extraction.sampling import MOTION, THIN
 from vmaf_train.extraction.strata import Strata
 from vmaf_train.features import find_feature_set

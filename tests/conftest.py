@@ -40,6 +40,16 @@ FOREIGN_VARIABLES = (
 )
 
 
+class Lines(Reporter):
+    """Keeps the lines that it is told."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.said.append(line)
+
+
 def isolate(patch: pytest.MonkeyPatch, cache: Path) -> None:
     """Use this cache folder and ignore the variables of the caller."""
     patch.setenv("VMAF_TINY_AI_CACHE", str(cache))

@@ -9,6 +9,7 @@ from pathlib import Path
 import typer
 
 from vmaf_train import options
+from vmaf_train.clips.video import check_scale
 from vmaf_train.corpus_options import EXTRACTION, OPTIONS, names_in, with_corpus
 from vmaf_train.errors import InputError, VmafTrainError
 from vmaf_train.exits import exit_code, quick_and_interruptible
@@ -28,6 +29,8 @@ from vmaf_train.terminal import (
 )
 
 DEFAULT_ARCH = "mlp_small"
+# Options of a corpus that `main` has.
+SIMPLE = ("corpus", "assume_dims", "assume_pix_fmt", "scale")
 DEFAULT_MODEL = "vmaf_tiny_exact"
 
 app = typer.Typer(
@@ -153,7 +156,7 @@ def evaluate(
 
 
 @app.command()
-@with_corpus({"corpus": (options.Clips, DEMO), "assume_dims": OPTIONS["assume_dims"]})
+@with_corpus({**{name: OPTIONS[name] for name in SIMPLE}, "corpus": (options.Clips, DEMO)})
 def main(choice: CorpusChoice, arch: options.Arch = DEFAULT_ARCH) -> None:
     """Prewarm, train, and evaluate the student on every source, all in one MLflow run."""
     from vmaf_train.commands.main import run_all
@@ -244,30 +247,33 @@ def score(
     every: options.Every = 1,
     within: options.Within = None,
     seed: options.SampleSeed = 0,
+    scale: options.Scale = CorpusChoice.scale,
+    offset: options.Offset = CorpusChoice.offset,
 ) -> None:
     """Score a video, the pairs of a manifest, or a log; extract only what the model reads."""
     with exit_code():
-        from vmaf_train.commands.score import score_files, score_log
+        from vmaf_train.clips.manifest import PairRow
+        from vmaf_train.clips.pairs import parse_offset
+        from vmaf_train.commands.score import score_log, score_pair
         from vmaf_train.commands.video_score import Sampling
 
-        given = [path is not None for path in (ref, dis)]
         sampling = Sampling(every, within, seed)
-        if log and (manifest or any(given) or not sampling.all_frames):
-            raise InputError(
-                "--log scores the frames of a log, without videos; leave out the videos, "
-                "--manifest, --every and --within"
-            )
-        if not log and (any(given) if manifest else not all(given)):
-            raise InputError(
-                "score needs a reference and a distorted video, or --manifest, or --log; "
-                "pass one of the three"
-            )
-        named = {"model": model, "size": size, "pix_fmt": pix_fmt}
+        _check_inputs(log, manifest, (ref, dis), all_frames=sampling.all_frames)
+        check_scale(scale)
         if manifest:
             from vmaf_train.commands.score_manifest import score_manifest
 
             done = score_manifest(
-                manifest, out, TerminalReporter(), **named, jobs=jobs, sampling=sampling
+                manifest,
+                out,
+                TerminalReporter(),
+                model=model,
+                size=size,
+                pix_fmt=pix_fmt,
+                jobs=jobs,
+                sampling=sampling,
+                scale=scale,
+                offset=parse_offset(offset),
             )
             print(f"scores are in {done.out}")
             if done.failed:
@@ -279,7 +285,8 @@ def score(
                 scored = score_log(log, model=model)
             else:
                 assert ref and dis
-                scored = score_files(ref, dis, **named, jobs=jobs, sampling=sampling)
+                pair = PairRow(ref, dis, size, pix_fmt, scale=scale, offset=parse_offset(offset))
+                scored = score_pair(pair, model=model, jobs=jobs, sampling=sampling)
             for remark in scored.remarks:
                 err.print(f"warning: {remark}", markup=False)
             print_score(scored, format, per_frame=per_frame)
@@ -289,6 +296,23 @@ def run() -> None:
     """Run the command line as a process."""
     with quick_and_interruptible():
         app()
+
+
+def _check_inputs(
+    log: Path | None, manifest: Path | None, videos: tuple[Path | None, ...], *, all_frames: bool
+) -> None:
+    """Raise InputError unless `score` is given exactly one of a log, a manifest or two videos."""
+    given = [path is not None for path in videos]
+    if log and (manifest or any(given) or not all_frames):
+        raise InputError(
+            "--log scores the frames of a log, without videos; leave out the videos, --manifest, "
+            "--every and --within"
+        )
+    if not log and (any(given) if manifest else not all(given)):
+        raise InputError(
+            "score needs a reference and a distorted video, or --manifest, or --log; "
+            "pass one of the three"
+        )
 
 
 def _given(value: str) -> str | None:

@@ -16,6 +16,10 @@ from vmaf_train.frames.choice import ALL, AUTO, DEMO, CorpusChoice
 OPTIONS: Mapping[str, tuple[Any, object]] = {
     "corpus": (options.Corpus, DEMO),
     "assume_dims": (options.Dims, AUTO),
+    "assume_pix_fmt": (options.AssumePixFmt, CorpusChoice.assume_pix_fmt),
+    "scale": (options.Scale, CorpusChoice.scale),
+    "offset": (options.Offset, CorpusChoice.offset),
+    "verify_content": (options.VerifyContent, options.YesNo.no),
     "max_pairs": (options.MaxPairs, 0),
     "frames": (options.Frames, ALL),
     "strict": (options.Strict, options.YesNo.no),

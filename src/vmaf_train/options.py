@@ -57,6 +57,29 @@ ClipsOrLogs = Annotated[
 Dims = Annotated[
     str, typer.Option(help="WxH of every raw file; auto is 1920x1080, or the size of the demo.")
 ]
+AssumePixFmt = Annotated[
+    str, typer.Option(help="Pixel format of every raw file: yuv420p, yuv422p10le, yuv444p12le, ...")
+]
+Scale = Annotated[
+    str,
+    typer.Option(
+        help="ref scales a distorted video of another size to its reference; none refuses it."
+    ),
+]
+Offset = Annotated[
+    str,
+    typer.Option(
+        help="Frame i of the distorted video shows frame i + OFFSET of the reference: a whole "
+        "number, or auto to look for it."
+    ),
+]
+VerifyContent = Annotated[
+    YesNo,
+    typer.Option(
+        help="yes compares files with the cache by a hash of their content, so that a copied "
+        "corpus is not extracted again; no by size and modification time."
+    ),
+]
 Jobs = Annotated[int, typer.Option(min=0, help="Cores to use; 0 is all.")]
 Frames = Annotated[
     str, typer.Option(help="Frames of every clip to use: FIRST:END (END is excluded), or all.")

@@ -15,7 +15,7 @@ from vmaf_train.errors import InputError
 
 
 def reading(ffmpeg, folder, **options):
-    return Reading(YuvFormat(), looks=Looks(folder / "looks", ffmpeg.path), **options)
+    return Reading(YuvFormat(), looks=Looks(ffmpeg.path, folder / "looks"), **options)
 
 
 def write_list(folder: Path, *rows: str, columns: str = "ref,dis") -> Path:
@@ -147,7 +147,7 @@ def test_a_shorter_video_is_used_where_the_row_states_frames_that_both_hold(
             "{ref},{dis},dis",
             r"row 1: scale 'dis' is unknown; choose one of: none, ref",
         ),
-        ("ref,dis,offset", "{ref},{dis},1.5", r"row 1 has '1.5' in column offset"),
+        ("ref,dis,offset", "{ref},{dis},1.5", r"row 1: offset '1.5' is no whole number"),
         ("ref,dis,source", "{ref},{dis},a b", r"row 1: 'a b' is no name of a source; use letters"),
         ("ref,dis", "{ref},{dis}\n{ref},{dis}", r"names \S*good\.mp4 in 2 rows; keep one"),
         ("ref,dis", "{ref},{dis}\n{dis},{other}", None),
@@ -193,9 +193,9 @@ def test_raw_files_of_any_depth_stand_beside_others(ffmpeg, tmp_path, videos):
 def test_a_look_is_kept_until_the_file_changes(ffmpeg, tmp_path, videos):
     path = write_list(tmp_path, f"{videos}/ref.mkv,{tmp_path}/dis.mkv")
     draw(ffmpeg, tmp_path / "dis.mkv")
-    looks = Looks(tmp_path / "looks", ffmpeg.path)
+    looks = Looks(ffmpeg.path, tmp_path / "looks")
     scan(path, Reading(YuvFormat(), looks=looks))
-    kept = Looks(tmp_path / "looks", Path("no-such-ffmpeg"))
+    kept = Looks(Path("no-such-ffmpeg"), tmp_path / "looks")
     assert len(scan(path, Reading(YuvFormat(), looks=kept)).pairs) == 1
     draw(ffmpeg, tmp_path / "dis.mkv", frames=11)
     with pytest.raises(InputError, match="holds 11 frames but its reference"):

@@ -60,7 +60,7 @@ def test_each_pair_has_one_row_with_the_scores_of_the_pair_alone(manifest, pairs
 def test_a_second_run_scores_no_pair_again(manifest, out, monkeypatch):
     assert score(manifest, out).exit_code == 0
     before = out.read_bytes()
-    monkeypatch.setattr("vmaf_train.commands.score_manifest.score_video", None)
+    monkeypatch.setattr("vmaf_train.commands.score_manifest.score_row", None)
     assert score(manifest, out).exit_code == 0
     assert out.read_bytes() == before
 

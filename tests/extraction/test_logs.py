@@ -89,10 +89,10 @@ REPORT = """
 
 
 def test_remarks_name_the_longer_video_and_frames_that_were_not_decoded():
-    longer, broken = remarks_of(REPORT, frames=8)
+    longer, broken = remarks_of(REPORT)
     assert longer.startswith("the distorted video is longer than the 8 frames that both have")
     assert broken.startswith("the distorted video has 2 frames that ffmpeg could not decode")
 
 
 def test_a_report_without_counts_gives_no_remark():
-    assert remarks_of("frame= 8 fps=0.0", frames=8) == []
+    assert remarks_of("frame= 8 fps=0.0") == []

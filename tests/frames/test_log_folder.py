@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 from commandline import DIMS, call
-from conftest import write_corpus
+from conftest import Lines, write_corpus
 from log_writing import FORMS, write_log
 
 from vmaf_train.clips.layouts import scan
@@ -16,15 +16,6 @@ from vmaf_train.features import ADM_DETAILS, CANONICAL, FEATURE_SETS
 from vmaf_train.frames.choice import CorpusChoice
 from vmaf_train.frames.opening import open_corpus
 from vmaf_train.frames.parquet import read_parquet
-from vmaf_train.reporting import Reporter
-
-
-class Lines(Reporter):
-    def __init__(self):
-        self.said = []
-
-    def say(self, line):
-        self.said.append(line)
 
 
 @pytest.fixture(scope="session")

@@ -9,12 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vmaf_train.clips.looking import Look, Looks, repair, unusable
+from vmaf_train.clips.manifest import PairRow
 from vmaf_train.clips.video import (
+    PIX_FMTS,
     RAW_SUFFIX,
+    SCALE_TO_REF,
     SCALER,
     Video,
     YuvFormat,
-    check_pix_fmt,
     open_video,
     stamp_of,
 )
@@ -64,11 +66,46 @@ def show(path: Path, size: str, pix_fmt: str, looks: LooksAt) -> Shown:
     seen = looks[path]
     if isinstance(seen, InputError):
         raise seen
-    # Its geometry is defined only for a pixel format that libvmaf reads.
     doubts = unusable(path, seen)
-    if doubts is None:
-        check_pix_fmt(seen.pix_fmt, path)
+    if seen.pix_fmt not in PIX_FMTS:
+        raise InputError(str(doubts))
     return Shown(replace(video, held=seen.frames), seen.format, seen.full_range, doubts)
+
+
+def open_pair(row: PairRow, looks: Looks) -> tuple[Video, Video, list[str]]:
+    """Open the two videos of a row to compare them as they are, frame 0 with frame 0.
+
+    Args:
+        row: names the videos.
+        looks: takes the looks.
+
+    Returns:
+        The reference, the distorted video, and what makes the comparison doubtful.
+
+    Raises:
+        InputError: see `show` and `align_sizes`.
+    """
+    looked = look_at([row.ref, row.dis], looks)
+    ref, dis = (show(path, row.size, row.pix_fmt, looked) for path in (row.ref, row.dis))
+    doubts = [shown.doubts for shown in (ref, dis) if shown.doubts]
+    return ref.video, align_sizes(ref, dis, scale=row.scale == SCALE_TO_REF), doubts
+
+
+def shifted(
+    ref: Video, dis: Video, offset: int, frames: tuple[int, int] | None
+) -> tuple[Video, Video]:
+    """Return two videos whose first frames belong together.
+
+    Args:
+        ref, dis: the two videos, whole.
+        offset: frame i of dis shows frame i + offset of ref.
+        frames: the first frame of dis to use and the one to stop before; None is all.
+    """
+    if not offset and not frames:
+        return ref, dis
+    first, end = frames or (max(0, -offset), None)
+    of_ref = (first + offset, end + offset if end else None)
+    return replace(ref, frames=of_ref), replace(dis, frames=(first, end))
 
 
 def align_sizes(ref: Shown, dis: Shown, *, scale: bool) -> Video:

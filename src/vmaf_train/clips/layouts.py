@@ -10,13 +10,22 @@ from pathlib import Path
 
 from vmaf_train.clips import netflix, pair_list
 from vmaf_train.clips.looking import repair
-from vmaf_train.clips.pairs import Listing, Match, Pair, Reading, Scan, first_in_turn
+from vmaf_train.clips.pairs import (
+    AUTO_OFFSET,
+    Listing,
+    Match,
+    Offset,
+    Pair,
+    Reading,
+    Scan,
+    first_in_turn,
+)
 from vmaf_train.clips.video import Video, YuvFormat, count_frames
 from vmaf_train.errors import InputError
 from vmaf_train.processes import cores
 
-# Tells the offset of a match: frame i of dis shows frame i + offset of ref.
-OffsetOf = Callable[[Match], int]
+# Looks for the offset of dis, the second video, to ref.
+FindOffset = Callable[[Video, Video], int]
 
 
 @dataclass(frozen=True)
@@ -61,7 +70,8 @@ def scan(
     max_pairs: int = 0,
     strict: bool = False,
     frames: tuple[int, int] | None = None,
-    offset_of: OffsetOf = lambda match: 0,
+    offset: Offset = 0,
+    find_offset: FindOffset | None = None,
 ) -> Scan:
     """Find the pairs of a corpus and check that the files of each can be compared.
 
@@ -75,7 +85,8 @@ def scan(
             sources; 0 keeps all.
         strict: a file that would be left out is an error instead.
         frames: use frames from the first number up to, but without, the second; None uses all.
-        offset_of: tells the offset of each pair that does not state one.
+        offset: of each pair that does not state one.
+        find_offset: looks for offsets that are "auto".
 
     Raises:
         InputError: no such corpus, an unknown source, a file of a wrong size or with too few
@@ -88,7 +99,7 @@ def scan(
     left_out = list(listing.left_out)
     matches = _of_sources(path, listing, set(sources))
     pairs = []
-    for found in _pairs(matches, frames, offset_of):
+    for found in _pairs(matches, frames, offset, find_offset):
         if isinstance(found, Pair):
             pairs.append(found)
         elif layout.by_row:
@@ -120,14 +131,20 @@ def _of_sources(path: Path, listing: Listing, wanted: set[str]) -> list[Match]:
 
 
 def _pairs(
-    matches: Iterable[Match], frames: tuple[int, int] | None, offset_of: OffsetOf
+    matches: Iterable[Match],
+    frames: tuple[int, int] | None,
+    offset: Offset,
+    find_offset: FindOffset | None,
 ) -> list[Pair | InputError]:
     """Return the pair of each match, or what is wrong with it."""
 
     def pair(match: Match) -> Pair | InputError:
+        wanted = offset if match.offset is None else match.offset
         try:
-            offset = offset_of(match) if match.offset is None else match.offset
-            return _pair(match, match.frames or frames, offset)
+            if wanted == AUTO_OFFSET:
+                assert find_offset, "nothing looks for offsets"
+                wanted = find_offset(match.ref, match.dis)
+            return _pair(match, match.frames or frames, wanted)
         except InputError as error:
             return error
 

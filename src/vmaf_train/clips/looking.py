@@ -5,11 +5,12 @@ in a folder, and is valid as long as the file keeps its size and modification ti
 """
 
 import hashlib
+import logging
 import re
 import shlex
 import statistics
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
@@ -23,6 +24,7 @@ from vmaf_train.contracts import Contract
 from vmaf_train.errors import InputError
 from vmaf_train.files import write_whole
 
+log = logging.getLogger(__name__)
 # ffmpeg's line for a video stream, such as
 # `Stream #0:0(und): Video: h264 (High), yuv420p(tv, bt709, progressive), 320x180 [SAR 1:1], 24 fps`
 STREAM = re.compile(r"Stream #0:.*?: Video: (?P<line>.*)")
@@ -84,49 +86,46 @@ class Looks:
     """Takes looks at videos, several at once, and keeps them.
 
     Attributes:
-        folder: where looks are kept.
         ffmpeg: path of the executable.
+        folder: where looks are kept; None keeps none.
         jobs: how many looks are taken at once.
     """
 
-    folder: Path
     ffmpeg: Path
-    jobs: int = 1
+    folder: Path | None = None
+    jobs: int = 2
 
-    def at(
-        self, paths: Sequence[Path], on_look: Callable[[], None] = lambda: None
-    ) -> dict[Path, Look | InputError]:
-        """Return the look at each file, or what is wrong with the file.
-
-        Args:
-            paths: of the files.
-            on_look: called after each look that is taken now.
-        """
+    def at(self, paths: Sequence[Path]) -> dict[Path, Look | InputError]:
+        """Return the look at each file, or what is wrong with the file."""
         distinct = list(dict.fromkeys(paths))
         with ThreadPoolExecutor(self.jobs) as pool:
-            looks = pool.map(lambda path: self._at(path, on_look), distinct)
-            return dict(zip(distinct, looks, strict=True))
+            return dict(zip(distinct, pool.map(self._at, distinct), strict=True))
 
-    def _at(self, path: Path, on_look: Callable[[], None]) -> Look | InputError:
-        name = hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:32]
-        kept = self.folder / f"{name}.json"
+    def _at(self, path: Path) -> Look | InputError:
         try:
             stamp = stamp_of(path)
-            if found := _read(kept, stamp):
-                return found
-            taken = look(path, self.ffmpeg)
+            kept = self._place_of(path)
+            found = _read(kept, stamp) if kept else None
+            if found is None:
+                found = look(path, self.ffmpeg)
+                if kept:
+                    _write(kept, _Kept(stamp=stamp, look=found))
+            return found
         except InputError as error:
             return error
-        finally:
-            on_look()
-        # A folder that cannot be written only means that the next command looks again.
-        with_stamp = _Kept(stamp=stamp, look=taken).model_dump_json()
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            write_whole(kept, with_stamp.encode())
-        except OSError:
-            return taken
-        return taken
+
+    def _place_of(self, path: Path) -> Path | None:
+        name = hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:32]
+        return self.folder / f"{name}.json" if self.folder else None
+
+
+def _write(place: Path, kept: _Kept) -> None:
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(place, kept.model_dump_json().encode())
+    except OSError as error:
+        # The next command only has to look again.
+        log.info("cannot keep %s: %s", place, error)
 
 
 def _read(kept: Path, stamp: FileStamp) -> Look | None:
@@ -235,6 +234,11 @@ def repair(path: Path, arguments: Sequence[str], ffmpeg: str = "ffmpeg", mark: s
 
 def _faults(seen: Look) -> Iterator[tuple[str, list[str]]]:
     """Yield what is wrong with a video, and ffmpeg's arguments that repair it."""
+    if seen.pix_fmt not in PIX_FMTS:
+        yield (
+            f"has the pixel format {seen.pix_fmt}, which libvmaf does not read",
+            ["-pix_fmt", _nearest(seen.pix_fmt)],
+        )
     if seen.rotation:
         yield f"is shown rotated by {seen.rotation:g} degrees", []
     if seen.interlaced:
@@ -242,11 +246,6 @@ def _faults(seen: Look) -> Iterator[tuple[str, list[str]]]:
     if not seen.constant_rate:
         rate = f"{seen.fps:g}" if seen.fps else "25"
         yield "has a variable frame rate", ["-fps_mode", "cfr", "-r", rate]
-    if seen.pix_fmt not in PIX_FMTS:
-        yield (
-            f"has the pixel format {seen.pix_fmt}, which libvmaf does not read",
-            ["-pix_fmt", _nearest(seen.pix_fmt)],
-        )
 
 
 def _nearest(pix_fmt: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from vmaf_train.clips.netflix import SOURCE
-from vmaf_train.clips.pairs import parse_frames
+from vmaf_train.clips.pairs import Offset, parse_frames, parse_offset
 from vmaf_train.clips.video import RAW_SUFFIX, check_scale
 from vmaf_train.errors import InputError
 
@@ -36,7 +36,7 @@ class PairRow:
         frames: the first frame of dis to use and the one to stop before; None is what the user
             asks for all pairs.
         scale: one of SCALES; empty is what the user asks for all pairs.
-        offset: frame i of dis shows frame i + offset of ref; None is what the user asks for all.
+        offset: see `Offset`; None is what the user asks for all pairs.
     """
 
     ref: Path
@@ -47,7 +47,7 @@ class PairRow:
     mos: float | None = None
     frames: tuple[int, int] | None = None
     scale: str = ""
-    offset: int | None = None
+    offset: Offset | None = None
 
     @property
     def stated(self) -> tuple[str, str]:
@@ -94,7 +94,7 @@ def _pair_row(path: Path, number: int, row: Mapping[str, str], size: str, pix_fm
         mos=next((read(name, _score) for name in SCORES if row.get(name)), None),
         frames=read("frames", parse_frames),
         scale=read("scale", check_scale) or "",
-        offset=read("offset", int),
+        offset=read("offset", parse_offset),
     )
 
 

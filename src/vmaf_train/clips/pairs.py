@@ -4,10 +4,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, zip_longest
+from typing import Final, Literal
 
 from vmaf_train.clips.looking import Looks
 from vmaf_train.clips.video import Video, YuvFormat
 from vmaf_train.errors import InputError
+
+# Frame i of dis shows frame i + offset of ref; "auto" looks for the offset.
+Offset = int | Literal["auto"]
+AUTO_OFFSET: Final = "auto"
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,6 @@ class Pair:
         """Pixels of the distorted clip, all frames together."""
         return self.n_frames * self.format.pixels
 
-
     def between(self, first: int, end: int, offset: int = 0) -> "Pair":
         """Return the pair of some frames: of dis from first to end, without end.
 
@@ -73,7 +77,7 @@ class Match:
         format: geometry at which they are compared.
         name, mos: see `Pair`.
         frames: the frames to use; None is what the user asks for all clips.
-        offset: frame i of dis shows frame i + offset of ref; None is what the user asks for all.
+        offset: see `Offset`; None is what the user asks for all clips.
     """
 
     source: str
@@ -83,7 +87,7 @@ class Match:
     name: str = ""
     mos: float | None = None
     frames: tuple[int, int] | None = None
-    offset: int | None = None
+    offset: Offset | None = None
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,21 @@ def first_in_turn(sources: Sequence[str], max_pairs: int) -> list[int]:
     rounds = chain.from_iterable(zip_longest(*by_source.values()))
     in_turn = [index for index in rounds if index is not None]
     return sorted(in_turn[: max_pairs or None])
+
+
+def parse_offset(text: str) -> Offset:
+    """Read a whole number, or "auto".
+
+    Raises:
+        InputError: the text is neither.
+    """
+    if text == AUTO_OFFSET:
+        return AUTO_OFFSET
+    if not re.fullmatch(r"[+-]?[0-9]{1,9}", text):
+        raise InputError(
+            f"offset {text!r} is no whole number of frames; pass a number, or {AUTO_OFFSET}"
+        )
+    return int(text)
 
 
 def parse_frames(text: str) -> tuple[int, int]:

@@ -5,17 +5,19 @@ that the command starts fast.
 """
 
 import math
-import re
-import subprocess
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from vmaf_train.clips.video import Video, open_video
+from vmaf_train.clips.comparable import open_pair, shifted
+from vmaf_train.clips.looking import Looks
+from vmaf_train.clips.manifest import PairRow
+from vmaf_train.clips.pairs import AUTO_OFFSET
+from vmaf_train.clips.video import Video
 from vmaf_train.commands.video_score import ALL_FRAMES, OwnError, Sampling, VideoScore
-from vmaf_train.errors import ExtractionError, InputError
+from vmaf_train.errors import InputError
 from vmaf_train.extraction.libvmaf import Ffmpeg, find_ffmpeg
 from vmaf_train.extraction.log_files import how_to_log, read_log
 from vmaf_train.extraction.sampling import Needed, Sample, sample_frames
@@ -31,7 +33,6 @@ from vmaf_train.shipping.finding import FOR_SCORE, find_student
 TRUSTED = 12
 # Frames per stratum of the first pass that looks for `within`; later passes take its divisors.
 FIRST_EVERY = 12
-SIZE = re.compile(r"Stream #.*Video:.* ([0-9]+x[0-9]+)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,34 +149,39 @@ class Scorer:
         return needed
 
 
-def score_files(
-    ref: Path,
-    dis: Path,
-    *,
-    model: str,
-    size: str,
-    pix_fmt: str,
-    jobs: int,
-    sampling: Sampling = ALL_FRAMES,
+def score_pair(
+    pair: PairRow, *, model: str, jobs: int, sampling: Sampling = ALL_FRAMES
 ) -> VideoScore:
     """Score a distorted video against its reference.
 
     Args:
-        ref, dis: paths of the two videos.
+        pair: the two videos, and how they are compared.
         model: id of a shipped student, path of an .onnx file, or models:/ URI.
-        size, pix_fmt: `WxH` in pixels and pixel format, for raw files.
         jobs: number of libvmaf's threads; 0 is one per core.
         sampling: which frames to score.
 
     Raises:
-        InputError: the model or a video is not usable, the two differ in size, or the frames are
-            fewer than one in `every`.
+        InputError: the model or a video is not usable, the two differ in size, pixel format or
+            range, or the frames are fewer than one in `every`.
         ExtractionError: ffmpeg failed.
     """
     scorer = load_scorer(model)
-    videos = open_video(ref, size, pix_fmt), open_video(dis, size, pix_fmt)
-    threads = jobs or cores()
-    return score_video(scorer, *videos, find_ffmpeg(), threads=threads, sampling=sampling)
+    return score_row(scorer, pair, find_ffmpeg(), threads=jobs or cores(), sampling=sampling)
+
+
+def score_row(
+    scorer: Scorer, pair: PairRow, ffmpeg: Ffmpeg, *, threads: int, sampling: Sampling = ALL_FRAMES
+) -> VideoScore:
+    """Score a pair with a loaded student; see `score_pair` and `score_video`."""
+    ref, dis, doubts = open_pair(pair, Looks(ffmpeg.path))
+    offset = pair.offset or 0
+    if offset == AUTO_OFFSET:
+        offset = ffmpeg.find_offset(ref, dis)
+    if offset:
+        doubts.append(f"frame i of {pair.dis} is compared with frame i + {offset} of {pair.ref}")
+    ref, dis = shifted(ref, dis, offset, pair.frames)
+    scored = score_video(scorer, ref, dis, ffmpeg, threads=threads, sampling=sampling)
+    return replace(scored, remarks=(*doubts, *scored.remarks))
 
 
 def score_log(path: Path, *, model: str) -> VideoScore:
@@ -267,17 +273,13 @@ def score_video(
         sampling: which frames to score.
 
     Raises:
-        InputError: the two videos differ in size, the student cannot score single frames, or the
-            frames are fewer than one in `every`.
+        InputError: the student cannot score single frames, or the frames are fewer than one in
+            `every`.
         ExtractionError: ffmpeg failed, or its log is incomplete.
     """
-    try:
-        if sampling.all_frames:
-            return _score_all(scorer, ref, dis, ffmpeg, threads)
-        return _score_some(scorer, ref, dis, ffmpeg, threads, sampling)
-    except ExtractionError as error:
-        _check_same_size(ref, dis, ffmpeg, error)
-        raise
+    if sampling.all_frames:
+        return _score_all(scorer, ref, dis, ffmpeg, threads)
+    return _score_some(scorer, ref, dis, ffmpeg, threads, sampling)
 
 
 def _score_all(scorer: Scorer, ref: Video, dis: Video, ffmpeg: Ffmpeg, threads: int) -> VideoScore:
@@ -313,22 +315,3 @@ def _doubts(own_error: OwnError | None, within: float | None) -> Iterator[str]:
             f"gives within {within:g}; every frame was scored. Take a more exact model, such as "
             "vmaf_tiny_exact"
         )
-
-
-def _check_same_size(ref: Video, dis: Video, ffmpeg: Ffmpeg, error: ExtractionError) -> None:
-    """Raise InputError with the command that scales, if the two videos differ in size."""
-    ref_size, dis_size = _size_of(ref, ffmpeg), _size_of(dis, ffmpeg)
-    if ref_size and dis_size and ref_size != dis_size:
-        scale = f"scale={ref_size.replace('x', ':')}:flags=bicubic"
-        raise InputError(
-            f"{dis.path} is {dis_size}, its reference {ref.path} {ref_size}; scale it first: "
-            f"{ffmpeg.path} -i {dis.path} -vf {scale} -c:v ffv1 {dis.path.stem}_{ref_size}.mkv"
-        ) from error
-
-
-def _size_of(video: Video, ffmpeg: Ffmpeg) -> str:
-    """Return the size that ffmpeg prints for a video, or nothing."""
-    command = [str(ffmpeg.path), "-nostdin", "-hide_banner", *video.arguments()]
-    done = subprocess.run(command, capture_output=True, check=False)
-    found = SIZE.search(done.stderr.decode(errors="replace"))
-    return found[1] if found else ""

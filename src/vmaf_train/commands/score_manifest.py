@@ -3,20 +3,23 @@
 import csv
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vmaf_train.clips.manifest import PairRow, read_pairs
-from vmaf_train.clips.video import open_video
-from vmaf_train.commands.score import Scorer, load_scorer, score_video
+from vmaf_train.clips.pairs import Offset
+from vmaf_train.clips.video import NO_SCALE
+from vmaf_train.commands.score import Scorer, load_scorer, score_row
 from vmaf_train.commands.video_score import ALL_FRAMES, Sampling, VideoScore, pooled_columns
 from vmaf_train.errors import InputError, VmafTrainError
 from vmaf_train.extraction.libvmaf import Ffmpeg, find_ffmpeg
 from vmaf_train.processes import cores
 from vmaf_train.reporting import Reporter
 
-# The columns that identify a row of the table, and those that a sample adds; the others are scores.
+# The columns that identify a row of the table; those that say how a pair is compared; those that a
+# sample adds. The others are scores.
 KEY = ("ref", "dis", "size", "pix_fmt", "model_sha256")
+PAIRING_KEY = ("scale", "offset", "pair_frames")
 SAMPLE_KEY = ("every", "within", "seed")
 
 Key = tuple[str, ...]
@@ -30,13 +33,36 @@ class Columns:
     names: tuple[str, ...]
 
     @classmethod
-    def of(cls, sampling: Sampling) -> "Columns":
-        """Return the columns for scores of every frame, or of a sample."""
+    def of(cls, sampling: Sampling, rows: Sequence[PairRow]) -> "Columns":
+        """Return the columns for the scores of some pairs.
+
+        Pairs that are compared as they are need no columns that say how, so the tables of older
+        versions can be resumed.
+        """
+        key = KEY if all(_as_it_is(row) for row in rows) else (*KEY, *PAIRING_KEY)
         if sampling.all_frames:
-            return cls(KEY, (*KEY, *pooled_columns(sampled=False)))
-        key = (*KEY, *SAMPLE_KEY)
+            return cls(key, (*key, *pooled_columns(sampled=False)))
+        key = (*key, *SAMPLE_KEY)
         scores = pooled_columns(sampled=True)
         return cls(key, (*key, *(name for name in scores if name not in key)))
+
+    def key_of(self, row: PairRow, scorer: Scorer, sampling: Sampling) -> Key:
+        """Return what identifies the row of a pair in the table."""
+        size, pix_fmt = row.stated
+        values = {
+            "ref": str(row.ref),
+            "dis": str(row.dis),
+            "size": size,
+            "pix_fmt": pix_fmt,
+            "model_sha256": scorer.student.sha256,
+            "scale": row.scale,
+            "offset": str(row.offset or 0),
+            "pair_frames": "{}:{}".format(*row.frames) if row.frames else "",
+            "every": str(sampling.every),
+            "within": "" if sampling.within is None else f"{sampling.within:g}",
+            "seed": str(sampling.seed),
+        }
+        return tuple(values[name] for name in self.key)
 
 
 @dataclass(frozen=True)
@@ -57,6 +83,8 @@ def score_manifest(
     pix_fmt: str,
     jobs: int,
     sampling: Sampling = ALL_FRAMES,
+    scale: str = NO_SCALE,
+    offset: Offset = 0,
 ) -> ManifestScored:
     """Score the pairs of a manifest that the table does not hold yet.
 
@@ -68,11 +96,19 @@ def score_manifest(
         size, pix_fmt: for raw files whose row does not state them.
         jobs: number of pairs that are scored at once; 0 is one per core.
         sampling: which frames to score.
+        scale, offset: for rows that do not state them; see `PairRow`.
 
     Raises:
         InputError: the model, the manifest or the table is not usable.
     """
-    rows = read_pairs(manifest, size, pix_fmt)
+    rows = [
+        replace(
+            row,
+            scale=row.scale or scale,
+            offset=offset if row.offset is None else row.offset,
+        )
+        for row in read_pairs(manifest, size, pix_fmt)
+    ]
     scorer = load_scorer(model)
     workers = jobs or cores()
     failed = score_rows(
@@ -108,8 +144,8 @@ def score_rows(
     Raises:
         InputError: the table has other columns, or ends within a row.
     """
-    columns = Columns.of(sampling)
-    keys = {_key_of(row, scorer, sampling): row for row in rows}
+    columns = Columns.of(sampling, rows)
+    keys = {columns.key_of(row, scorer, sampling): row for row in rows}
     for key in _scored_before(out, columns):
         keys.pop(key, None)
 
@@ -151,17 +187,13 @@ def _scores_of(done: Future[VideoScore], dis: str, reporter: Reporter) -> dict[s
 
 
 def _score_row(scorer: Scorer, row: PairRow, ffmpeg: Ffmpeg, sampling: Sampling) -> VideoScore:
-    ref, dis = (open_video(path, row.size, row.pix_fmt) for path in (row.ref, row.dis))
     # Pairs run in parallel, so each uses one thread.
-    return score_video(scorer, ref, dis, ffmpeg, threads=0, sampling=sampling)
+    return score_row(scorer, row, ffmpeg, threads=0, sampling=sampling)
 
 
-def _key_of(row: PairRow, scorer: Scorer, sampling: Sampling) -> Key:
-    key = (str(row.ref), str(row.dis), *row.stated, scorer.student.sha256)
-    if sampling.all_frames:
-        return key
-    within = "" if sampling.within is None else f"{sampling.within:g}"
-    return (*key, str(sampling.every), within, str(sampling.seed))
+def _as_it_is(row: PairRow) -> bool:
+    """Tell whether all frames of a pair are compared at their size, without an offset."""
+    return row.scale in ("", NO_SCALE) and not row.offset and not row.frames
 
 
 def _scored_before(out: Path, columns: Columns) -> set[Key]:

@@ -56,6 +56,8 @@ class Envelope(Contract):
     identity: Identity
     features: dict[str, list[float]]
     teacher_scores: list[float]
+    # By how many frames the clip seems to be off; older entries lack it.
+    offset_found: int = 0
 
     @model_validator(mode="after")
     def _columns_agree(self) -> "Envelope":
@@ -134,7 +136,8 @@ class ClipCache:
         logged = find_teacher(identity.teacher).logged
         features = tuple(name for name in logged if name in envelope.features)
         columns = np.array([envelope.features[name] for name in features])
-        return FrameScores(features, columns.T.copy(), np.array(envelope.teacher_scores))
+        scores = np.array(envelope.teacher_scores)
+        return FrameScores(features, columns.T.copy(), scores, envelope.offset_found)
 
     def store(self, pair: Pair, identity: Identity, scores: FrameScores) -> None:
         """Write the pair's envelope.
@@ -146,6 +149,7 @@ class ClipCache:
             identity=identity,
             features=dict(zip(scores.features, scores.x_NF.T.tolist(), strict=True)),
             teacher_scores=scores.y_N.tolist(),
+            offset_found=scores.offset,
         )
         self._write(self.path_of(pair), envelope.model_dump_json().encode())
 

@@ -11,13 +11,23 @@ import shlex
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from vmaf_train.clips.video import Video, YuvFormat
 from vmaf_train.errors import ExtractionError, InputError
+from vmaf_train.extraction.alignment import offset_in, remark
+from vmaf_train.extraction.graphs import (
+    SMALL_DIS,
+    SMALL_REF,
+    Branch,
+    branch_arguments,
+    extracting,
+    small_arguments,
+    teacher_arguments,
+)
 from vmaf_train.extraction.logs import (
     FrameScores,
     check_decoded,
@@ -41,26 +51,6 @@ MODEL = "model.json"
 SPECIAL = (r"\':", r"\':", r"\'[],;")
 
 
-@dataclass(frozen=True)
-class Branch:
-    """What one libvmaf filter of a pass extracts, and from which pictures.
-
-    Attributes:
-        wanted: options of the libvmaf filter that say what it computes.
-        filters: ffmpeg's filters that both videos go through first; empty for none.
-        chooses: whether the filters leave frames out.
-    """
-
-    wanted: str
-    filters: str = ""
-    chooses: bool = False
-
-
-def extracting(extraction: str) -> str:
-    """Return the options of the libvmaf filter that extract features, without any score."""
-    return f"model='':feature='{extraction}'"
-
-
 class Ffmpeg:
     """An ffmpeg executable with libvmaf; several threads can use it at once.
 
@@ -80,7 +70,7 @@ class Ffmpeg:
         try:
             with tempfile.TemporaryDirectory(prefix="vmaf-train-") as folder:
                 still = _gray(Path(folder, "gray.raw"))
-                (log,) = self._teacher_logs([still], still, threads=0)
+                ((log, _),) = self._teacher_logs([still], still, threads=0)
             self.libvmaf_version: str = json.loads(log)["version"]
         except (ExtractionError, OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
@@ -109,8 +99,8 @@ class Ffmpeg:
         except ExtractionError as error:
             raise ExtractionError(f"{', '.join(pair.clip for pair in pairs)}: {error}") from error
         return [
-            parse_log(log, pair.clip, pair.n_frames, self.teacher)
-            for log, pair in zip(logs, pairs, strict=True)
+            replace(parse_log(log, pair.clip, pair.n_frames, self.teacher), offset=late)
+            for (log, late), pair in zip(logs, pairs, strict=True)
         ]
 
     def features(
@@ -130,9 +120,8 @@ class Ffmpeg:
         Raises:
             ExtractionError: ffmpeg failed, or its log is incomplete.
         """
-        (log,), report = self.branches(ref, dis, [Branch(extracting(wanted.extraction))], threads)
-        x_NF = parse_features(log, dis.path.name, wanted.features)
-        return x_NF, remarks_of(report, len(x_NF))
+        (log,), remarks = self.branches(ref, dis, [Branch(extracting(wanted.extraction))], threads)
+        return parse_features(log, dis.path.name, wanted.features), remarks
 
     def branches(
         self,
@@ -141,7 +130,7 @@ class Ffmpeg:
         branches: Sequence[Branch],
         threads: int,
         files: Mapping[str, bytes] | None = None,
-    ) -> tuple[list[str], str]:
+    ) -> tuple[list[str], list[str]]:
         """Extract features of two videos in several branches; both are decoded once.
 
         Args:
@@ -151,19 +140,34 @@ class Ffmpeg:
             files: content of files for the folder that ffmpeg runs in, by name.
 
         Returns:
-            The log of each branch, empty where its filters left no frame; and ffmpeg's report.
+            The log of each branch, empty where its filters left no frame; and what the pass says
+            against comparing the videos frame by frame.
 
         Raises:
             ExtractionError: ffmpeg failed, or it wrote no log of every frame.
         """
         graph = branch_arguments(branches, threads, dis.filters, ref.filters)
         command = [*self._quiet, *dis.arguments(), *ref.arguments(), *graph]
-        with tempfile.TemporaryDirectory(prefix="vmaf-train-") as folder:
+        with tempfile.TemporaryDirectory(prefix="vmaf-train-") as made:
+            folder = Path(made)
             for name, content in (files or {}).items():
-                Path(folder, name).write_bytes(content)
+                (folder / name).write_bytes(content)
             wanted = [number for number, branch in enumerate(branches) if not branch.chooses]
-            logs = self._logs(command, len(branches), Path(folder), REPORTING, wanted)
-            return logs, _report_in(folder)
+            logs = _logs(self._processes, command, len(branches), folder, wanted)
+            late = remark(offset_in(folder, SMALL_REF, SMALL_DIS.format(0)))
+            remarks = remarks_of(_report_in(folder), whole=not (ref.frames or dis.frames))
+            return logs, [late, *remarks] if late else remarks
+
+    def find_offset(self, ref: Video, dis: Video) -> int:
+        """Look for the offset of a distorted video: frame i shows frame i + offset of ref.
+
+        Raises:
+            ExtractionError: ffmpeg failed.
+        """
+        command = [*self._quiet, *small_arguments(ref, dis)]
+        with tempfile.TemporaryDirectory(prefix="vmaf-train-") as folder:
+            self._processes.run(command, Path(folder))
+            return offset_in(Path(folder), SMALL_REF, SMALL_DIS.format(0))
 
     def stop(self) -> None:
         """Kill every running pass and refuse new ones; used after an interrupt."""
@@ -171,44 +175,40 @@ class Ffmpeg:
 
     @property
     def _quiet(self) -> list[str]:
-        return [str(self.path), "-nostdin", "-v", "error"]
+        return [str(self.path), "-nostdin", "-v", "level+error"]
 
-    def _teacher_logs(self, clips: Sequence[Video], ref: Video, threads: int) -> list[str]:
-        """Score clips with the teacher against their reference; return the log of each."""
-        count = len(clips)
-        refs = [f"[ref{clip}]" for clip in range(count)]
-        # The reference is the last input.
-        graph = [f"[{count}:v]{_chain(ref.filters)},split={count}{''.join(refs)}"]
-        outputs = []
-        for number, (clip, of_clip) in enumerate(zip(clips, refs, strict=True)):
-            options = _libvmaf_options(f"model=version={self.teacher.name}", number, threads)
-            graph.append(f"[{number}:v]{_chain(clip.filters)}[dis{number}]")
-            graph.append(f"[dis{number}]{of_clip}libvmaf={options}[out{number}]")
-            outputs += ["-map", f"[out{number}]", "-f", "null", "-"]
-        inputs = [argument for video in (*clips, ref) for argument in video.arguments()]
-        command = [*self._quiet, *inputs, "-filter_complex", ";".join(graph), *outputs]
-        with tempfile.TemporaryDirectory(prefix="vmaf-train-") as folder:
-            logs = self._logs(command, count, Path(folder), REPORTING, range(count))
+    def _teacher_logs(
+        self, clips: Sequence[Video], ref: Video, threads: int
+    ) -> list[tuple[str, int]]:
+        """Score clips with the teacher against their reference; return log and offset of each."""
+        command = [*self._quiet, *teacher_arguments(self.teacher.name, clips, ref, threads)]
+        with tempfile.TemporaryDirectory(prefix="vmaf-train-") as name:
+            folder = Path(name)
+            numbers = range(len(clips))
+            logs = _logs(self._processes, command, len(clips), folder, numbers)
             check_decoded(_report_in(folder), [video.path for video in (*clips, ref)])
-            return logs
+            return [
+                (log, offset_in(folder, SMALL_REF, SMALL_DIS.format(number)))
+                for number, log in enumerate(logs)
+            ]
 
-    def _logs(
-        self,
-        command: list[str],
-        count: int,
-        folder: Path,
-        env: Mapping[str, str],
-        needed: Iterable[int],
-    ) -> list[str]:
-        """Run a command in a folder; return the logs `0.json`, `1.json`, ... that it wrote there.
 
-        libvmaf writes no log of no frame. Such a log is empty; if it is `needed`, that is an error.
-        """
-        self._processes.run(command, folder, env=env)
-        paths = [folder / f"{number}.json" for number in range(count)]
-        if not all(paths[number].is_file() for number in needed):
-            raise ExtractionError(f"ffmpeg wrote no libvmaf log. Command: {shlex.join(command)}")
-        return [path.read_text() if path.is_file() else "" for path in paths]
+def _logs(
+    processes: Processes,
+    command: list[str],
+    count: int,
+    folder: Path,
+    needed: Iterable[int],
+) -> list[str]:
+    """Run a command in a folder; return the logs `0.json`, `1.json`, ... that it wrote there.
+
+    libvmaf writes no log of no frame. Such a log is empty; if it is `needed`, that is an error.
+    """
+    processes.run(command, folder, env=REPORTING)
+    paths = [folder / f"{number}.json" for number in range(count)]
+    if not all(paths[number].is_file() for number in needed):
+        raise ExtractionError(f"ffmpeg wrote no libvmaf log. Command: {shlex.join(command)}")
+    return [path.read_text() if path.is_file() else "" for path in paths]
 
 
 def _gray(path: Path) -> Video:
@@ -218,42 +218,9 @@ def _gray(path: Path) -> Video:
     return Video(path, format)
 
 
-def _report_in(folder: str) -> str:
+def _report_in(folder: Path) -> str:
     """Return ffmpeg's report; nothing if a wrapper around ffmpeg drops the environment."""
-    return "".join(path.read_text(errors="replace") for path in Path(folder).glob(REPORT))
-
-
-def branch_arguments(
-    branches: Sequence[Branch],
-    threads: int,
-    dis_filters: Sequence[str] = (),
-    ref_filters: Sequence[str] = (),
-) -> list[str]:
-    """Return ffmpeg's arguments that run branches on two inputs, dis and ref.
-
-    Args:
-        branches: what to extract, from which frames.
-        threads: number of libvmaf's threads per branch.
-        dis_filters, ref_filters: filters that each input goes through first.
-    """
-    # ffmpeg fails without an output, and if an output gets no frame.
-    extra = "[all]" if all(branch.chooses for branch in branches) else ""
-    chains = [
-        _numbered(0, "dis", dis_filters, len(branches), extra),
-        _numbered(1, "ref", ref_filters, len(branches)),
-    ]
-    outputs = [extra] if extra else []
-    for number, branch in enumerate(branches):
-        given = made = [f"[dis{number}]", f"[ref{number}]"]
-        if branch.filters:
-            made = [f"[dis{number}f]", f"[ref{number}f]"]
-            chains += [f"{a}{branch.filters}{b}" for a, b in zip(given, made, strict=True)]
-        options = _libvmaf_options(branch.wanted, number, threads)
-        end = ",nullsink" if branch.chooses else f"[out{number}]"
-        chains.append(f"{''.join(made)}libvmaf={options}{end}")
-        outputs += [] if branch.chooses else [end]
-    mapped = [word for output in outputs for word in ("-map", output, "-f", "null", "-")]
-    return ["-filter_complex", ";".join(chains), *mapped]
+    return "".join(path.read_text(errors="replace") for path in folder.glob(REPORT))
 
 
 def score_with(model: bytes, ref: Video, dis: Video, ffmpeg: Ffmpeg, *, threads: int) -> np.ndarray:
@@ -274,28 +241,6 @@ def score_with(model: bytes, ref: Video, dis: Video, ffmpeg: Ffmpeg, *, threads:
     branch = Branch(f"model=path={MODEL}")
     (log,), _ = ffmpeg.branches(ref, dis, [branch], threads, {MODEL: model})
     return parse_scores(log, dis.path.name, ffmpeg.teacher.score_key)
-
-
-def _numbered(index: int, name: str, filters: Sequence[str], branches: int, more: str = "") -> str:
-    """Return filters that split the frames of an input: [name0], [name1], ..., more."""
-    labels = "".join(f"[{name}{number}]" for number in range(branches)) + more
-    return f"[{index}:v]{_chain(filters)},split={branches + bool(more)}{labels}"
-
-
-def _chain(filters: Sequence[str]) -> str:
-    """Return a chain of filters that numbers the frames that come out of these filters.
-
-    Numbered timestamps pair frames by number: containers start at different times and round
-    differently.
-    """
-    return ",".join([*filters, "settb=AVTB", "setpts=N/25/TB"])
-
-
-def _libvmaf_options(wanted: str, clip: int, threads: int) -> str:
-    """Return the options of ffmpeg's libvmaf filter that write `<clip>.json`."""
-    # The log's name is relative to the working folder, so no path needs escaping. Without
-    # shortest=1 the filter repeats the last frame of the shorter file.
-    return f"{wanted}:log_path={clip}.json:log_fmt=json:n_threads={threads}:shortest=1"
 
 
 def filter_with(model: Path) -> str:

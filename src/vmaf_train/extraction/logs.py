@@ -23,6 +23,8 @@ DECODED = re.compile(
     r"Input stream #([0-9]+):[0-9]+ \(video\):.* ([0-9]+) frames decoded"
     r"(?:; ([0-9]+) decode errors)?"
 )
+# An error that ffmpeg reports but survives, such as damage that a decoder conceals.
+DAMAGE = re.compile(r"\[error\] (.*\S)")
 # The inputs of a score, in ffmpeg's order.
 INPUTS = ("the distorted video", "the reference")
 
@@ -35,11 +37,13 @@ class FrameScores:
         features: names of the columns of `x_NF`: the teacher's, then its byproducts.
         x_NF: float64 of shape (frames, features), raw libvmaf values as logged.
         y_N: float64 of shape (frames,), the teacher's frame scores, 0 to 100.
+        offset: by how many frames the clip seems to be off, beyond the offset that was asked for.
     """
 
     features: tuple[str, ...]
     x_NF: np.ndarray
     y_N: np.ndarray
+    offset: int = 0
 
 
 def parse_log(text: str, clip: str, n_frames: int, teacher: Teacher) -> FrameScores:
@@ -104,23 +108,33 @@ def parse_scores(text: str, clip: str, key: str) -> np.ndarray:
     return _table_of(_metrics_of(text, clip), clip, [(key,)])[:, 0]
 
 
-def remarks_of(report: str, frames: int) -> list[str]:
-    """Return what ffmpeg's report says against the scores of `frames` frames, one line per fact.
+def remarks_of(report: str, *, whole: bool = True) -> list[str]:
+    """Return what ffmpeg's report on a score says against it, one line per fact.
 
     The reports of older builds lack these numbers, so they give no remark.
+
+    Args:
+        report: ffmpeg's report on a distorted video and its reference.
+        whole: whether all frames of both are scored.
     """
     remarks = []
-    for number, decoded, errors in DECODED.findall(report):
-        name = INPUTS[int(number)]
-        if int(decoded) > frames:
+    found = [
+        (INPUTS[int(number)], int(decoded), int(errors or 0))
+        for number, decoded, errors in DECODED.findall(report)
+    ]
+    both = min((decoded for _, decoded, _ in found), default=0)
+    for name, decoded, errors in found:
+        if whole and decoded > both:
             remarks.append(
-                f"{name} is longer than the {frames} frames that both have; only these are scored"
+                f"{name} is longer than the {both} frames that both have; only these are scored"
             )
-        if int(errors or 0):
+        if errors:
             remarks.append(
                 f"{name} has {errors} frames that ffmpeg could not decode; "
                 "the frames after the first of these may be compared with wrong frames"
             )
+    if (damage := DAMAGE.search(report)) and not any(errors for *_, errors in found):
+        remarks.append(f"ffmpeg found damage ({damage[1]}); pictures after it may be wrong")
     return remarks
 
 
@@ -132,7 +146,7 @@ def check_decoded(report: str, paths: Sequence[Path]) -> None:
         paths: the file of each input.
 
     Raises:
-        ExtractionError: a file has frames that ffmpeg could not decode.
+        ExtractionError: a file has frames that ffmpeg could not decode, or has concealed.
     """
     for number, _, errors in DECODED.findall(report):
         if int(errors or 0):
@@ -140,6 +154,11 @@ def check_decoded(report: str, paths: Sequence[Path]) -> None:
                 f"{paths[int(number)]} has {errors} frames that ffmpeg could not decode, so frames "
                 "cannot be paired by number; make the file again, or remove the pair"
             )
+    if damage := DAMAGE.search(report):
+        files = " or ".join(str(path) for path in paths)
+        raise ExtractionError(
+            f"{files} is damaged, ffmpeg says: {damage[1]}; make the file again, or remove the pair"
+        )
 
 
 def _metrics_of(text: str, clip: str) -> list[dict[str, object]]:

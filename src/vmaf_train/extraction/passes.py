@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from vmaf_train.clips.pairs import Pair
 from vmaf_train.errors import ExtractionError
+from vmaf_train.extraction.alignment import remark
 from vmaf_train.extraction.cache import ClipCache, Identity, cache_root, identity_of
 from vmaf_train.extraction.libvmaf import Ffmpeg
 from vmaf_train.extraction.logs import FrameScores
@@ -90,7 +91,7 @@ def frame_scores(
         pairs: the pairs to score.
         ffmpeg: cached results must come from its version of libvmaf and its teacher.
         open_workers: opens the workers that run the passes.
-        reporter: follows the extraction.
+        reporter: follows the extraction, and receives a line for each clip that seems to be late.
 
     Raises:
         ExtractionError: some pairs failed; it is raised at the end, with the others in the cache.
@@ -101,12 +102,17 @@ def frame_scores(
     def identity(pair: Pair) -> Identity:
         return identity_of(pair, ffmpeg.libvmaf_version, ffmpeg.teacher)
 
+    def warn(pair: Pair, scores: FrameScores) -> None:
+        if late := remark(scores.offset):
+            reporter.say(f"warning: {pair.clip}: {late}")
+
     missing: dict[Pair, int] = {}
     for index, pair in enumerate(pairs):
         scores = cache.load(pair, identity(pair))
         if scores is None:
             missing[pair] = index
         else:
+            warn(pair, scores)
             yield Scored(index, scores, extracted=False)
     if not missing:
         return
@@ -119,6 +125,7 @@ def frame_scores(
     ):
         for pair, scores in extracted:
             cache.store(pair, identity(pair), scores)
+            warn(pair, scores)
             advance(pair.n_frames)
             yield Scored(missing[pair], scores, extracted=True)
 

@@ -12,8 +12,9 @@ import numpy as np
 
 from vmaf_train.clips.video import Video
 from vmaf_train.errors import ExtractionError
-from vmaf_train.extraction.libvmaf import Branch, Ffmpeg, extracting
-from vmaf_train.extraction.logs import parse_features, remarks_of
+from vmaf_train.extraction.graphs import Branch, extracting
+from vmaf_train.extraction.libvmaf import Ffmpeg
+from vmaf_train.extraction.logs import parse_features
 from vmaf_train.extraction.strata import Strata
 from vmaf_train.features import MOTION_EXTRACTOR, MOTION_FEATURE, FeatureSet, extraction_of
 
@@ -91,7 +92,7 @@ def sample_frames(
         ExtractionError: ffmpeg failed, or a log is incomplete.
     """
     clip = dis.path.name
-    (motion_log, thin_log, first_log), report = ffmpeg.branches(
+    (motion_log, thin_log, first_log), remarks = ffmpeg.branches(
         ref, dis, [MOTION, THIN, _chosen(features, strata)], threads
     )
     motion_N = parse_features(motion_log, clip, [MOTION_FEATURE])[:, 0]
@@ -104,7 +105,7 @@ def sample_frames(
         return _features_of(log, clip, features, motion_N[strata.added(len(motion_N))])
 
     sample = grow(signals_of(motion_N, psnr_N), strata, needed, extract)
-    return sample, remarks_of(report, len(motion_N))
+    return sample, remarks
 
 
 def signals_of(motion_N: np.ndarray, psnr_N: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 from vmaf_train.clips import demo, layouts
 from vmaf_train.clips.looking import Looks
 from vmaf_train.clips.netflix import dis_source
-from vmaf_train.clips.pairs import Pair, Reading, Scan, first_in_turn, parse_frames
+from vmaf_train.clips.pairs import Pair, Reading, Scan, first_in_turn, parse_frames, parse_offset
 from vmaf_train.clips.video import SCALE_TO_REF, Video, YuvFormat, check_scale, with_content
 from vmaf_train.errors import InputError
 from vmaf_train.extraction.cache import ClipCache, cache_root
@@ -219,8 +219,8 @@ def _open_smoke(choice: CorpusChoice, columns: Sequence[str], reporter: Reporter
     if choice.is_demo:
         pairs = _name_demo(choice)
     else:
-        # Only the files of a list are looked at.
-        ffmpeg = find_ffmpeg(choice.teacher) if choice.is_list else None
+        looks_at_pixels = choice.is_list or choice.offset == AUTO
+        ffmpeg = find_ffmpeg(choice.teacher) if looks_at_pixels else None
         format = choice.format_or(YuvFormat())
         pairs = _scan(choice, choice.path, format, reporter, ffmpeg).pairs
 
@@ -257,7 +257,7 @@ def _scan(
     reporter: Reporter,
     ffmpeg: Ffmpeg | None,
 ) -> Scan:
-    looks = Looks(cache_root() / "_looks", ffmpeg.path, choice.cores) if ffmpeg else None
+    looks = Looks(ffmpeg.path, cache_root() / "_looks", choice.cores) if ffmpeg else None
     found = layouts.scan(
         folder,
         Reading(
@@ -270,6 +270,8 @@ def _scan(
         max_pairs=choice.max_pairs,
         strict=choice.strict,
         frames=_range(choice),
+        offset=parse_offset(choice.offset),
+        find_offset=ffmpeg.find_offset if ffmpeg else None,
     )
     for line in found.left_out:
         reporter.say(f"left out: {line}")
@@ -301,7 +303,7 @@ def _name_demo(choice: CorpusChoice) -> tuple[Pair, ...]:
             f"the demo's clips hold {demo.FRAMES} frames, so frames {first}:{end} are not all "
             "there; ask for fewer"
         )
-    format = _demo_format(choice)
+    format = choice.format_or(demo.FORMAT)
     pairs = [
         Pair(
             source=dis_source(dis),
