@@ -43,6 +43,31 @@ app = typer.Typer(
 
 
 @app.command()
+def encode(
+    videos: options.References,
+    out: options.CorpusOut,
+    encoders: options.Encoders = "libx264",
+    ladder: options.LadderText = "default",
+    seconds: options.Seconds = 0.0,
+    clips: options.ClipsPerSource = 0,
+    jobs: options.Jobs = 0,
+    scheduler: options.Scheduler = options.NONE,
+) -> None:
+    """Make a corpus from reference videos: encodes of each, and the list of pairs."""
+    with exit_code():
+        from vmaf_train.commands.encode import Ladder, encode
+
+        wanted = Ladder(names_in(encoders, "encoders"), ladder, seconds, clips)
+        done = encode(
+            videos, out, wanted, TerminalReporter(), jobs=jobs, scheduler=_given(scheduler)
+        )
+        print(f"{done.complete} pairs, {done.made} files made now; the list is {done.pairs}")
+        print(f"score them: vmaf-train prewarm --corpus {done.pairs}")
+        if done.failed:
+            raise VmafTrainError(f"{len(done.failed)} left out; see the lines above")
+
+
+@app.command()
 @with_corpus({**OPTIONS, **EXTRACTION, "corpus": (options.Clips, DEMO)})
 def prewarm(
     choice: CorpusChoice,

@@ -130,6 +130,28 @@ Seed = Annotated[
     int, typer.Option(min=0, max=2**63 - 1, help="Seed for initial weights and batch order.")
 ]
 
+References = Annotated[list[Path], typer.Argument(help="Reference videos, or folders of them.")]
+CorpusOut = Annotated[Path, typer.Argument(help="Folder of the corpus to make.")]
+Encoders = Annotated[
+    str,
+    typer.Option(
+        help="Comma-separated encoders of ffmpeg: libx264, libx265, libsvtav1, libvpx-vp9, or all."
+    ),
+]
+LadderText = Annotated[
+    str,
+    typer.Option(
+        help="Comma-separated rungs SIZE@RATE, such as 0.5@crf30,540p@800k: share of the height or "
+        "lines, and CRF or kbit/s; default is 8 rungs of each encoder."
+    ),
+]
+Seconds = Annotated[
+    float,
+    typer.Option(min=0, max=3600, help="Cut clips of this length, one per scene; 0 cuts none."),
+]
+ClipsPerSource = Annotated[
+    int, typer.Option(min=0, help="At most this many clips per source; 0 is one per scene.")
+]
 Scheduler = Annotated[
     str,
     typer.Option(help="Dask scheduler (an extra): tcp://HOST:PORT, local:N workers, or none."),

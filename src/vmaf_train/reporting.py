@@ -32,8 +32,8 @@ class Reporter:
         yield lambda frames: None
 
     @contextmanager
-    def making_demo(self, clips: int) -> Iterator[Callable[[str], None]]:
-        """Follow the making of the demo corpus; call the yielded function with each made clip."""
+    def making(self, what: str, clips: int) -> Iterator[Callable[[str], None]]:
+        """Follow the making of clips; call the yielded function with each made clip."""
         yield lambda clip: None
 
     @contextmanager

@@ -77,8 +77,8 @@ class TerminalReporter(Reporter):
                 raise
 
     @contextmanager
-    def making_demo(self, clips: int) -> Iterator[Callable[[str], None]]:
-        with _bar("demo corpus", clips, "clips") as step:
+    def making(self, what: str, clips: int) -> Iterator[Callable[[str], None]]:
+        with _bar(what, clips, "clips") as step:
             yield lambda clip: step(f"made {clip}")
 
     @contextmanager

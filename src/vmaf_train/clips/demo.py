@@ -8,12 +8,13 @@ bytes.
 import hashlib
 import shutil
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from filelock import FileLock
 
+from vmaf_train.clips.encoders import scale_filter
+from vmaf_train.clips.encoding import in_parallel
 from vmaf_train.clips.video import Video, YuvFormat, raw_arguments
 from vmaf_train.errors import InputError
 from vmaf_train.processes import Processes
@@ -293,15 +294,8 @@ def _recipe_digest(ffmpeg: Path) -> str:
 def _make_all(part: Path, ffmpeg: Path, jobs: int, on_clip: Callable[[str], None]) -> None:
     maker = _Maker(part, ffmpeg)
     pairs = [(source, rung) for source in SOURCES for rung in RUNGS]
-    with ThreadPoolExecutor(jobs) as pool:
-        try:
-            # list() waits for all calls and raises the first error.
-            list(pool.map(lambda source: on_clip(maker.make_ref(source)), SOURCES))
-            list(pool.map(lambda pair: on_clip(maker.make_dis(*pair)), pairs))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            maker.processes.stop()
-            raise
+    in_parallel(lambda source: on_clip(maker.make_ref(source)), SOURCES, jobs, maker.processes)
+    in_parallel(lambda pair: on_clip(maker.make_dis(*pair)), pairs, jobs, maker.processes)
 
 
 class _Maker:
@@ -349,4 +343,4 @@ def _decode_command() -> list[str]:
 
 
 def _scale(width: int, height: int) -> str:
-    return f"scale={width}:{height}:flags=bicubic+accurate_rnd+bitexact"
+    return scale_filter(width, height, ("accurate_rnd", "bitexact"))

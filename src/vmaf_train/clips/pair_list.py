@@ -78,7 +78,7 @@ def source_names(path: Path, rows: Sequence[PairRow]) -> list[str]:
     refs: dict[str, Path] = {}
     names = []
     for row in rows:
-        name = row.source or _plain(row.ref.stem)
+        name = row.source or plain_name(row.ref.stem)
         first = refs.setdefault(name, row.ref)
         if not row.source and first != row.ref:
             raise InputError(
@@ -99,11 +99,11 @@ def clip_names(path: Path, rows: Sequence[PairRow]) -> list[str]:
     if twice := [str(file) for file, count in files.items() if count > 1]:
         raise InputError(f"{path} names {twice[0]} in {files[Path(twice[0])]} rows; keep one")
     parts = [row.dis.absolute().with_suffix("").parts for row in rows]
-    names = [_plain(each[-1]) for each in parts]
+    names = [plain_name(each[-1]) for each in parts]
     for depth in range(2, max(map(len, parts)) + 1):
         counts = Counter(names)
         names = [
-            name if counts[name] == 1 else _plain("_".join(each[-depth:]))
+            name if counts[name] == 1 else plain_name("_".join(each[-depth:]))
             for name, each in zip(names, parts, strict=True)
         ]
     if len(set(names)) < len(names):
@@ -112,7 +112,7 @@ def clip_names(path: Path, rows: Sequence[PairRow]) -> list[str]:
     return names
 
 
-def _plain(text: str) -> str:
+def plain_name(text: str) -> str:
     """Return a name of letters, digits, - and _ only, as sources and clips need.
 
     Raises:

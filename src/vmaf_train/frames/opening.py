@@ -105,7 +105,7 @@ def open_pairs(choice: CorpusChoice, ffmpeg: Ffmpeg, reporter: Reporter) -> Scan
     ClipCache(cache_root()).check_writable()
     if choice.is_demo:
         format = _demo_format(choice)
-        with reporter.making_demo(len(demo.clip_names())) as on_clip:
+        with reporter.making("demo corpus", len(demo.clip_names())) as on_clip:
             root = cache_root() / "_demo"
             folder = demo.make_demo_corpus(root, ffmpeg.path, choice.cores, on_clip)
     else:
