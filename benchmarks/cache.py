@@ -37,7 +37,7 @@ from vmaf_train.extraction.cache import ClipCache, cache_root, identity_of
 from vmaf_train.extraction.libvmaf import find_ffmpeg
 from vmaf_train.extraction.logs import FrameScores
 from vmaf_train.frames.choice import CorpusChoice
-from vmaf_train.frames.opening import open_pairs
+from vmaf_train.frames.finding import open_pairs
 from vmaf_train.reporting import Reporter
 from vmaf_train.teacher.teachers import DEFAULT_TEACHER
 

@@ -33,7 +33,7 @@ from vmaf_train.clips.pairs import Pair
 from vmaf_train.commands.export import export_libvmaf
 from vmaf_train.extraction.libvmaf import Ffmpeg, filter_with, find_ffmpeg, score_with
 from vmaf_train.features import set_of
-from vmaf_train.frames.opening import open_pairs
+from vmaf_train.frames.finding import open_pairs
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.reporting import Reporter
 from vmaf_train.shipping.finding import FOR_EXPORT, find_student

@@ -10,8 +10,8 @@ import typer
 
 from vmaf_train import options
 from vmaf_train.clips.video import check_scale
-from vmaf_train.corpus_options import EXTRACTION, OPTIONS, names_in, with_corpus
-from vmaf_train.errors import InputError, VmafTrainError
+from vmaf_train.corpus_options import EXTRACTION, OPTIONS, names_in, share_in, with_corpus
+from vmaf_train.errors import GateRefusedError, InputError, VmafTrainError
 from vmaf_train.exits import exit_code, quick_and_interruptible
 from vmaf_train.features import CANONICAL
 from vmaf_train.frames.choice import ALL, AUTO, DEMO, CorpusChoice
@@ -23,6 +23,7 @@ from vmaf_train.terminal import (
     print_export,
     print_gates,
     print_links,
+    print_misses,
     print_report,
     print_score,
     print_sources,
@@ -109,6 +110,8 @@ def train(
     seed: options.Seed = Settings.seed,
     teacher_points: options.TeacherPoints = Settings.teacher_points,
     features: options.Features = Settings.features,
+    targets: options.Targets = Settings.targets,
+    mos_weight: options.MosWeight = Settings.mos_weight,
     trainer: options.Trainer = PLAIN,
 ) -> None:
     """Fit a student with one source held out, judge it on that source, and log all to MLflow."""
@@ -121,6 +124,8 @@ def train(
         seed=seed,
         teacher_points=teacher_points,
         features=features,
+        targets=targets,
+        mos_weight=mos_weight,
     )
     done = train(choice, arch, settings, TerminalReporter(), val_source=val_source, trainer=trainer)
     print_report(done.report, f"{arch} on the held-out source {done.report.hold_out}")
@@ -141,12 +146,19 @@ def sweep(
     seed: options.Seed = Settings.seed,
     teacher_points: options.TeacherPoints = Settings.teacher_points,
     features: options.FeatureSets = CANONICAL.name,
+    targets: options.TargetsList = Settings.targets,
+    mos_weight: options.MosWeight = Settings.mos_weight,
 ) -> None:
     """Compare architectures by leave-one-source-out over several seeds, with one run each."""
     from vmaf_train.commands.sweep import sweep
 
     settings = Settings(
-        epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, teacher_points=teacher_points
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        seed=seed,
+        teacher_points=teacher_points,
+        mos_weight=mos_weight,
     )
     done = sweep(
         choice,
@@ -156,6 +168,7 @@ def sweep(
         folds=names_in(folds, "folds"),
         seeds=seeds,
         features=names_in(features, "features"),
+        targets=names_in(targets, "targets"),
     )
     print_comparison(done.comparison)
     print_links(done.links)
@@ -168,16 +181,28 @@ def evaluate(
     model: options.AnyModel,
     val_source: options.OneSource = ALL,
     features: options.OwnFeatures = AUTO,
+    targets: options.OwnTargets = AUTO,
+    expect: options.Expect = options.NONE,
 ) -> None:
     """Judge a logged or in-tree ONNX model on a corpus and log the report to MLflow."""
-    from vmaf_train.commands.evaluate import evaluate_model
+    from vmaf_train.commands.evaluate import evaluate_model, holds
 
+    wanted = share_in(expect)
     done = evaluate_model(
-        choice, model, TerminalReporter(), val_source=val_source, features=features
+        choice,
+        model,
+        TerminalReporter(),
+        val_source=val_source,
+        features=features,
+        targets=targets,
+        expect=wanted,
     )
     print_report(done.report, f"{done.report.model.name} on {choice.corpus}, {val_source}")
     print_sources(done.report)
+    print_misses(done.report)
     print_links(done.links)
+    if wanted is not None and not holds(done.report, wanted):
+        raise GateRefusedError(f"the stated interval held for fewer than {wanted:g} of the clips")
 
 
 @app.command()

@@ -24,6 +24,11 @@ OPTIONS: Mapping[str, tuple[Any, object]] = {
     "frames": (options.Frames, ALL),
     "strict": (options.Strict, options.YesNo.no),
 }
+# Of the commands that judge students.
+OPINIONS: Mapping[str, tuple[Any, object]] = {
+    "mos_csv": (options.MosCsv, CorpusChoice.mos_csv),
+    "same_source": (options.SameSource, CorpusChoice.same_source),
+}
 # Of the commands that run passes over a corpus and nothing else.
 EXTRACTION: Mapping[str, tuple[Any, object]] = {
     "sources": (options.Sources, ALL),
@@ -32,7 +37,7 @@ EXTRACTION: Mapping[str, tuple[Any, object]] = {
 
 
 def with_corpus(
-    shared: Mapping[str, tuple[Any, object]] = OPTIONS,
+    shared: Mapping[str, tuple[Any, object]] = {**OPTIONS, **OPINIONS},
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Return a decorator that gives a command the options of a corpus.
 
@@ -93,3 +98,20 @@ def names_in(text: str, option: str) -> tuple[str, ...]:
     if not wanted:
         raise InputError(f"{option} {text!r} holds no name; write names like a,b or {ALL}")
     return wanted
+
+
+def share_in(text: str) -> float | None:
+    """Read a share above 0 and up to 1; "none" gives None.
+
+    Raises:
+        InputError: the text is neither.
+    """
+    if text == options.NONE:
+        return None
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise InputError(f"expect {text!r} is no share above 0 and up to 1; write it like 0.95")
+    return share

@@ -23,10 +23,13 @@ class ExtractionError(VmafTrainError):
 
 
 class GateRefusedError(VmafTrainError):
-    """A gate refused a promotion, and nothing was changed; `gates` holds all gates, in order."""
+    """A gate refused a promotion, and nothing was changed, or an expectation was not met.
+
+    `gates` holds all gates of a promotion, in order.
+    """
 
     exit_code = 3
 
-    def __init__(self, message: str, gates: Sequence[object]) -> None:
+    def __init__(self, message: str, gates: Sequence[object] = ()) -> None:
         super().__init__(message)
         self.gates = gates

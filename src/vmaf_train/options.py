@@ -80,6 +80,44 @@ VerifyContent = Annotated[
         "corpus is not extracted again; no by size and modification time."
     ),
 ]
+MosCsv = Annotated[
+    str,
+    typer.Option(
+        help="CSV of opinion scores: name,score; netflix_public is that of the public Netflix "
+        "corpus; none takes those of a list of pairs."
+    ),
+]
+SameSource = Annotated[
+    str,
+    typer.Option(
+        help="Sources that are held out together, such as ElFuente1+ElFuente2, groups separated by "
+        "commas; or none."
+    ),
+]
+Targets = Annotated[
+    str,
+    typer.Option(
+        help="What students learn: the teacher's frame scores, opinion scores (mos), or both "
+        "(hybrid)."
+    ),
+]
+TargetsList = Annotated[
+    str, typer.Option(help="Comma-separated targets: teacher, mos, hybrid; or all.")
+]
+OwnTargets = Annotated[
+    str, typer.Option(help="What the model must have learnt; auto accepts everything.")
+]
+MosWeight = Annotated[
+    float,
+    typer.Option(min=1e-6, max=1e6, help="Weight of opinion scores in hybrid; the teacher's is 1."),
+]
+Expect = Annotated[
+    str,
+    typer.Option(
+        help="Share of the clips, such as 0.95, for which the model's stated interval must hold; "
+        "otherwise exit with 3. none expects nothing."
+    ),
+]
 Jobs = Annotated[int, typer.Option(min=0, help="Cores to use; 0 is all.")]
 Frames = Annotated[
     str, typer.Option(help="Frames of every clip to use: FIRST:END (END is excluded), or all.")

@@ -27,14 +27,27 @@ if TYPE_CHECKING:  # not imported at run time, so that the command line starts f
     from vmaf_train.commands.export import Exported
     from vmaf_train.commands.video_score import VideoScore
     from vmaf_train.judging.comparison import Comparison
+    from vmaf_train.judging.intervals import Interval
+    from vmaf_train.judging.opinion_report import OpinionReport
     from vmaf_train.judging.report import EvalReport, Metrics
     from vmaf_train.tracking.links import Links
 
 # Time between two lines of progress if there is no terminal.
 PLAIN_LINE_SECONDS = 10.0
 # Widths of tables that are written to a file or a pipe, in characters.
-REPORT_WIDTH, COMPARISON_WIDTH, GATES_WIDTH = 110, 140, 160
+REPORT_WIDTH, COMPARISON_WIDTH, GATES_WIDTH, OPINION_WIDTH = 110, 140, 160, 150
+# Rows of a table of clips, at most.
+MOST_ROWS = 20
 METRIC_COLUMNS = ("samples", "RMSE", "PLCC", "SROCC", "KROCC", "max error", "bias")
+OPINION_COLUMNS = (
+    "SROCC",
+    "KROCC",
+    "PLCC",
+    "RMSE",
+    "PLCC fitted",
+    "RMSE fitted",
+    "difference",
+)
 COMPARISON_COLUMNS = (
     "parameters",
     "mean fold",
@@ -150,17 +163,71 @@ def print_report(report: "EvalReport", title: str) -> None:
         )
     if out_of_fold := report.out_of_fold:
         interval, widest = out_of_fold.interval, out_of_fold.interval.half_widths[-1]
+        truth = "the teacher's" if report.targets == "teacher" else "the opinion score"
         print(
-            f"Pooled score of a new source: within {widest.half_width:.4g} of the teacher's for "
+            f"Pooled score of a new source: within {widest.half_width:.4g} of {truth} for "
             f"{interval.confidence:.0%} of clips of {widest.frames} frames "
             f"(out of fold, {interval.sources} sources)"
         )
+    if report.opinions:
+        print_opinions(report.opinions)
     latency = report.latency
     print(
         f"{report.model.parameters or 'unknown'} parameters, {report.model.onnx_bytes} bytes of "
         f"ONNX, one row p50 {latency.row_p50_us:.1f} p95 {latency.row_p95_us:.1f} µs, "
         f"{latency.clip_rows} rows p50 {latency.clip_p50_us:.1f} p95 {latency.clip_p95_us:.1f} µs"
     )
+
+
+def print_opinions(report: "OpinionReport") -> None:
+    """Print how well the student, the teacher and PSNR agree with opinion scores."""
+    seen = "sources that it never saw" if report.unseen else "sources that it was trained on"
+    title = (
+        f"Against {report.clips} opinion scores of {report.sources} sources ({report.scores}), on "
+        f"{seen}; difference: the student's SROCC minus this one's"
+    )
+    table = _table(title, OPINION_COLUMNS)
+    for name, row in report.figures.items():
+        table.add_row(
+            name,
+            _with_limits(row.srocc, row.intervals.get("srocc")),
+            _number(row.krocc),
+            _with_limits(row.plcc, row.intervals.get("plcc")),
+            _number(row.rmse, 2),
+            _number(row.plcc_fitted),
+            _number(row.rmse_fitted, 2),
+            _limits(row.difference.get("srocc")),
+        )
+    _print_table(table, OPINION_WIDTH)
+    if "psnr" not in report.figures:
+        print(
+            "PSNR: not computed for every clip; remove the clips from the cache and prewarm again"
+        )
+    if report.doubt:
+        err.print(f"warning: {report.doubt}", markup=False)
+
+
+def print_misses(report: "EvalReport") -> None:
+    """Print the clips for which the stated interval did not hold, or that lie outside."""
+    check = report.interval_check
+    if check is None:
+        return
+    line = f"The stated interval held for {check.coverage:.1%} of {len(check.held_by_clip)} clips"
+    if limits := check.coverage_interval:
+        line += f" ({report.confidence:.0%} {limits.low:.1%} to {limits.high:.1%} over sources)"
+    print(f"{line}; it states {check.confidence:.0%}")
+    outside = {name: share for name, share in check.outside_by_clip.items() if share > 0}
+    missed = [name for name, held in check.held_by_clip.items() if not held]
+    named = sorted({*missed, *outside}, key=lambda name: (-outside.get(name, 0.0), name))
+    if not named:
+        return
+    table = _table(f"{len(named)} clips to look at", ("interval", "frames outside what it learnt"))
+    for name in named[:MOST_ROWS]:
+        held = {True: "held", False: "missed", None: "-"}[check.held_by_clip.get(name)]
+        table.add_row(name, held, f"{outside.get(name, 0.0):.0%}")
+    _print_table(table, REPORT_WIDTH)
+    if len(named) > MOST_ROWS:
+        print(f"and {len(named) - MOST_ROWS} more, in eval_report.json")
 
 
 def print_sources(report: "EvalReport") -> None:
@@ -190,7 +257,38 @@ def print_comparison(comparison: "Comparison") -> None:
             f"{row.extraction_cost:.2f}" if row.extraction_cost else "-",
         )
     _print_table(table, COMPARISON_WIDTH)
+    _print_compared_opinions(comparison)
     print(comparison.recommendation)
+
+
+def _print_compared_opinions(comparison: "Comparison") -> None:
+    """Print how well each row agrees with opinion scores, beside the teacher and PSNR."""
+    rows = [(row.arch, row.opinions) for row in comparison.rows if row.opinions]
+    if not rows:
+        return
+    report = rows[0][1]
+    table = _table(
+        f"Out of fold against {report.clips} opinion scores ({report.scores}), first seed",
+        ("SROCC", "PLCC", "RMSE", "SROCC minus the teacher's"),
+    )
+    figures = [(name, each.figures["student"], each.figures["teacher"]) for name, each in rows]
+    for name, own, teacher in sorted(figures, key=lambda each: -(each[1].srocc or 0)):
+        table.add_row(
+            name,
+            _with_limits(own.srocc, own.intervals.get("srocc")),
+            _with_limits(own.plcc, own.intervals.get("plcc")),
+            _number(own.rmse, 2),
+            _limits(teacher.difference.get("srocc")),
+        )
+    for name in ("teacher", "psnr"):
+        if row := report.figures.get(name):
+            limits = [row.intervals.get(figure) for figure in ("srocc", "plcc")]
+            values = (_with_limits(row.srocc, limits[0]), _with_limits(row.plcc, limits[1]))
+            table.add_row(f"{name} itself", *values, _number(row.rmse, 2), "-")
+    _print_table(table, OPINION_WIDTH)
+    for name, each in rows:
+        if each.doubt:
+            err.print(f"warning: {name}: {each.doubt}", markup=False)
 
 
 def print_score(score: "VideoScore", format: str, *, per_frame: bool) -> None:
@@ -243,6 +341,20 @@ def print_links(links: "Links") -> None:
         print(f"start the UI: {links.start_ui}")
     print(f"this run:     {links.run}")
     print(f"all, charted: {links.charts}")
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _limits(limits: "Interval | None") -> str:
+    return "-" if limits is None else f"{limits.low:+.3f} to {limits.high:+.3f}"
+
+
+def _with_limits(value: float | None, limits: "Interval | None") -> str:
+    if limits is None:
+        return _number(value)
+    return f"{_number(value)} ({limits.low:.3f} to {limits.high:.3f})"
 
 
 def _print_metrics(title: str, rows: "Mapping[str, Metrics]") -> None:

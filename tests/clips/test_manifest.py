@@ -47,7 +47,7 @@ def test_a_row_without_ref_or_dis_is_refused(row, tmp_path):
 
 
 def test_a_manifest_that_cannot_be_read_is_refused(tmp_path):
-    with pytest.raises(InputError, match="cannot read the manifest"):
+    with pytest.raises(InputError, match="cannot read the list"):
         read_pairs(tmp_path / "none.csv", "", "yuv420p")
-    with pytest.raises(InputError, match="cannot read the manifest"):
+    with pytest.raises(InputError, match="cannot read the list"):
         read(tmp_path, "ref,dis\n\xe4,b\n", encoding="latin-1")

@@ -22,7 +22,7 @@ from vmaf_train.extraction.libvmaf import find_ffmpeg
 from vmaf_train.extraction.passes import frame_scores
 from vmaf_train.extraction.schedule import Pass
 from vmaf_train.frames.choice import CorpusChoice
-from vmaf_train.frames.opening import open_pairs
+from vmaf_train.frames.finding import open_pairs
 from vmaf_train.reporting import Reporter
 from vmaf_train.teacher.teachers import TEACHERS
 

@@ -7,7 +7,8 @@ from vmaf_train.errors import InputError
 from vmaf_train.extraction.cache import cache_root
 from vmaf_train.features import ADM_DETAILS, CANONICAL
 from vmaf_train.frames.choice import CorpusChoice
-from vmaf_train.frames.opening import open_corpus, open_pairs
+from vmaf_train.frames.finding import open_pairs
+from vmaf_train.frames.opening import open_corpus
 from vmaf_train.reporting import Reporter
 
 

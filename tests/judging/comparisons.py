@@ -9,7 +9,8 @@ from vmaf_train.extraction.logs import FrameScores
 from vmaf_train.features import CANONICAL
 from vmaf_train.frames.table import FrameTable
 from vmaf_train.judging.comparison import Comparison, CrossValidated, compare_archs
-from vmaf_train.judging.report import BoxErrors, Interval, LatencyFacts, Metrics
+from vmaf_train.judging.intervals import Interval
+from vmaf_train.judging.report import BoxErrors, LatencyFacts, Metrics
 from vmaf_train.judging.rows import ArchRow, Spread
 
 

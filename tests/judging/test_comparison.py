@@ -8,7 +8,7 @@ from comparisons import compared, forty_clips, result_of, table_of, three_archs
 
 from vmaf_train.judging.comparison import Comparison
 from vmaf_train.judging.recommendation import recommend
-from vmaf_train.judging.report import Interval
+from vmaf_train.judging.intervals import Interval
 
 
 def verdicts(comparison: Comparison) -> dict[tuple[str, str], str]:

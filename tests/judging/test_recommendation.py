@@ -3,7 +3,7 @@
 from comparisons import row_of
 
 from vmaf_train.judging.recommendation import recommend
-from vmaf_train.judging.report import Interval
+from vmaf_train.judging.intervals import Interval
 from vmaf_train.judging.rows import ArchRow, Difference
 
 

@@ -3,7 +3,7 @@
 import pytest
 from comparisons import row_of
 
-from vmaf_train.judging.report import Interval
+from vmaf_train.judging.intervals import Interval
 from vmaf_train.judging.rows import Difference
 
 

@@ -66,7 +66,7 @@ def read_pairs(path: Path, size: str, pix_fmt: str) -> list[PairRow]:
         InputError: the file cannot be read, lacks a column, has no row, a row lacks a path, or a
             value is malformed.
     """
-    rows = _rows_of(path, PATHS)
+    rows = rows_of(path, PATHS)
     if set(SCORES) <= rows[0].keys():
         raise InputError(f"{path} has a column mos and a column dmos; keep one of the two")
     return [_pair_row(path, number, row, size, pix_fmt) for number, row in enumerate(rows, 1)]
@@ -118,7 +118,7 @@ def read_log_sources(path: Path) -> dict[Path, str]:
         InputError: the file cannot be read, lacks a column, has no row, a row lacks a value, a
             source is no name, or a log lies outside the folder.
     """
-    rows = _rows_of(path, LOG_COLUMNS)
+    rows = rows_of(path, LOG_COLUMNS)
     for row in rows:
         if not SOURCE.fullmatch(row["source"]):
             raise InputError(f"{path}: {row['source']!r} is no name of a source; {SOURCE_HINT}")
@@ -130,14 +130,18 @@ def read_log_sources(path: Path) -> dict[Path, str]:
     return {path.parent / row["log"]: row["source"] for row in rows}
 
 
-def _rows_of(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
-    """Return the rows of a CSV file, after a check that each has a value in these columns."""
+def rows_of(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
+    """Return the rows of a CSV file, after a check that each has a value in these columns.
+
+    Raises:
+        InputError: the file cannot be read, lacks a column, has no row, or a row lacks a value.
+    """
     try:
         # utf-8-sig: spreadsheets write a byte-order mark first.
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"cannot read the manifest {path}: {error}") from error
+        raise InputError(f"cannot read the list {path}: {error}") from error
 
     if not rows or not set(columns) <= rows[0].keys():
         raise InputError(

@@ -6,14 +6,20 @@ from vmaf_train.errors import InputError
 from vmaf_train.features import find_feature_set
 from vmaf_train.frames.choice import ALL, AUTO, CorpusChoice
 from vmaf_train.frames.opening import open_corpus
-from vmaf_train.judging.evaluation import evaluate
+from vmaf_train.judging.evaluation import evaluate, targets_of
 from vmaf_train.judging.figures import evaluation_figures
 from vmaf_train.judging.report import REPORT, EvalReport
+from vmaf_train.onnx_file.expected_error import expected_error_of
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.reporting import Reporter
 from vmaf_train.shipping.finding import FOR_EVALUATE, find_student
 from vmaf_train.tracking.links import Links, links_to
 from vmaf_train.tracking.run import Run, tracked
+
+NO_INTERVAL = (
+    "states no interval that this corpus can check, so expect has nothing to look at; "
+    "train it again, or leave expect out"
+)
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,8 @@ def evaluate_model(
     *,
     val_source: str = ALL,
     features: str = AUTO,
+    targets: str = AUTO,
+    expect: float | None = None,
 ) -> Evaluated:
     """Judge a student on one source of a corpus, or on all of them.
 
@@ -40,9 +48,13 @@ def evaluate_model(
         reporter: follows the work.
         val_source: one source, or "all".
         features: name of the feature set that the student must read; "auto" accepts every set.
+        targets: what the student must have learnt; "auto" accepts everything.
+        expect: share of the clips whose interval, as the student's file states it, must hold; None
+            asks for none. The run is FINISHED and has the tag `expected` either way.
 
     Raises:
-        InputError: the model or the corpus is not usable, or the model reads other features.
+        InputError: the model or the corpus is not usable, the model reads other features, or it
+            states no interval and one is expected to hold.
     """
     with tracked("evaluate") as run:
         found = find_student(model, FOR_EVALUATE)
@@ -52,9 +64,30 @@ def evaluate_model(
                 f"{found.name} reads {', '.join(reads)}, which is not {features}; "
                 f"pass features={AUTO}"
             )
+        if targets not in (AUTO, targets_of(found.student)):
+            raise InputError(
+                f"{found.name} learnt {targets_of(found.student)}, not {targets}; "
+                f"pass targets={AUTO}"
+            )
+        if expect is not None and expected_error_of(found.student, found.name) is None:
+            raise InputError(f"{found.name} {NO_INTERVAL}")
         done = evaluate_in(run, choice, found.student, found.name, reporter, val_source=val_source)
-        run.log_tags({"dataset_digest": done.report.dataset.digest, **done.report.tags})
+        tags = {"dataset_digest": done.report.dataset.digest, **done.report.tags}
+        if expect is not None:
+            tags["expected"] = "held" if holds(done.report, expect) else "not held"
+        run.log_tags(tags)
         return done
+
+
+def holds(report: EvalReport, expect: float) -> bool:
+    """Tell whether the stated interval held for at least this share of the clips.
+
+    Raises:
+        InputError: the student states no interval about what the corpus tells.
+    """
+    if report.interval_check is None:
+        raise InputError(f"{report.model.name} {NO_INTERVAL}")
+    return report.interval_check.coverage >= expect
 
 
 def evaluate_in(
@@ -99,6 +132,7 @@ def evaluate_in(
         corpus=choice.name,
         libvmaf_version=corpus.libvmaf_version,
         hold_out=None if whole else val_source,
+        scores=corpus.scores,
     )
     run.log_dataset(table, choice.name, "evaluation")
     run.log_metrics(report.metrics("eval"))

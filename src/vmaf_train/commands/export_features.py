@@ -7,8 +7,9 @@ from vmaf_train.errors import InputError
 from vmaf_train.extraction.cache import identity_of
 from vmaf_train.extraction.libvmaf import find_ffmpeg
 from vmaf_train.frames.choice import TABLE_SUFFIX, CorpusChoice
+from vmaf_train.frames.finding import open_pairs
 from vmaf_train.frames.log_folder import read_log_folder
-from vmaf_train.frames.opening import open_pairs, table_of_pairs
+from vmaf_train.frames.opening import table_of_pairs
 from vmaf_train.frames.parquet import write_parquet
 from vmaf_train.frames.table import FrameTable
 from vmaf_train.reporting import Reporter

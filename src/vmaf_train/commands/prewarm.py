@@ -13,7 +13,7 @@ from vmaf_train.extraction.libvmaf import Ffmpeg, find_ffmpeg
 from vmaf_train.extraction.passes import OpenWorkers, frame_scores, local_workers
 from vmaf_train.features import CANONICAL, find_feature_set
 from vmaf_train.frames.choice import CorpusChoice
-from vmaf_train.frames.opening import open_pairs
+from vmaf_train.frames.finding import open_pairs
 from vmaf_train.frames.table import columns_of
 from vmaf_train.reporting import Reporter
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from vmaf_train.features import CANONICAL, FEATURE_SETS, FeatureSet, find_feature_set
 from vmaf_train.frames.choice import ALL, CorpusChoice
 from vmaf_train.frames.opening import open_corpus
+from vmaf_train.frames.opinions import check_learnable
 from vmaf_train.frames.splits import choose_folds
 from vmaf_train.frames.table import FrameTable
 from vmaf_train.judging.comparison import Comparison, CrossValidated, compare_archs
@@ -13,8 +14,8 @@ from vmaf_train.judging.crossval import cross_validate
 from vmaf_train.judging.figures import sweep_figures
 from vmaf_train.reporting import Reporter
 from vmaf_train.students import architectures
-from vmaf_train.students.architectures import Architecture, find_architecture
-from vmaf_train.students.settings import Settings
+from vmaf_train.students.architectures import Architecture, check_learns, find_architecture
+from vmaf_train.students.settings import TARGETS, TEACHER, Settings
 from vmaf_train.teacher.teachers import Teacher
 from vmaf_train.tracking.links import Links, links_to, share_view
 from vmaf_train.tracking.run import EXAMPLE_ROWS, Run, tracked
@@ -32,16 +33,18 @@ class Swept:
 
 @dataclass(frozen=True, eq=False)
 class _Fits:
-    """One architecture on one feature set: a row of the comparison."""
+    """One architecture on one feature set, with some targets: a row of the comparison."""
 
     arch: Architecture
     features: FeatureSet
+    targets: str = TEACHER
 
     @property
     def name(self) -> str:
-        if self.features is CANONICAL:
-            return self.arch.name
-        return f"{self.arch.name}-{self.features.name}"
+        parts = [self.arch.name]
+        parts += [self.features.name] if self.features is not CANONICAL else []
+        parts += [self.targets] if self.targets != TEACHER else []
+        return "-".join(parts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +59,7 @@ class _Sweep:
         seeds: fits per fold.
         corpus: name of the corpus.
         libvmaf_version: version of the libvmaf that extracted the features.
+        scores: name of the list of opinion scores; None if the corpus has none.
     """
 
     id: str
@@ -65,6 +69,7 @@ class _Sweep:
     seeds: int
     corpus: str
     libvmaf_version: str
+    scores: str | None
 
     @property
     def tags(self) -> dict[str, str]:
@@ -79,10 +84,11 @@ class _Sweep:
             row.arch.name,
             self.table,
             self.judged,
-            replace(self.settings, features=row.features.name),
+            replace(self.settings, features=row.features.name, targets=row.targets),
             seeds=self.seeds,
             corpus=self.corpus,
             libvmaf_version=self.libvmaf_version,
+            scores=self.scores,
         )
 
     def compare(self, results: Mapping[str, CrossValidated]) -> Comparison:
@@ -104,6 +110,7 @@ def sweep(
     folds: Sequence[str] = (),
     seeds: int = 5,
     features: Sequence[str] = (CANONICAL.name,),
+    targets: Sequence[str] = (TEACHER,),
 ) -> Swept:
     """Fit every architecture per fold and seed, judge each fit on its fold, and compare.
 
@@ -119,24 +126,25 @@ def sweep(
         seeds: fits per fold; their seeds count up from that of the settings.
         features: names of feature sets; each architecture is fitted on each set. Empty is
             every set that the teacher's passes give.
+        targets: what students learn, each architecture once for each; empty is all of TARGETS.
 
     Raises:
-        InputError: an arch, a feature set, a fold or the corpus is not usable.
+        InputError: an arch, a feature set, a fold, the targets or the corpus are not usable.
     """
     with tracked("sweep") as run:
         sets = _choose_sets(tuple(dict.fromkeys(features)), choice.teacher)
         named = tuple(dict.fromkeys(archs))
-        fits = list(_choose_fits(named, sets, choice.teacher))
+        fits = list(_choose_fits(named, sets, choice.teacher, tuple(targets) or TARGETS))
         corpus = open_corpus(choice, reporter, [column for row in sets for column in row.features])
         chosen = choose_folds(corpus.clip_sources, folds)
 
         run.start("sweep")
         logged = _logged_settings(choice, settings, folds, seeds)
-        arch_names = ",".join(named or architectures.ARCHITECTURES)
-        set_names = ",".join(row.name for row in sets)
-        run.log_settings({**logged, "archs": arch_names, "features": set_names})
+        run.log_settings({**logged, **_named(fits, named)})
 
         table = corpus.table(())
+        if any(row.targets != TEACHER for row in fits):
+            check_learnable(table, chosen)
         work = _Sweep(
             id=run.run_id[:8],
             table=table,
@@ -145,12 +153,12 @@ def sweep(
             seeds=seeds,
             corpus=choice.name,
             libvmaf_version=str(corpus.libvmaf_version),
+            scores=corpus.scores,
         )
         results = {row.name: _fit_in_own_run(row, work, logged, reporter) for row in fits}
         comparison = work.compare(results)
         log_comparison(run, comparison, table, work.tags)
-        view = share_view(run.run_id, SWEEP_TAG, work.id, order_by="loso/mean_rmse")
-        return Swept(comparison, links_to(run.run_id, view))
+        return Swept(comparison, links_to(run.run_id, _share(run.run_id, work)))
 
 
 def log_arch(
@@ -190,7 +198,8 @@ def _fit_in_own_run(
 ) -> CrossValidated:
     with tracked(row.name) as run:
         run.start(row.name)
-        run.log_settings({**logged, "arch": row.arch.name, "features": row.features.name})
+        own = {"arch": row.arch.name, "features": row.features.name, "targets": row.targets}
+        run.log_settings({**logged, **own})
         result = work.fit(row)
         comparison = work.compare({row.name: result})
         log_arch(run, comparison, result, work.table, work.tags)
@@ -220,15 +229,39 @@ def _choose_sets(names: Sequence[str], teacher: Teacher) -> list[FeatureSet]:
 
 
 def _choose_fits(
-    archs: Sequence[str], sets: Sequence[FeatureSet], teacher: Teacher
+    archs: Sequence[str], sets: Sequence[FeatureSet], teacher: Teacher, targets: Sequence[str]
 ) -> Iterator[_Fits]:
-    """Yield each named architecture, or all, on every feature set.
+    """Yield each named architecture, or all, on every feature set, for all targets.
 
-    If none is named, skip those that cannot read a set. If such a one is named, raise InputError.
+    If none is named, skip those that cannot read a set, or that cannot learn opinion scores. If
+    such a one is named, raise InputError.
     """
-    for row in sets:
-        for name in archs or _readable(row, teacher):
-            yield _Fits(find_architecture(name, row.features, teacher), row)
+    for aim in dict.fromkeys(targets):
+        # Raises if it is unknown.
+        Settings(targets=aim)
+        for row in sets:
+            for name in archs or _readable(row, teacher):
+                architecture = find_architecture(name, row.features, teacher)
+                if aim != TEACHER and (archs or architecture.trained):
+                    check_learns(architecture, aim)
+                if aim == TEACHER or architecture.trained:
+                    yield _Fits(architecture, row, aim)
+
+
+def _share(run_id: str, work: _Sweep) -> str:
+    """Store the view of a sweep's runs, the best first; return its key."""
+    if work.scores:
+        return share_view(run_id, SWEEP_TAG, work.id, order_by="mos/srocc", ascending=False)
+    return share_view(run_id, SWEEP_TAG, work.id, order_by="loso/mean_rmse")
+
+
+def _named(fits: Sequence[_Fits], archs: Sequence[str]) -> dict[str, str]:
+    """Return the parameters of a sweep's run that are lists."""
+    return {
+        "archs": ",".join(archs or architectures.ARCHITECTURES),
+        "features": ",".join(dict.fromkeys(row.features.name for row in fits)),
+        "targets": ",".join(dict.fromkeys(row.targets for row in fits)),
+    }
 
 
 def _readable(row: FeatureSet, teacher: Teacher) -> list[str]:

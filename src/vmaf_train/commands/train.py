@@ -6,6 +6,7 @@ from vmaf_train.features import find_feature_set
 from vmaf_train.frames.archive import HELD_OUT, pack
 from vmaf_train.frames.choice import AUTO, CorpusChoice
 from vmaf_train.frames.opening import open_corpus
+from vmaf_train.frames.opinions import check_learnable
 from vmaf_train.frames.splits import choose_hold_out
 from vmaf_train.judging.figures import evaluation_figures, training_figure
 from vmaf_train.judging.holdout import HeldOut, fit_and_judge
@@ -13,9 +14,9 @@ from vmaf_train.judging.report import REPORT, EvalReport
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.reporting import Epoch, Reporter
 from vmaf_train.shipping.libvmaf_model import SUFFIX, libvmaf_model_of, runs_in_libvmaf
-from vmaf_train.students.architectures import find_architecture
+from vmaf_train.students.architectures import check_learns, find_architecture
 from vmaf_train.students.loops import find_loop
-from vmaf_train.students.settings import PLAIN, Settings
+from vmaf_train.students.settings import PLAIN, TEACHER, Settings
 from vmaf_train.tracking.links import Links, links_to
 from vmaf_train.tracking.run import EXAMPLE_ROWS, Run, tracked
 
@@ -74,7 +75,10 @@ def train_in(
 ) -> Trained:
     """Do the same as `train`, within a run that exists."""
     features = find_feature_set(settings.features).features
-    make_loop = find_loop(trainer, find_architecture(arch, features, choice.teacher))
+    architecture = find_architecture(arch, features, choice.teacher)
+    make_loop = find_loop(trainer, architecture)
+    if settings.targets != TEACHER:
+        check_learns(architecture, settings.targets)
     smoke = not settings.epochs
     corpus = open_corpus(choice, reporter, features, smoke=smoke)
     hold_out = choose_hold_out(corpus.sources, val_source)
@@ -101,6 +105,8 @@ def train_in(
         run.log_metrics(metrics, step=epoch.number)
 
     table = corpus.table(())
+    if settings.targets != TEACHER:
+        check_learnable(table, [hold_out])
     held_out = fit_and_judge(
         arch,
         table,
@@ -108,6 +114,7 @@ def train_in(
         hold_out=hold_out,
         corpus=choice.name,
         libvmaf_version=corpus.libvmaf_version,
+        scores=corpus.scores,
         on_epoch=on_epoch,
         loop=make_loop(*run.address),
     )

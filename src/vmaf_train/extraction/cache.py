@@ -56,8 +56,9 @@ class Envelope(Contract):
     identity: Identity
     features: dict[str, list[float]]
     teacher_scores: list[float]
-    # By how many frames the clip seems to be off; older entries lack it.
+    # By how many frames the clip seems to be off, and its PSNR; older entries lack them.
     offset_found: int = 0
+    psnr: float | None = None
 
     @model_validator(mode="after")
     def _columns_agree(self) -> "Envelope":
@@ -137,7 +138,7 @@ class ClipCache:
         features = tuple(name for name in logged if name in envelope.features)
         columns = np.array([envelope.features[name] for name in features])
         scores = np.array(envelope.teacher_scores)
-        return FrameScores(features, columns.T.copy(), scores, envelope.offset_found)
+        return FrameScores(features, columns.T.copy(), scores, envelope.offset_found, envelope.psnr)
 
     def store(self, pair: Pair, identity: Identity, scores: FrameScores) -> None:
         """Write the pair's envelope.
@@ -150,6 +151,7 @@ class ClipCache:
             features=dict(zip(scores.features, scores.x_NF.T.tolist(), strict=True)),
             teacher_scores=scores.y_N.tolist(),
             offset_found=scores.offset,
+            psnr=scores.psnr,
         )
         self._write(self.path_of(pair), envelope.model_dump_json().encode())
 

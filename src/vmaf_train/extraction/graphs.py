@@ -11,6 +11,8 @@ from vmaf_train.extraction.alignment import SMALL
 
 # Names of the files with the small pictures of the reference, and of each distorted video.
 SMALL_REF, SMALL_DIS = "ref.gray", "{}.gray"
+# libvmaf's option for the PSNR of luma, beside which opinion scores are judged.
+PSNR = r"feature='name=psnr\:enable_chroma=false'"
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def teacher_arguments(teacher: str, clips: Sequence[Video], ref: Video, threads:
     ]
     outputs = _raw_output("[small]", SMALL_REF)
     for number, (clip, of_clip) in enumerate(zip(clips, refs, strict=True)):
-        options = _libvmaf_options(f"model=version={teacher}", number, threads)
+        options = _libvmaf_options(f"model=version={teacher}:{PSNR}", number, threads)
         graph += [
             f"[{number}:v]{_chain(clip.filters)},split[dis{number}][shown{number}]",
             f"[dis{number}]{of_clip}libvmaf={options}[out{number}]",

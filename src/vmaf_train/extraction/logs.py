@@ -18,6 +18,8 @@ from vmaf_train.features import log_keys
 from vmaf_train.teacher.teachers import Teacher
 
 AGAIN = "run the command again; if it fails again, check the clip and the ffmpeg in VMAF_FFMPEG"
+# Key of a frame's PSNR of luma.
+PSNR = "psnr_y"
 # ffmpeg's summary of an input at the end of its report.
 DECODED = re.compile(
     r"Input stream #([0-9]+):[0-9]+ \(video\):.* ([0-9]+) frames decoded"
@@ -38,12 +40,14 @@ class FrameScores:
         x_NF: float64 of shape (frames, features), raw libvmaf values as logged.
         y_N: float64 of shape (frames,), the teacher's frame scores, 0 to 100.
         offset: by how many frames the clip seems to be off, beyond the offset that was asked for.
+        psnr: mean PSNR of luma over the frames, in dB; None if the pass did not compute it.
     """
 
     features: tuple[str, ...]
     x_NF: np.ndarray
     y_N: np.ndarray
     offset: int = 0
+    psnr: float | None = None
 
 
 def parse_log(text: str, clip: str, n_frames: int, teacher: Teacher) -> FrameScores:
@@ -70,7 +74,10 @@ def parse_log(text: str, clip: str, n_frames: int, teacher: Teacher) -> FrameSco
     byproducts = [name for name in teacher.byproducts if set(log_keys(name)) & metrics[0].keys()]
     features = (*teacher.features, *byproducts)
     table = _table_of(metrics, clip, [*map(log_keys, features), (teacher.score_key,)])
-    return FrameScores(features, table[:, :-1], table[:, -1])
+    psnr = None
+    if PSNR in metrics[0]:
+        psnr = float(_table_of(metrics, clip, [(PSNR,)]).mean())
+    return FrameScores(features, table[:, :-1], table[:, -1], psnr=psnr)
 
 
 def parse_features(text: str, clip: str, features: Sequence[str]) -> np.ndarray:

@@ -13,6 +13,8 @@ from vmaf_train.teacher.teachers import Teacher
 HELD_OUT = "held_out.npz"
 # Columns of a table, in their order in the archive; those that hold names are tuples.
 _COLUMNS = ("features", "x_NF", "y_N", "clip_N", "clips", "clip_sources")
+# Columns that a table may lack.
+_OF_CLIPS = ("mos_C", "psnr_C")
 _NAMES = ("features", "clips", "clip_sources")
 
 
@@ -24,6 +26,8 @@ def pack(table: FrameTable, score_N: np.ndarray) -> bytes:
         score_N: the student's frame scores, float64 of shape (frames,).
     """
     columns: dict[str, Any] = {name: np.asarray(getattr(table, name)) for name in _COLUMNS}
+    of_clips = {name: getattr(table, name) for name in _OF_CLIPS}
+    columns |= {name: values for name, values in of_clips.items() if values is not None}
     packed = io.BytesIO()
     np.savez_compressed(packed, score_N=score_N, **columns)
     return packed.getvalue()

@@ -11,6 +11,7 @@ DEMO = "demo"
 REAL = "real"
 JOIN = "+"
 AUTO = "auto"
+NONE = "none"
 ALL = "all"
 TABLE_SUFFIX = ".parquet"
 LIST_SUFFIX = ".csv"
@@ -36,6 +37,10 @@ class CorpusChoice:
             look for it.
         verify_content: compare files with cached results by a hash of their content, not by size
             and modification time.
+        mos_csv: CSV file of opinion scores by clip, "netflix_public" for the packaged one, or
+            "none" for those that a list of pairs states.
+        same_source: groups of sources that are one source, as "A+B" with commas between groups, or
+            "none".
         sources: keep only these; empty keeps all.
         max_pairs: keep at most this many, one per source in turn; 0 keeps all.
         strict: raise an error for files that form no usable pair, instead of leaving them out.
@@ -50,6 +55,8 @@ class CorpusChoice:
     scale: str = NO_SCALE
     offset: str = NO_OFFSET
     verify_content: bool = False
+    mos_csv: str = NONE
+    same_source: str = NONE
     sources: tuple[str, ...] = ()
     max_pairs: int = 0
     strict: bool = False
@@ -67,7 +74,9 @@ class CorpusChoice:
         """The choice of each corpus that is joined; one for a corpus alone."""
         if self.path.exists() or JOIN not in self.corpus:
             return (self,)
-        return tuple(replace(self, corpus=name) for name in self.corpus.split(JOIN))
+        # Scores and groups are those of the whole join.
+        alone = replace(self, mos_csv=NONE, same_source=NONE)
+        return tuple(replace(alone, corpus=name) for name in self.corpus.split(JOIN))
 
     @property
     def is_demo(self) -> bool:

@@ -83,9 +83,18 @@ def join_tables(tables: Sequence[tuple[FrameTable, Mapping[str, str]]]) -> Frame
         clip_sources=tuple(
             names[source] for table, names in tables for source in table.clip_sources
         ),
+        mos_C=_join_columns([(table.mos_C, len(table.clips)) for table, _ in tables]),
+        psnr_C=_join_columns([(table.psnr_C, len(table.clips)) for table, _ in tables]),
     )
     check_no_copies(joined)
     return joined
+
+
+def _join_columns(columns: Sequence[tuple[np.ndarray | None, int]]) -> np.ndarray | None:
+    """Join columns of clips; one that is missing becomes NaN of this length. None if all are."""
+    if all(column is None for column, _ in columns):
+        return None
+    return np.concatenate([np.full(n, np.nan) if c is None else c for c, n in columns])
 
 
 def check_no_copies(table: FrameTable) -> None:

@@ -1,24 +1,19 @@
 """Open the chosen corpus: a folder of pairs, the demo, libvmaf logs, Parquet files, or a join."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
-from vmaf_train.clips import demo, layouts
-from vmaf_train.clips.looking import Looks
-from vmaf_train.clips.netflix import dis_source
-from vmaf_train.clips.pairs import Pair, Reading, Scan, first_in_turn, parse_frames, parse_offset
-from vmaf_train.clips.video import SCALE_TO_REF, Video, YuvFormat, check_scale, with_content
+from vmaf_train.clips.pairs import Pair, first_in_turn
+from vmaf_train.clips.video import YuvFormat
 from vmaf_train.errors import InputError
-from vmaf_train.extraction.cache import ClipCache, cache_root
 from vmaf_train.extraction.libvmaf import Ffmpeg, find_ffmpeg
 from vmaf_train.extraction.logs import FrameScores
 from vmaf_train.extraction.passes import frame_scores, local_workers
-from vmaf_train.frames.choice import ALL, AUTO, CorpusChoice
+from vmaf_train.frames.choice import ALL, AUTO, JOIN, NONE, CorpusChoice
+from vmaf_train.frames.finding import check_pairs, name_demo, open_pairs, scan_pairs
 from vmaf_train.frames.joining import (
     check_joinable,
     check_no_copies,
@@ -26,6 +21,7 @@ from vmaf_train.frames.joining import (
     unique_names,
 )
 from vmaf_train.frames.log_folder import read_log_folder
+from vmaf_train.frames.opinions import Opinions, check_categories, matched, read_opinions
 from vmaf_train.frames.table import FrameTable
 from vmaf_train.reporting import Reporter
 from vmaf_train.teacher.teachers import Teacher
@@ -36,18 +32,22 @@ class Corpus:
     """A corpus: its clips are known, and `table` computes its frames.
 
     Attributes:
+        clips: the name of each clip.
         clip_sources: the source of each clip.
         teacher: the teacher whose scores label the frames.
         libvmaf_version: version of the libvmaf that extracted the features; None for a smoke run,
             which runs none.
         table: returns the frames of some sources; no source means all. The libvmaf passes can take
             hours.
+        scores: name of the list of opinion scores; None if the corpus has none.
     """
 
+    clips: tuple[str, ...]
     clip_sources: tuple[str, ...]
     teacher: Teacher
     libvmaf_version: str | None
     table: Callable[[Collection[str]], FrameTable]
+    scores: str | None = None
 
     @property
     def sources(self) -> list[str]:
@@ -71,8 +71,21 @@ def open_corpus(
         smoke: use zeros for every feature and score, without libvmaf.
 
     Raises:
-        InputError: the corpus or the ffmpeg is not usable, or the cache cannot be written.
+        InputError: the corpus, the ffmpeg or the list of scores is not usable, or the cache cannot
+            be written.
     """
+    corpus = _open(choice, reporter, features, smoke=smoke)
+    if choice.same_source != NONE:
+        corpus = _grouped(corpus, choice.same_source)
+    if choice.mos_csv != NONE:
+        corpus = _rated(corpus, read_opinions(choice.mos_csv), reporter)
+    return corpus
+
+
+def _open(
+    choice: CorpusChoice, reporter: Reporter, features: Sequence[str], *, smoke: bool
+) -> Corpus:
+    """Open a corpus as it is."""
     if len(choice.parts) > 1:
         return _open_join(choice, reporter, features, smoke)
     if choice.is_table:
@@ -90,28 +103,66 @@ def open_corpus(
     def table(sources: Collection[str]) -> FrameTable:
         return table_of_pairs(_of(pairs, sources), ffmpeg, choice.cores, reporter, columns)
 
-    clip_sources = tuple(pair.source for pair in pairs)
-    return Corpus(clip_sources, choice.teacher, ffmpeg.libvmaf_version, table)
+    return _corpus_of_pairs(choice, pairs, ffmpeg.libvmaf_version, table)
 
 
-def open_pairs(choice: CorpusChoice, ffmpeg: Ffmpeg, reporter: Reporter) -> Scan:
-    """Find the pairs of the chosen corpus; the demo corpus is made first.
+def _corpus_of_pairs(
+    choice: CorpusChoice,
+    pairs: Sequence[Pair],
+    libvmaf_version: str | None,
+    table: Callable[[Collection[str]], FrameTable],
+) -> Corpus:
+    rated = any(pair.mos is not None for pair in pairs)
+    if rated:
+        check_categories(_mos_of(pairs), choice.name)
+    return Corpus(
+        clips=tuple(pair.clip for pair in pairs),
+        clip_sources=tuple(pair.source for pair in pairs),
+        teacher=choice.teacher,
+        libvmaf_version=libvmaf_version,
+        table=table,
+        scores=choice.name if rated else None,
+    )
+
+
+def _rated(corpus: Corpus, opinions: Opinions, reporter: Reporter) -> Corpus:
+    """Return a corpus whose clips have the scores of a list."""
+    mos_C, lines = matched(opinions, corpus.clips)
+    check_categories(mos_C, opinions.name)
+    for line in lines:
+        reporter.say(line)
+
+    def table(sources: Collection[str]) -> FrameTable:
+        found = corpus.table(sources)
+        return replace(found, mos_C=matched(opinions, found.clips)[0])
+
+    return replace(corpus, table=table, scores=opinions.name)
+
+
+def _grouped(corpus: Corpus, text: str) -> Corpus:
+    """Return a corpus in which the sources of each group are one source.
 
     Raises:
-        InputError: the corpus holds no usable pairs, or the cache cannot be written.
-        ExtractionError: ffmpeg failed to make the demo corpus.
+        InputError: the text is malformed, or a source is not in the corpus or in two groups.
     """
-    _check_choice(choice)
-    ClipCache(cache_root()).check_writable()
-    if choice.is_demo:
-        format = _demo_format(choice)
-        with reporter.making("demo corpus", len(demo.clip_names())) as on_clip:
-            root = cache_root() / "_demo"
-            folder = demo.make_demo_corpus(root, ffmpeg.path, choice.cores, on_clip)
-    else:
-        folder, format = choice.path, choice.format_or(YuvFormat())
-    found = _scan(choice, folder, format, reporter, ffmpeg)
-    return _with_content(found, choice.cores, reporter) if choice.verify_content else found
+    groups = [tuple(group.split(JOIN)) for group in text.split(",")]
+    named = [source for group in groups for source in group]
+    known = ", ".join(corpus.sources)
+    if any(len(group) < 2 for group in groups) or len(set(named)) < len(named):
+        raise InputError(f"same_source {text!r} is no list of groups such as A+B,C+D")
+    if unknown := [source for source in named if source not in corpus.sources]:
+        raise InputError(f"same_source: no {', '.join(unknown)} in the corpus; it has {known}")
+    shown = {source: "-".join(group) for group in groups for source in group}
+
+    def rename(sources: Sequence[str]) -> tuple[str, ...]:
+        return tuple(shown.get(source, source) for source in sources)
+
+    def table(sources: Collection[str]) -> FrameTable:
+        own = [source for source in corpus.sources if shown.get(source, source) in sources]
+        found = corpus.table(own if sources else ())
+        return replace(found, clip_sources=rename(found.clip_sources))
+
+    return replace(corpus, clip_sources=rename(corpus.clip_sources), table=table)
 
 
 def table_of_pairs(
@@ -140,16 +191,22 @@ def table_of_pairs(
         for each in scored:
             scores[each.index] = each.scores
     ordered = [(pair, scores[index]) for index, pair in enumerate(pairs)]
-    return FrameTable.from_clips(ordered, columns or scores[0].features, ffmpeg.teacher)
+    table = FrameTable.from_clips(ordered, columns or scores[0].features, ffmpeg.teacher)
+    psnr_C = np.array([np.nan if each.psnr is None else each.psnr for _, each in ordered])
+    rated = any(pair.mos is not None for pair in pairs)
+    return replace(table, mos_C=_mos_of(pairs) if rated else None, psnr_C=psnr_C)
+
+
+def _mos_of(pairs: Sequence[Pair]) -> np.ndarray:
+    """Return the opinion score of each pair, NaN for none: float64 of shape (pairs,)."""
+    return np.array([np.nan if pair.mos is None else pair.mos for pair in pairs])
 
 
 def _open_join(
     choice: CorpusChoice, reporter: Reporter, features: Sequence[str], smoke: bool
 ) -> Corpus:
     """Open several corpora as one; a source name that two of them have gets the corpus's name."""
-    parts = [
-        (part.name, open_corpus(part, reporter, features, smoke=smoke)) for part in choice.parts
-    ]
+    parts = [(part.name, _open(part, reporter, features, smoke=smoke)) for part in choice.parts]
     names = unique_names([(name, corpus.clip_sources) for name, corpus in parts])
     check_joinable({name: corpus.libvmaf_version for name, corpus in parts})
 
@@ -168,7 +225,15 @@ def _open_join(
         for source in corpus.clip_sources
     )
     first = parts[0][1]
-    return Corpus(clip_sources, first.teacher, first.libvmaf_version, table)
+    scores = JOIN.join(corpus.scores for _, corpus in parts if corpus.scores)
+    return Corpus(
+        clips=tuple(clip for _, corpus in parts for clip in corpus.clips),
+        clip_sources=clip_sources,
+        teacher=first.teacher,
+        libvmaf_version=first.libvmaf_version,
+        table=table,
+        scores=scores or None,
+    )
 
 
 def _own_names(renamed: Mapping[str, str], wanted: Collection[str]) -> tuple[str, ...]:
@@ -206,129 +271,34 @@ def _corpus_of(table: FrameTable, libvmaf_version: str, smoke: bool) -> Corpus:
     if smoke:
         table = replace(table, x_NF=np.zeros_like(table.x_NF), y_N=np.zeros_like(table.y_N))
     return Corpus(
-        table.clip_sources,
-        table.teacher,
-        None if smoke else libvmaf_version,
-        lambda sources: table.only(sources) if sources else table,
+        clips=table.clips,
+        clip_sources=table.clip_sources,
+        teacher=table.teacher,
+        libvmaf_version=None if smoke else libvmaf_version,
+        table=lambda sources: table.only(sources) if sources else table,
+        scores=None if table.mos_C is None else "the table",
     )
 
 
 def _open_smoke(choice: CorpusChoice, columns: Sequence[str], reporter: Reporter) -> Corpus:
     """Open a corpus for a smoke run: features and scores are zero, demo clips are not made."""
-    _check_choice(choice)
+    check_pairs(choice)
     if choice.is_demo:
-        pairs = _name_demo(choice)
+        pairs = name_demo(choice)
     else:
         looks_at_pixels = choice.is_list or choice.offset == AUTO
         ffmpeg = find_ffmpeg(choice.teacher) if looks_at_pixels else None
         format = choice.format_or(YuvFormat())
-        pairs = _scan(choice, choice.path, format, reporter, ffmpeg).pairs
+        pairs = scan_pairs(choice, choice.path, format, reporter, ffmpeg).pairs
 
     def table(sources: Collection[str]) -> FrameTable:
-        zeros = [(pair, _zero_scores(pair, choice.teacher)) for pair in _of(pairs, sources)]
-        return FrameTable.from_clips(zeros, columns, choice.teacher)
+        chosen = _of(pairs, sources)
+        zeros = [(pair, _zero_scores(pair, choice.teacher)) for pair in chosen]
+        empty = FrameTable.from_clips(zeros, columns, choice.teacher)
+        rated = any(pair.mos is not None for pair in chosen)
+        return replace(empty, mos_C=_mos_of(chosen) if rated else None)
 
-    return Corpus(tuple(pair.source for pair in pairs), choice.teacher, None, table)
-
-
-def _check_choice(choice: CorpusChoice) -> None:
-    """Refuse what no corpus of pairs can give, before the demo is made or anything is written."""
-    _range(choice)
-    if len(choice.parts) > 1:
-        raise InputError(
-            f"{choice.corpus} joins several corpora; run the command for each folder of clips alone"
-        )
-    if choice.is_table:
-        raise InputError(
-            f"{choice.corpus} holds frame scores and no clips; "
-            "pass the folder of the clips as corpus"
-        )
-    if choice.is_logs:
-        raise InputError(
-            f"{choice.corpus} holds libvmaf logs and no clips, so there is nothing to extract; "
-            "train, sweep, evaluate and export-features read them as they are"
-        )
-
-
-def _scan(
-    choice: CorpusChoice,
-    folder: Path,
-    format: YuvFormat,
-    reporter: Reporter,
-    ffmpeg: Ffmpeg | None,
-) -> Scan:
-    looks = Looks(ffmpeg.path, cache_root() / "_looks", choice.cores) if ffmpeg else None
-    found = layouts.scan(
-        folder,
-        Reading(
-            format=format,
-            size="" if choice.assume_dims == AUTO else str(format),
-            looks=looks,
-            scale=check_scale(choice.scale) == SCALE_TO_REF,
-        ),
-        sources=choice.sources,
-        max_pairs=choice.max_pairs,
-        strict=choice.strict,
-        frames=_range(choice),
-        offset=parse_offset(choice.offset),
-        find_offset=ffmpeg.find_offset if ffmpeg else None,
-    )
-    for line in found.left_out:
-        reporter.say(f"left out: {line}")
-    return found
-
-
-def _with_content(found: Scan, cores: int, reporter: Reporter) -> Scan:
-    """Return the pairs with the hash of each file's content in its stamp."""
-    videos = {video.path: video for pair in found.pairs for video in (pair.ref, pair.dis)}
-    reporter.say(f"hashing {len(videos)} files")
-    with ThreadPoolExecutor(cores) as pool:
-        hashed = {video.path: video.stamp for video in pool.map(with_content, videos.values())}
-    pairs = [
-        replace(
-            pair,
-            ref=replace(pair.ref, stamp=hashed[pair.ref.path]),
-            dis=replace(pair.dis, stamp=hashed[pair.dis.path]),
-        )
-        for pair in found.pairs
-    ]
-    return replace(found, pairs=tuple(pairs))
-
-
-def _name_demo(choice: CorpusChoice) -> tuple[Pair, ...]:
-    """Return the demo's pairs with the names of their files, which need not exist."""
-    first, end = _range(choice) or (0, demo.FRAMES)
-    if end > demo.FRAMES:
-        raise InputError(
-            f"the demo's clips hold {demo.FRAMES} frames, so frames {first}:{end} are not all "
-            "there; ask for fewer"
-        )
-    format = choice.format_or(demo.FORMAT)
-    pairs = [
-        Pair(
-            source=dis_source(dis),
-            ref=Video(Path("ref", ref), format, demo.FPS),
-            dis=Video(Path("dis", dis), format, demo.FPS),
-            n_frames=end - first,
-            format=format,
-        )
-        for ref, dis in demo.clip_names()
-    ]
-    kept = first_in_turn([pair.source for pair in pairs], choice.max_pairs)
-    return tuple(pairs[index] for index in kept)
-
-
-def _demo_format(choice: CorpusChoice) -> YuvFormat:
-    if choice.format_or(demo.FORMAT) != demo.FORMAT:
-        raise InputError(
-            f"the demo corpus is {demo.FORMAT} {demo.FORMAT.pix_fmt}; leave assume_dims and "
-            "assume_pix_fmt out, or pass a corpus folder"
-        )
-    return demo.FORMAT
-
-
-def _range(choice: CorpusChoice) -> tuple[int, int] | None:
-    return None if choice.frames == ALL else parse_frames(choice.frames)
+    return _corpus_of_pairs(choice, pairs, None, table)
 
 
 def _of(pairs: Sequence[Pair], sources: Collection[str]) -> list[Pair]:

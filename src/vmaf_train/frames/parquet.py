@@ -24,12 +24,17 @@ METADATA_KEY = b"vmaf_train"
 
 
 class ExportedClip(Contract):
-    """One clip: its name, its number of frames, and the identity of its files and its pass."""
+    """One clip: its name, its number of frames, and the identity of its files and its pass.
+
+    `mos` is its opinion score, `psnr` that of its luma in dB; older files lack both.
+    """
 
     source: str
     clip: str
     n_frames: int
     identity: dict[str, Any]
+    mos: float | None = None
+    psnr: float | None = None
 
 
 class ExportedFacts(Contract):
@@ -68,10 +73,15 @@ def write_parquet(
     """
     counts = np.bincount(table.clip_N, minlength=len(table.clips)).tolist()
     clips = [
-        ExportedClip(source=source, clip=clip, n_frames=n_frames, identity=identity)
-        for source, clip, n_frames, identity in zip(
-            table.clip_sources, table.clips, counts, identities, strict=True
+        ExportedClip(
+            source=table.clip_sources[index],
+            clip=table.clips[index],
+            n_frames=counts[index],
+            identity=identity,
+            mos=_known(table.mos_C, index),
+            psnr=_known(table.psnr_C, index),
         )
+        for index, identity in enumerate(identities)
     ]
     facts = ExportedFacts(
         features=table.features,
@@ -136,4 +146,18 @@ def _table_of(path: Path, facts: ExportedFacts) -> FrameTable:
         clips=tuple(clip.clip for clip in facts.clips),
         clip_sources=tuple(clip.source for clip in facts.clips),
         teacher=teacher,
+        mos_C=_column([clip.mos for clip in facts.clips]),
+        psnr_C=_column([clip.psnr for clip in facts.clips]),
     )
+
+
+def _known(column: np.ndarray | None, index: int) -> float | None:
+    """Return a value of a column that may be missing; None for NaN."""
+    return None if column is None or np.isnan(column[index]) else float(column[index])
+
+
+def _column(values: list[float | None]) -> np.ndarray | None:
+    """Return values as float64 with NaN for None; None if all are None."""
+    if all(value is None for value in values):
+        return None
+    return np.array([np.nan if value is None else value for value in values])

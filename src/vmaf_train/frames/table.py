@@ -37,8 +37,9 @@ class FrameTable:
         clips: the name of each clip.
         clip_sources: the source of each clip.
         teacher: the teacher whose scores `y_N` holds.
-        mos_C: opinion score of each clip, float64 of shape (clips,), in score points and higher for
-            better quality; NaN for a clip without one. None if no clip has one.
+        mos_C: opinion score of each clip, higher for better quality, float64 of shape (clips,); NaN
+            for a clip without one, None if no clip has one.
+        psnr_C: PSNR of each clip's luma, in dB, in the same form.
     """
 
     features: tuple[str, ...]
@@ -49,6 +50,7 @@ class FrameTable:
     clip_sources: tuple[str, ...]
     teacher: Teacher = DEFAULT_TEACHER
     mos_C: np.ndarray | None = None
+    psnr_C: np.ndarray | None = None
 
     @classmethod
     def from_clips(
@@ -100,7 +102,9 @@ class FrameTable:
         )
         for index in by_name:
             x_NF, y_N = self.x_NF[self.rows_of(index)], self.y_N[self.rows_of(index)]
-            name = [self.clip_sources[index], self.clips[index], len(y_N)]
+            name: list[str | float] = [self.clip_sources[index], self.clips[index], len(y_N)]
+            if self.mos_C is not None and not np.isnan(self.mos_C[index]):
+                name.append(float(self.mos_C[index]))
             total.update(json.dumps(name).encode())
             total.update(x_NF.tobytes())
             total.update(y_N.tobytes())
@@ -156,6 +160,7 @@ class FrameTable:
             clips=tuple(self.clips[index] for index in clips),
             clip_sources=tuple(self.clip_sources[index] for index in clips),
             mos_C=None if self.mos_C is None else self.mos_C[list(clips)],
+            psnr_C=None if self.psnr_C is None else self.psnr_C[list(clips)],
         )
 
     def select(self, features: Sequence[str]) -> "FrameTable":
@@ -168,6 +173,14 @@ class FrameTable:
             return self
         x_NF = np.ascontiguousarray(self.x_NF[:, columns_of(self.features, features)])
         return replace(self, features=tuple(features), x_NF=x_NF)
+
+
+def rated_clips(table: FrameTable) -> np.ndarray:
+    """Tell for each clip whether it has an opinion score: bool of shape (clips,)."""
+    if table.mos_C is None:
+        return np.zeros(len(table.clips), dtype=bool)
+    known: np.ndarray = ~np.isnan(table.mos_C)
+    return known
 
 
 def columns_of(present: Sequence[str], wanted: Sequence[str]) -> list[int]:

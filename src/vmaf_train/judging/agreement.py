@@ -5,7 +5,8 @@ import warnings
 import numpy as np
 from scipy import stats
 
-from vmaf_train.judging.report import Interval, Metrics
+from vmaf_train.judging.intervals import Interval
+from vmaf_train.judging.report import Metrics
 from vmaf_train.metrics import rmse
 
 # Bootstrap: number of resamples, confidence level, and resamples at once, to bound memory.

@@ -15,16 +15,21 @@ from vmaf_train.features import set_of
 from vmaf_train.frames.table import FrameTable
 from vmaf_train.judging.agreement import LEVEL, RESAMPLES, compare
 from vmaf_train.judging.evaluation import pool
+from vmaf_train.judging.intervals import Interval
+from vmaf_train.judging.opinion_report import OpinionReport
 from vmaf_train.judging.recommendation import recommend
-from vmaf_train.judging.report import EvalReport, Interval, Metrics
+from vmaf_train.judging.report import EvalReport, Metrics
 from vmaf_train.judging.rows import ArchRow, Difference, Spread
 from vmaf_train.metrics import rmse
 from vmaf_train.onnx_file.inference import OnnxStudent
+from vmaf_train.students.settings import TEACHER
 from vmaf_train.templates import template
 
 
 class Comparison(Contract):
-    """comparison.json: rows of a sweep, best first; differences of every two; a recommendation.
+    """comparison.json: rows of a sweep, best first; differences; a recommendation.
+
+    Only rows of the same targets are compared by their error against the teacher.
 
     The recommendation is one line, or a list with one line per cost of extraction.
     """
@@ -60,6 +65,8 @@ class CrossValidated:
         student: fitted on all sources; if only some are folds, on all the others.
         report: evaluation of that student, on frames that it may have been trained on.
         trained: whether there was a net to fit.
+        targets: what the students learnt.
+        opinions: agreement with opinion scores out of fold, with the first seed; None without any.
     """
 
     score_SN: np.ndarray
@@ -67,6 +74,8 @@ class CrossValidated:
     student: OnnxStudent
     report: EvalReport
     trained: bool
+    targets: str = TEACHER
+    opinions: OpinionReport | None = None
 
     @property
     def seeds(self) -> int:
@@ -102,7 +111,7 @@ def compare_archs(
         )
         for arch in results
         for against in results
-        if arch != against
+        if arch != against and results[arch].targets == results[against].targets
     ]
     return Comparison(
         sweep=sweep,
@@ -151,6 +160,8 @@ def _row(name: str, result: CrossValidated, table: FrameTable, rmse_R: np.ndarra
         without_points=None if without is None else compare(without, table.y_N),
         box=report.box,
         latency=report.latency,
+        targets=result.targets,
+        opinions=result.opinions,
     )
 
 

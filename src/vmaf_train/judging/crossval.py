@@ -7,7 +7,9 @@ import numpy as np
 
 from vmaf_train.frames.table import FrameTable
 from vmaf_train.judging.comparison import CrossValidated
-from vmaf_train.judging.evaluation import evaluate, score_table
+from vmaf_train.judging.evaluation import evaluate, pool, score_table
+from vmaf_train.judging.holdout import opinion_facts
+from vmaf_train.judging.opinions import judge_opinions
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.students.architectures import Student
 from vmaf_train.students.export import export_student, to_onnx
@@ -35,6 +37,7 @@ def cross_validate(
     seeds: int,
     corpus: str,
     libvmaf_version: str,
+    scores: str | None = None,
 ) -> CrossValidated:
     """Fit and score an architecture.
 
@@ -49,6 +52,7 @@ def cross_validate(
         seeds: fits per fold; their seeds count up from that of the settings.
         corpus: name of the corpus, for the report and the kept file.
         libvmaf_version: version of the libvmaf that extracted the features.
+        scores: name of the list of opinion scores; None if no clip has one.
 
     Raises:
         InputError: a fit diverged.
@@ -64,25 +68,39 @@ def cross_validate(
     students = fit_many(arch, table, [*jobs, kept_job], settings)
 
     seen = table.only(set(table.sources) - set(unseen_by_kept))
-    facts = {
-        "train_sources": seen.sources,
-        "train_frames": len(seen),
-        "train_digest": seen.digest,
-        "teacher_points": points,
-        "smoke": False,
-        "teacher": table.teacher.name,
-        "corpus": corpus,
-        "libvmaf_version": libvmaf_version,
-    }
+    facts = _facts(seen, settings, corpus, libvmaf_version)
+    facts |= opinion_facts(seen, settings, scores)
     kept = export_student(students[kept_job], facts, table)
     report, _ = evaluate(kept, judged, name=arch, corpus=corpus, libvmaf_version=libvmaf_version)
+    score_SN = np.stack([_out_of_fold(students, each, judged) for each in rounds])
+    opinions = None
+    if scores:
+        opinions = judge_opinions(judged, pool(score_SN[0], judged), scores=scores, unseen=True)
     return CrossValidated(
-        score_SN=np.stack([_out_of_fold(students, each, judged) for each in rounds]),
+        score_SN=score_SN,
+        targets=settings.targets,
+        opinions=opinions,
         without_N=_out_of_fold(students, without_points, judged) if points else None,
         student=kept,
         report=report,
         trained=students[kept_job].architecture.trained,
     )
+
+
+def _facts(
+    seen: FrameTable, settings: Settings, corpus: str, libvmaf_version: str
+) -> dict[str, object]:
+    """Return the metadata of the kept file that says how it was trained."""
+    return {
+        "train_sources": seen.sources,
+        "train_frames": len(seen),
+        "train_digest": seen.digest,
+        "teacher_points": settings.teacher_points,
+        "smoke": False,
+        "teacher": seen.teacher.name,
+        "corpus": corpus,
+        "libvmaf_version": libvmaf_version,
+    }
 
 
 def _out_of_fold(students: Mapping[Job, Student], round_: _Round, judged: FrameTable) -> np.ndarray:

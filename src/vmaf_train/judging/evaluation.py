@@ -4,9 +4,13 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 
 import numpy as np
+from scipy import stats
 
 from vmaf_train.frames.table import FrameTable
 from vmaf_train.judging.agreement import LEVEL, bootstrap_over_clips, compare
+from vmaf_train.judging.intervals import Interval
+from vmaf_train.judging.opinion_report import OpinionReport
+from vmaf_train.judging.opinions import judge_opinions
 from vmaf_train.judging.report import (
     BoxErrors,
     ClipMetrics,
@@ -21,6 +25,7 @@ from vmaf_train.judging.report import (
 from vmaf_train.metrics import rmse
 from vmaf_train.onnx_file.expected_error import expected_error_of
 from vmaf_train.onnx_file.inference import OnnxStudent
+from vmaf_train.students.settings import TEACHER
 from vmaf_train.teacher.points import uniform
 from vmaf_train.teacher.teachers import Teacher
 
@@ -37,6 +42,7 @@ def evaluate(
     libvmaf_version: str | None,
     hold_out: str | None = None,
     without_points: OnnxStudent | None = None,
+    scores: str | None = None,
 ) -> tuple[EvalReport, np.ndarray]:
     """Judge a student on every frame of a table.
 
@@ -49,6 +55,7 @@ def evaluate(
         hold_out: the held-out source, if the table holds only that.
         without_points: the same student trained without the teacher's points; the report also holds
             its metrics.
+        scores: name of the list of opinion scores that the table has; None for none.
 
     Returns:
         The report, and the student's frame scores: float64 of shape (frames,).
@@ -75,9 +82,29 @@ def evaluate(
         box=_box_errors(student, table.teacher),
         without_teacher_points=without,
         latency=LatencyFacts(**vars(student.measure_latency())),
-        interval_check=_check_interval(student, name, table, pooled_C - pooled_truth_C),
+        interval_check=_check_interval(student, name, table, pooled_C),
+        targets=targets_of(student),
+        opinions=_judge_unseen(student, table, pooled_C, scores) if scores else None,
     )
     return report, score_N
+
+
+def targets_of(student: OnnxStudent) -> str:
+    """Return what a student learnt, by the metadata of its file."""
+    return str(student.facts.get("targets", TEACHER))
+
+
+def _judge_unseen(
+    student: OnnxStudent, table: FrameTable, pooled_C: np.ndarray, scores: str
+) -> OpinionReport | None:
+    """Judge a student against opinion scores: on sources that it never saw, or else on all."""
+    trained_on = student.facts.get("train_sources")
+    learnt = trained_on if isinstance(trained_on, list) else table.sources
+    unseen = [index for index, source in enumerate(table.clip_sources) if source not in learnt]
+    found = None
+    if unseen:
+        found = judge_opinions(table.take(unseen), pooled_C[unseen], scores=scores, unseen=True)
+    return found or judge_opinions(table, pooled_C, scores=scores, unseen=False)
 
 
 def score_table(student: OnnxStudent, table: FrameTable) -> np.ndarray:
@@ -147,27 +174,61 @@ def _by_clip(
 
 
 def _check_interval(
-    student: OnnxStudent, name: str, table: FrameTable, error_C: np.ndarray
+    student: OnnxStudent, name: str, table: FrameTable, pooled_C: np.ndarray
 ) -> IntervalCheck | None:
-    """Check the interval that a file states on the pooled error of each clip."""
+    """Check the interval that a file states on the pooled score of each clip.
+
+    The interval of a student of opinion scores is about these, so only clips that have one count.
+    """
     expected = expected_error_of(student, name)
     if expected is None:
         return None
+    truth_C = pool(table.y_N, table)
+    if targets_of(student) != TEACHER:
+        if table.mos_C is None:
+            return None
+        truth_C = table.mos_C
     distance_N = expected.distance(table.select(student.features).x_NF)
     outside_N = expected.outside(distance_N)
-    half_C = [
-        expected.half_width(rows.stop - rows.start, distance_N[rows]) for rows in table.clip_rows
-    ]
-    held_C = np.abs(error_C) <= half_C
+    held = {
+        clip: bool(
+            abs(pooled_C[index] - truth_C[index])
+            <= expected.half_width(rows.stop - rows.start, distance_N[rows])
+        )
+        for index, (clip, rows) in enumerate(zip(table.clips, table.clip_rows, strict=True))
+        if not np.isnan(truth_C[index])
+    }
+    outside_C = pool(outside_N.astype(float), table)
+    by_source: dict[str, list[bool]] = {}
+    for clip, source in zip(table.clips, table.clip_sources, strict=True):
+        if clip in held:
+            by_source.setdefault(source, []).append(held[clip])
+    coverage = float(np.mean(list(held.values())))
     return IntervalCheck(
         confidence=expected.confidence,
-        coverage=float(held_C.mean()),
+        coverage=coverage,
+        coverage_interval=_coverage_interval(coverage, len(by_source)),
         outside_share=float(outside_N.mean()),
         outside_by_source={
             source: int(outside_N[table.is_of(source)].sum()) for source in table.sources
         },
-        held_by_clip=dict(zip(table.clips, held_C.tolist(), strict=True)),
+        outside_by_clip=dict(zip(table.clips, outside_C.tolist(), strict=True)),
+        held_by_clip=held,
     )
+
+
+def _coverage_interval(coverage: float, sources: int) -> Interval:
+    """Return an interval of a coverage that was seen on the clips of some sources.
+
+    The clips of one source are not independent, so each source counts as one observation.
+
+    Source: Clopper and Pearson, The use of confidence or fiducial limits, 1934; as quantiles of
+    the beta distribution, which also take a share that is no whole number of sources.
+    """
+    held, tail = coverage * sources, (1 - LEVEL) / 2
+    low = stats.beta.ppf(tail, held, sources - held + 1) if held > 0 else 0.0
+    high = stats.beta.ppf(1 - tail, held + 1, sources - held) if held < sources else 1.0
+    return Interval(low=float(low), high=float(high))
 
 
 def _references(table: FrameTable, facts: Mapping[str, object]) -> dict[str, Metrics]:

@@ -6,16 +6,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from vmaf_train.frames.splits import split
-from vmaf_train.frames.table import FrameTable
-from vmaf_train.judging.evaluation import evaluate
-from vmaf_train.judging.out_of_fold import judge_out_of_fold
+from vmaf_train.frames.table import FrameTable, rated_clips
+from vmaf_train.judging.evaluation import evaluate, pool
+from vmaf_train.judging.opinion_report import OpinionReport
+from vmaf_train.judging.opinions import judge_opinions
+from vmaf_train.judging.out_of_fold import Judged, judge_out_of_fold
 from vmaf_train.judging.report import EvalReport
 from vmaf_train.onnx_file.expected_error import KEY
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.reporting import Epoch
 from vmaf_train.students.export import export_student, to_onnx
 from vmaf_train.students.loops import Loop
-from vmaf_train.students.settings import Settings
+from vmaf_train.students.settings import HYBRID, TEACHER, Settings
 from vmaf_train.students.training import fit
 
 
@@ -52,6 +54,7 @@ def fit_and_judge(
     hold_out: str,
     corpus: str,
     libvmaf_version: str | None,
+    scores: str | None = None,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     loop: Loop | None = None,
 ) -> HeldOut:
@@ -67,6 +70,7 @@ def fit_and_judge(
         hold_out: the source to hold out.
         corpus: name of the corpus, for the report and the file.
         libvmaf_version: version of the libvmaf that extracted the features; None for a smoke run.
+        scores: name of the list of opinion scores; None if no clip has one.
         on_epoch: called with the state of the fit after each epoch.
         loop: runs the epochs; None is the plain loop.
 
@@ -77,14 +81,16 @@ def fit_and_judge(
     train, validation = split(table, hold_out)
     fitted = fit(arch, train, validation, settings, on_epoch=on_epoch, loop=loop)
     facts = _facts(train, settings, hold_out, corpus, libvmaf_version)
-    judged = None
+    facts |= opinion_facts(train, settings, scores)
+    out_of_fold: dict[str, object] = {}
     # A smoke run has trained nothing, so its errors say nothing.
     if settings.epochs:
         unstated = OnnxStudent(to_onnx(fitted.student, facts), arch)
         judged = judge_out_of_fold(unstated, arch, table, settings, hold_out=hold_out)
         facts[KEY] = judged.facts.model_dump(mode="json")
+        out_of_fold = {"out_of_fold": judged.report, "opinions": _opinions_of(judged, scores)}
     student = export_student(fitted.student, facts, table)
-    without_points = fitted.without_points
+    plain = fitted.without_points
     report, score_N = evaluate(
         student,
         validation,
@@ -92,18 +98,31 @@ def fit_and_judge(
         corpus=corpus,
         libvmaf_version=libvmaf_version,
         hold_out=hold_out,
-        without_points=OnnxStudent(to_onnx(without_points, {}), arch) if without_points else None,
+        without_points=OnnxStudent(to_onnx(plain, {}), arch) if plain else None,
     )
-    return HeldOut(
-        arch=arch,
-        student=student,
-        report=report.model_copy(update={"out_of_fold": judged.report}) if judged else report,
-        score_N=score_N,
-        train=train,
-        validation=validation,
-        history=fitted.history,
-        smoke=not settings.epochs,
-    )
+    judged_report = report.model_copy(update=out_of_fold)
+    smoke = not settings.epochs
+    return HeldOut(arch, student, judged_report, score_N, train, validation, fitted.history, smoke)
+
+
+def _opinions_of(judged: Judged, scores: str | None) -> OpinionReport | None:
+    """Judge all sources against opinion scores, each by a student that never saw it."""
+    if scores is None:
+        return None
+    pooled_C = pool(judged.score_N, judged.table)
+    return judge_opinions(judged.table, pooled_C, scores=scores, unseen=True)
+
+
+def opinion_facts(train: FrameTable, settings: Settings, scores: str | None) -> dict[str, object]:
+    """Return the metadata of the ONNX file that says what it learnt besides the teacher."""
+    if settings.targets == TEACHER:
+        return {}
+    facts: dict[str, object] = {
+        "targets": settings.targets,
+        "opinion_scores": scores,
+        "scored_clips": int(rated_clips(train).sum()),
+    }
+    return facts | ({"mos_weight": settings.mos_weight} if settings.targets == HYBRID else {})
 
 
 def _facts(

@@ -5,12 +5,12 @@ is judged by the student itself. So the held-out source changes no student and n
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from vmaf_train.frames.splits import split
-from vmaf_train.frames.table import FrameTable
+from vmaf_train.frames.table import FrameTable, rated_clips
 from vmaf_train.judging import conformal, familiarity
 from vmaf_train.judging.conformal import pooled_errors, source_quantile
 from vmaf_train.judging.evaluation import pool, score_table
@@ -21,7 +21,7 @@ from vmaf_train.onnx_file.familiar import Familiar
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.students.architectures import find_architecture
 from vmaf_train.students.export import to_onnx
-from vmaf_train.students.settings import Job, Settings
+from vmaf_train.students.settings import TEACHER, Job, Settings
 from vmaf_train.students.training import fit_many
 
 # With more training sources, several are left out together.
@@ -30,10 +30,19 @@ MOST_FOLDS = 64
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """Out-of-fold errors: the part of the report, and what the ONNX file states."""
+    """Out-of-fold errors: the part of the report, and what the ONNX file states.
+
+    Attributes:
+        report: the part of the report.
+        facts: what the ONNX file states.
+        table: the frames of the sources that were judged.
+        score_N: their scores by students that never saw the source, float64 of shape (frames,).
+    """
 
     report: OutOfFold
     facts: ExpectedErrorFacts
+    table: FrameTable
+    score_N: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,18 +75,19 @@ def judge_out_of_fold(
     inputs = table.select(student.features)
     known = familiarity.learn(inputs.only(train.sources).x_NF)
 
-    error_N, distance_N = np.empty(len(table)), np.empty(len(table))
+    score_N, distance_N = np.empty(len(table)), np.empty(len(table))
     folds = _folds(student, arch, train, settings)
     for fold in (_Fold((hold_out,), student, known), *folds):
         for source in fold.sources:
             rows, judged = table.is_of(source), inputs.only({source})
-            error_N[rows] = score_table(fold.student, judged) - judged.y_N
+            score_N[rows] = score_table(fold.student, judged)
             distance_N[rows] = fold.familiar.distance(judged.x_NF)
 
     # Without folds, only the held-out source was judged by a student that never saw it.
     unseen = [hold_out, *(source for fold in folds for source in fold.sources)]
     kept = np.isin(np.array(table.clip_sources)[table.clip_N], unseen)
-    return _judged(table.only(unseen), error_N[kept], distance_N[kept], known)
+    by_opinions = settings.targets != TEACHER
+    return _judged(table.only(unseen), score_N[kept], distance_N[kept], known, by_opinions)
 
 
 def _folds(
@@ -114,15 +124,22 @@ def _fitted(
 
 
 def _judged(
-    table: FrameTable, error_N: np.ndarray, distance_N: np.ndarray, known: Familiar
+    table: FrameTable,
+    score_N: np.ndarray,
+    distance_N: np.ndarray,
+    known: Familiar,
+    by_opinions: bool,
 ) -> Judged:
-    """Return report and facts from the errors and distances of the frames of a table."""
-    pooled = pooled_errors(error_N, table)
+    """Return report and facts from the scores and distances of the frames of a table."""
+    judged, error_N = table, score_N - table.y_N
+    if by_opinions:
+        judged, error_N = _clip_errors(table, score_N)
+    pooled = pooled_errors(error_N, judged)
     interval = conformal.interval_of([(frames, list(errors.values())) for frames, errors in pooled])
     familiar = familiarity.limited(known, [distance_N[table.is_of(s)] for s in table.sources])
-    error_C = pool(error_N, table)
+    error_C = pool(error_N, judged)
     per_source = {
-        source: _source_errors(source, error_N, error_C, table) for source in table.sources
+        source: _source_errors(source, error_N, error_C, judged) for source in judged.sources
     }
     report = OutOfFold(
         rmse=rmse(error_N, np.zeros_like(error_N)),
@@ -137,7 +154,24 @@ def _judged(
         outside_limit=familiar.limit,
     )
     facts = ExpectedErrorFacts(interval=interval, familiar=familiarity.facts_of(familiar))
-    return Judged(report, facts)
+    return Judged(report, facts, table, score_N)
+
+
+def _clip_errors(table: FrameTable, score_N: np.ndarray) -> tuple[FrameTable, np.ndarray]:
+    """Return the rated clips as a table of one row each, and their errors against the opinions."""
+    assert table.mos_C is not None, "no clip has an opinion score"
+    rated = np.flatnonzero(rated_clips(table)).tolist()
+    clips = replace(
+        table,
+        x_NF=np.zeros((len(rated), len(table.features))),
+        y_N=table.mos_C[rated],
+        clip_N=np.arange(len(rated), dtype=np.int32),
+        clips=tuple(table.clips[clip] for clip in rated),
+        clip_sources=tuple(table.clip_sources[clip] for clip in rated),
+        mos_C=None,
+        psnr_C=None,
+    )
+    return clips, pool(score_N, table)[rated] - clips.y_N
 
 
 def _source_errors(

@@ -6,15 +6,54 @@ The best one has the lowest out-of-fold RMSE.
 from collections.abc import Mapping, Sequence
 
 from vmaf_train.judging.agreement import LEVEL
+from vmaf_train.judging.opinion_report import STUDENT, TEACHER
 from vmaf_train.judging.rows import ArchRow, Difference
 
 
 def recommend(rows: Sequence[ArchRow], differences: Sequence[Difference]) -> str:
-    """Return the recommendation: one line, or a list with one line per cost of extraction."""
+    """Return the recommendation: one line, or a list with one line per cost of extraction.
+
+    Students of opinion scores are recommended by their agreement with these, not with the teacher.
+    """
     trained = [row for row in rows if row.trained]
     if not trained:
         return "nothing was fitted, so there is nothing to recommend"
+    by_opinions = [row for row in trained if row.targets != TEACHER]
+    by_teacher = [row for row in trained if row.targets == TEACHER]
+    if not by_opinions:
+        return _by_teacher(by_teacher, differences)
+    lines = [f"- for opinion scores: {_by_opinions(by_opinions)}"]
+    if by_teacher:
+        lines.append(f"- for the teacher's scores: {_by_teacher(by_teacher, differences)}")
+    return "\n".join(lines)
 
+
+def _by_opinions(rows: Sequence[ArchRow]) -> str:
+    """Return the line of the student that agrees best with opinion scores."""
+    judged = [row for row in rows if row.opinions]
+    if not judged:
+        return "too few clips have a score to say anything"
+    # A correlation that is not defined is the worst.
+    best = max(judged, key=lambda row: _srocc(row, STUDENT))
+    report = best.opinions
+    assert report
+    limits = report.figures[STUDENT].intervals.get("srocc")
+    line = f"{best.arch}: SROCC {_srocc(best, STUDENT):.3f}"
+    if limits:
+        line += f" ({LEVEL:.0%} {limits.low:.3f} to {limits.high:.3f})"
+    line += f" out of fold on {report.clips} clips, the teacher's own {_srocc(best, TEACHER):.3f}"
+    if gained := report.figures[TEACHER].difference.get("srocc"):
+        line += f", a difference between {gained.low:+.3f} and {gained.high:+.3f}"
+    return line
+
+
+def _srocc(row: ArchRow, predictor: str) -> float:
+    assert row.opinions
+    value = row.opinions.figures[predictor].srocc
+    return -1.0 if value is None else value
+
+
+def _by_teacher(trained: Sequence[ArchRow], differences: Sequence[Difference]) -> str:
     # The highest cost first, an unknown one last.
     costs = sorted({row.extraction_cost for row in trained}, key=lambda cost: -(cost or 0))
     lines = {

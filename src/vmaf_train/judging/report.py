@@ -6,9 +6,14 @@ PLCC, SROCC and KROCC are Pearson's, Spearman's and Kendall's (tau-b) correlatio
 
 from collections.abc import Mapping
 
+from pydantic import Field
+
 from vmaf_train.contracts import Contract
 from vmaf_train.features import set_of
+from vmaf_train.judging.intervals import Interval
+from vmaf_train.judging.opinion_report import OpinionReport
 from vmaf_train.onnx_file.expected_error import StatedInterval
+from vmaf_train.students.settings import TEACHER
 
 REPORT = "eval_report.json"
 FIGURES = ("plcc", "srocc", "krocc", "rmse", "max_abs_error", "bias")
@@ -43,13 +48,6 @@ class ClipMetrics(Metrics):
     source: str
     pooled_student: float
     pooled_teacher: float
-
-
-class Interval(Contract):
-    """A percentile interval by bootstrap over clips."""
-
-    low: float
-    high: float
 
 
 class ModelFacts(Contract):
@@ -121,6 +119,8 @@ class PooledErrors(Contract):
 class OutOfFold(Contract):
     """Errors of students that never saw the source, and what follows for a new source.
 
+    Of a student of opinions, every error is that of a pooled score against an opinion score.
+
     Attributes:
         rmse, worst_source_rmse: per frame, over all frames and on the worst source.
         pooled_rmse: over all clips.
@@ -159,6 +159,8 @@ class IntervalCheck(Contract):
         outside_share: share of the frames that lie outside what the student learnt.
         outside_by_source: number of those frames.
         held_by_clip: whether the interval held.
+        coverage_interval: of the coverage; sources count, not clips.
+        outside_by_clip: share of each clip's frames that lie outside what the student learnt.
     """
 
     confidence: float
@@ -166,6 +168,18 @@ class IntervalCheck(Contract):
     outside_share: float
     outside_by_source: dict[str, int]
     held_by_clip: dict[str, bool]
+    # Older reports lack these.
+    coverage_interval: Interval | None = None
+    outside_by_clip: dict[str, float] = Field(default_factory=dict)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The metrics that a run logs, by MLflow name without its prefix."""
+        metrics = {"interval_coverage": self.coverage, "outside_share": self.outside_share}
+        if limits := self.coverage_interval:
+            metrics["interval_coverage_low"] = limits.low
+            metrics["interval_coverage_high"] = limits.high
+        return metrics
 
 
 class EvalReport(Metrics):
@@ -189,6 +203,9 @@ class EvalReport(Metrics):
     # Reports of older versions, and of students without a stated interval, lack these.
     out_of_fold: OutOfFold | None = None
     interval_check: IntervalCheck | None = None
+    # What the student learnt, and how well it agrees with opinion scores; older reports lack both.
+    targets: str = TEACHER
+    opinions: OpinionReport | None = None
 
     @property
     def tags(self) -> dict[str, str]:
@@ -197,6 +214,7 @@ class EvalReport(Metrics):
             "teacher": self.teacher,
             "libvmaf_version": self.libvmaf_version or "none",
             "onnx_sha256": self.model.onnx_sha256,
+            "targets": self.targets,
         }
 
     @property
@@ -233,7 +251,9 @@ class EvalReport(Metrics):
                 metrics[f"{prefix}/source/{source}/rmse"] = row.rmse
         if self.out_of_fold:
             metrics |= self.out_of_fold.metrics
+        if self.opinions:
+            metrics |= self.opinions.metrics
         if self.interval_check:
-            metrics[f"{prefix}/interval_coverage"] = self.interval_check.coverage
-            metrics[f"{prefix}/outside_share"] = self.interval_check.outside_share
+            check = self.interval_check.metrics
+            metrics |= {f"{prefix}/{name}": value for name, value in check.items()}
         return metrics | self.model_metrics

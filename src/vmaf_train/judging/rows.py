@@ -3,7 +3,10 @@
 from typing import Literal
 
 from vmaf_train.contracts import Contract
-from vmaf_train.judging.report import BoxErrors, Interval, LatencyFacts, Metrics
+from vmaf_train.judging.intervals import Interval
+from vmaf_train.judging.opinion_report import OpinionReport
+from vmaf_train.judging.report import BoxErrors, LatencyFacts, Metrics
+from vmaf_train.students.settings import TEACHER
 
 
 class Spread(Contract):
@@ -27,6 +30,8 @@ class ArchRow(Contract):
         without_points: metrics of the frame scores of fits without the teacher's points, with one
             seed; None if no fit has points.
         box, latency, parameters, onnx_bytes: facts of the student that is kept.
+        targets: what the student learnt.
+        opinions: agreement with opinion scores, out of fold; None if the corpus has none.
     """
 
     arch: str
@@ -43,6 +48,8 @@ class ArchRow(Contract):
     without_points: Metrics | None
     box: BoxErrors | None
     latency: LatencyFacts
+    targets: str = TEACHER
+    opinions: OpinionReport | None = None
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -61,6 +68,8 @@ class ArchRow(Contract):
         metrics |= self.frames.named("oof/") | self.clips.named("oof_pooled/")
         if self.without_points:
             metrics |= self.without_points.named("oof_no_points/")
+        if self.opinions:
+            metrics |= self.opinions.metrics
         return metrics
 
 

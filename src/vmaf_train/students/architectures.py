@@ -195,6 +195,14 @@ def find_architecture(
     return architecture
 
 
+def check_learns(architecture: Architecture, targets: str) -> None:
+    """Raise InputError if an architecture has nothing to learn opinion scores with."""
+    if not architecture.trained:
+        raise InputError(
+            f"{architecture.name} is the teacher itself and learns no {targets}; pass another arch"
+        )
+
+
 def build(
     name: str, features: Sequence[str], seed: int, teacher: Teacher = DEFAULT_TEACHER
 ) -> Student:

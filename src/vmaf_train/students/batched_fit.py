@@ -10,7 +10,7 @@ from vmaf_train.features import find_feature_set
 from vmaf_train.frames.table import FrameTable
 from vmaf_train.students.architectures import Student, build, find_architecture
 from vmaf_train.students.examples import Examples, Pool, make_pools, quotas, root_weights
-from vmaf_train.students.settings import Job, Settings
+from vmaf_train.students.settings import Aim, Job, Settings
 from vmaf_train.students.solvers import Parts
 
 # Batches per epoch, at most: students need steps, and beyond these more rows bring nothing.
@@ -54,7 +54,9 @@ class BatchedFit:
 
         self.students = {job: build(arch, features, job.seed, table.teacher).eval() for job in jobs}
         examples = Examples.of(table, features, architecture.window)
-        self._pools = [_prepare(student, examples, job) for job, student in self.students.items()]
+        self._pools = [
+            _prepare(student, examples, job, settings.aim) for job, student in self.students.items()
+        ]
         self._root_weight = torch.stack(
             [root_weights(pools, settings.batch_size) for pools in self._pools]
         )
@@ -125,11 +127,11 @@ class BatchedFit:
         return dict(zip(self.students, mean.tolist(), strict=True))
 
 
-def _prepare(student: Student, examples: Examples, job: Job) -> list[Pool]:
+def _prepare(student: Student, examples: Examples, job: Job, aim: Aim) -> list[Pool]:
     """Standardise a student by the examples that its job may see; return the job's pools."""
     seen = examples.without(job.hold_out)
     student.standardise_by(torch.from_numpy(seen.frames), torch.from_numpy(seen.y_N))
-    return make_pools(seen, job, student.x_mean_F.numpy())
+    return make_pools(seen, job, student.x_mean_F.numpy(), aim)
 
 
 def _weighted_parts(student: Student, pools: Sequence[Pool]) -> Parts:

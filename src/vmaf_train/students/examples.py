@@ -13,8 +13,9 @@ from torch import Tensor
 
 from vmaf_train.frames.table import FrameTable
 from vmaf_train.students.architectures import Student
-from vmaf_train.students.settings import Job
+from vmaf_train.students.settings import MOS, TEACHER, TEACHER_AIM, Aim, Job
 from vmaf_train.teacher.completion import CompletedTeacher
+from vmaf_train.teacher.opinions import FrameScorer, OpinionScorer, Rated
 from vmaf_train.teacher.points import cover, mixtures
 from vmaf_train.teacher.teachers import Teacher
 
@@ -40,6 +41,7 @@ class Examples:
         clip_N: int32 of shape (examples,), index of each example's clip.
         clip_sources: the source of each clip.
         teacher: the teacher whose scores `y_N` holds.
+        mos_C: opinion score of each clip, float64 of shape (clips,), NaN for none; None for none.
     """
 
     features: tuple[str, ...]
@@ -51,6 +53,7 @@ class Examples:
     clip_N: np.ndarray
     clip_sources: tuple[str, ...]
     teacher: Teacher
+    mos_C: np.ndarray | None = None
 
     @classmethod
     def of(cls, table: FrameTable, features: Sequence[str], window: int) -> "Examples":
@@ -76,6 +79,7 @@ class Examples:
             clip_N=table.clip_N,
             clip_sources=table.clip_sources,
             teacher=table.teacher,
+            mos_C=table.mos_C,
         )
 
     @property
@@ -114,7 +118,8 @@ class Share:
 CORPUS = Share(loss=1.0, batch=2)
 MIXTURES = Share(loss=1.0, batch=1)
 COVER = Share(loss=0.3, batch=1)
-# Far from content, the completed teacher extrapolates a regression, so its labels count less there.
+# Far from content, the completed teacher extrapolates a regression, and nobody rated anything, so
+# labels count less there.
 COVER_OF_COMPLETED = Share(loss=0.01, batch=1)
 
 
@@ -162,26 +167,41 @@ class Pool:
             yield self.take(student, slice(start, start + span, stride))
 
 
-def make_pools(examples: Examples, job: Job, x_mean_F: np.ndarray) -> list[Pool]:
+def make_pools(
+    examples: Examples, job: Job, x_mean_F: np.ndarray, aim: Aim = TEACHER_AIM
+) -> list[Pool]:
     """Return the pools of a job: the corpus first, then the teacher's points.
 
     Args:
         examples: the examples that the job may see.
         job: gives the seed and the number of points.
+        aim: what the students learn.
         x_mean_F: float64 of shape (features,), mean of the training rows; replaces the frames
             beyond a clip's ends.
     """
-    if not job.teacher_points:
+    if not job.teacher_points and aim.targets == TEACHER:
         return [_pool_of(examples, examples.y_N)]
 
     teacher = CompletedTeacher(
         examples.teacher, examples.features, examples.frames, examples.missing_NM
     )
-    pools = [
-        _pool_of(examples, _targets(examples, teacher)),
-        *_teacher_points(examples, teacher, job, x_mean_F),
-    ]
-    return [pool for pool in pools if len(pool.y)]
+    if aim.targets == TEACHER:
+        targets = _targets(examples, teacher)
+        points = _teacher_points(examples, teacher, job, x_mean_F)
+    else:
+        opinions = _opinions(examples, teacher, aim)
+        targets = opinions.score(examples.frames)
+        points = _teacher_points(examples, opinions, job, x_mean_F)
+    return [pool for pool in (_pool_of(examples, targets), *points) if len(pool.y)]
+
+
+def _opinions(examples: Examples, teacher: CompletedTeacher, aim: Aim) -> OpinionScorer:
+    """Return the frame score that is fitted to the opinion scores of the examples' clips."""
+    assert examples.mos_C is not None, "no clip has an opinion score"
+    rated = Rated(examples.frames, examples.clip_N, examples.mos_C, examples.clip_sources)
+    if aim.targets == MOS:
+        return OpinionScorer(rated.only_rated())
+    return OpinionScorer(rated, teacher, frame_weight=1.0, clip_weight=aim.mos_weight)
 
 
 def _pool_of(examples: Examples, y_N: np.ndarray) -> Pool:
@@ -221,7 +241,7 @@ def _unclipped_targets(examples: Examples, teacher: CompletedTeacher) -> np.ndar
 
 
 def _teacher_points(
-    examples: Examples, teacher: CompletedTeacher, job: Job, x_mean_F: np.ndarray
+    examples: Examples, teacher: FrameScorer, job: Job, x_mean_F: np.ndarray
 ) -> Iterator[Pool]:
     """Yield a pool of mixtures and a pool that covers the feature box; each has half the points."""
     read = examples.x[examples.rows]
@@ -234,11 +254,11 @@ def _teacher_points(
     mixed = mixtures(read, highest_F, n_mixed, draw)
     covering = cover((n_cover, *read.shape[1:-1]), highest_F, draw)
     yield _labelled(mixed, teacher, MIXTURES)
-    completed = bool(len(examples.missing_NM.T))
-    yield _labelled(covering, teacher, COVER_OF_COMPLETED if completed else COVER)
+    exact = isinstance(teacher, CompletedTeacher) and not len(examples.missing_NM.T)
+    yield _labelled(covering, teacher, COVER if exact else COVER_OF_COMPLETED)
 
 
-def _labelled(points: np.ndarray, teacher: CompletedTeacher, share: Share) -> Pool:
+def _labelled(points: np.ndarray, teacher: FrameScorer, share: Share) -> Pool:
     """Return points as a pool, labelled by the unclipped score; of a window, the middle frame's."""
     *shape, n_features = points.shape
     middle = points if points.ndim == 2 else points[:, points.shape[1] // 2]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from vmaf_train.errors import InputError
 from vmaf_train.features import CANONICAL
 
 # Names of the trainers, which run the steps of a fit.
@@ -27,6 +28,9 @@ class Settings:
         targets: what the student learns, one of TARGETS.
         mos_weight: for hybrid, weight of the clips' opinion scores in the loss; that of the
             teacher's frame scores is 1.
+
+    Raises:
+        InputError: `targets` is unknown.
     """
 
     epochs: int = 30
@@ -37,6 +41,28 @@ class Settings:
     features: str = CANONICAL.name
     targets: str = TEACHER
     mos_weight: float = 10.0
+
+    def __post_init__(self) -> None:
+        if self.targets not in TARGETS:
+            raise InputError(
+                f"unknown targets {self.targets!r}; choose one of: {', '.join(TARGETS)}"
+            )
+
+    @property
+    def aim(self) -> "Aim":
+        """What the students learn."""
+        return Aim(self.targets, self.mos_weight)
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What students learn: see `Settings`."""
+
+    targets: str = TEACHER
+    mos_weight: float = Settings.mos_weight
+
+
+TEACHER_AIM = Aim()
 
 
 @dataclass(frozen=True)

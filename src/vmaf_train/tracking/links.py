@@ -49,7 +49,7 @@ def links_to(run_id: str, view: str | None = None) -> Links:
     )
 
 
-def share_view(run_id: str, tag: str, value: str, order_by: str) -> str:
+def share_view(run_id: str, tag: str, value: str, order_by: str, *, ascending: bool = True) -> str:
     """Store a shared view of a run's experiment, like "Share view" in the UI.
 
     The view holds the runs whose `tag` has this value, and charts all of these. By default, the UI
@@ -59,7 +59,8 @@ def share_view(run_id: str, tag: str, value: str, order_by: str) -> str:
         run_id: id of a run of the experiment.
         tag: name of the tag.
         value: value of the tag; also the view's key.
-        order_by: name of the metric that orders the runs, lowest first.
+        order_by: name of the metric that orders the runs.
+        ascending: whether the lowest value comes first.
 
     Returns:
         The view's key.
@@ -67,7 +68,7 @@ def share_view(run_id: str, tag: str, value: str, order_by: str) -> str:
     view = {
         "searchFilter": f"tags.{tag} = '{value}'",
         "orderByKey": f"metrics.`{order_by}`",
-        "orderByAsc": True,
+        "orderByAsc": ascending,
         "runsHiddenMode": "SHOW_ALL",
     }
     experiment = mlflow.get_run(run_id).info.experiment_id
