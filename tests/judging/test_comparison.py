@@ -7,8 +7,8 @@ import pytest
 from comparisons import compared, forty_clips, result_of, table_of, three_archs
 
 from vmaf_train.judging.comparison import Comparison
-from vmaf_train.judging.recommendation import recommend
 from vmaf_train.judging.intervals import Interval
+from vmaf_train.judging.recommendation import recommend
 
 
 def verdicts(comparison: Comparison) -> dict[tuple[str, str], str]:

@@ -2,8 +2,8 @@
 
 from comparisons import row_of
 
-from vmaf_train.judging.recommendation import recommend
 from vmaf_train.judging.intervals import Interval
+from vmaf_train.judging.recommendation import recommend
 from vmaf_train.judging.rows import ArchRow, Difference
 
 

@@ -10,6 +10,7 @@ from vmaf_train.errors import InputError
 from vmaf_train.features import set_of
 from vmaf_train.frames.archive import HELD_OUT, unpack
 from vmaf_train.frames.table import FrameTable
+from vmaf_train.judging.evaluation import targets_of
 from vmaf_train.judging.report import EvalReport
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.shipping.fetching import asking, download, download_onnx, report_of
@@ -51,7 +52,13 @@ class Candidate:
     @property
     def place(self) -> ShippedModel | None:
         """The place in model/tiny/ for such students; None if there is none."""
-        return place_of(self.report.model.arch, self.feature_set, self.report.teacher)
+        report = self.report
+        return place_of(report.model.arch, self.feature_set, report.teacher, self.targets)
+
+    @property
+    def targets(self) -> str:
+        """What it learnt, as its file states it."""
+        return targets_of(self.student)
 
 
 def find_candidate(run_id: str) -> Candidate:

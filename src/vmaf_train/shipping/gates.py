@@ -14,8 +14,10 @@ from vmaf_train.clips.demo import make_demo_pair
 from vmaf_train.errors import VmafTrainError
 from vmaf_train.extraction.libvmaf import find_ffmpeg, score_with
 from vmaf_train.features import set_of
+from vmaf_train.frames.table import rated_clips
 from vmaf_train.judging.agreement import compare
-from vmaf_train.judging.evaluation import score_table
+from vmaf_train.judging.evaluation import pool, score_table, targets_of
+from vmaf_train.judging.opinion_report import STUDENT
 from vmaf_train.judging.report import Metrics
 from vmaf_train.onnx_file.contract import check_contract
 from vmaf_train.onnx_file.inference import OnnxStudent
@@ -23,6 +25,7 @@ from vmaf_train.shipping import registry
 from vmaf_train.shipping.candidate import Candidate
 from vmaf_train.shipping.in_tree import Promoted
 from vmaf_train.shipping.libvmaf_model import libvmaf_model_of, runs_in_libvmaf
+from vmaf_train.students.settings import TEACHER
 
 # Largest difference between two scores, or two RMSEs, that count as the same.
 SAME_SCORE = 1e-4
@@ -82,17 +85,29 @@ def finished_run(candidate: Candidate, allowed: Allowed) -> Outcome:
 
 
 def enough_to_judge(candidate: Candidate, allowed: Allowed) -> Outcome:
-    """Pass a report in which all correlations are defined, per frame and per clip."""
+    """Pass a report in which all correlations are defined: per frame, per clip, and with opinions.
+
+    Only students of opinion scores need the last ones.
+    """
     report = candidate.report
     judged = (report, report.pooled)
     correlations = [getattr(metrics, key) for metrics in judged for key in CORRELATIONS]
     fact = f"{report.n_samples} frames of {len(report.per_clip)} clips"
+    if candidate.targets != TEACHER:
+        opinions = report.opinions
+        rated = opinions.figures[STUDENT] if opinions else None
+        correlations += [getattr(rated, key, None) for key in CORRELATIONS]
+        fact += f", {opinions.clips if opinions else 0} clips with an opinion score"
     return Outcome(None not in correlations, fact)
 
 
 def shipped_arch(candidate: Candidate, allowed: Allowed) -> Outcome:
     """Pass an arch, a feature set and a teacher that have a place in model/tiny/."""
     fact = f"{candidate.report.model.arch} on features {candidate.feature_set}"
+    if candidate.targets != candidate.report.targets:
+        return Outcome(False, f"the file learnt {candidate.targets}, the report says otherwise")
+    if candidate.targets != TEACHER:
+        fact += f", targets {candidate.targets}"
     if candidate.place is None:
         return Outcome(False, f"{fact}: never shipped for {candidate.report.teacher}")
     return Outcome(True, fact)
@@ -176,6 +191,8 @@ def not_worse(candidate: Candidate, allowed: Allowed) -> Outcome | None:
 def compare_with_holder(candidate: Candidate, holder: Promoted, *, allow_worse: bool) -> Outcome:
     """Compare RMSE and PLCC with the holder's on the candidate's held-out frames.
 
+    Students of opinion scores are compared by RMSE and SROCC on the held-out clips that have one.
+
     If the holder was trained on the held-out source, the two cannot be compared: the gate refuses.
     """
     hold_out = candidate.report.hold_out
@@ -186,14 +203,20 @@ def compare_with_holder(candidate: Candidate, holder: Promoted, *, allow_worse: 
             "so the two cannot be compared on it"
         )
         return _unless_allowed(fact, holds=False, allow=allow_worse)
+    rated = candidate.targets != TEACHER
+    if rated != (targets_of(holder.student) != TEACHER):
+        fact = f"version {holder.version} learnt something else, so the two are never compared"
+        return Outcome(False, fact)
     ours, theirs = _metrics(candidate.student, candidate), _metrics(holder.student, candidate)
-    # A constant score has no PLCC.
-    our_plcc, their_plcc = ours.plcc or 0, theirs.plcc or 0
+    name, figure = ("SROCC", "srocc") if rated else ("PLCC", "plcc")
+    # A constant score has no correlation.
+    own, other = getattr(ours, figure) or 0, getattr(theirs, figure) or 0
+    against = " of opinion scores" if rated else ""
     fact = (
         f"RMSE {ours.rmse:.4f} against {theirs.rmse:.4f}, "
-        f"PLCC {our_plcc:.6f} against {their_plcc:.6f} of version {holder.version}"
+        f"{name} {own:.6f} against {other:.6f} of version {holder.version}{against}"
     )
-    holds = ours.rmse <= theirs.rmse and our_plcc >= their_plcc
+    holds = ours.rmse <= theirs.rmse and own >= other
     return _unless_allowed(fact, holds=holds, allow=allow_worse)
 
 
@@ -204,8 +227,14 @@ def clean_checkout(candidate: Candidate, allowed: Allowed) -> Outcome:
 
 
 def _metrics(student: OnnxStudent, candidate: Candidate) -> Metrics:
+    """Return metrics of the held-out frames; of the rated clips for a student of opinions."""
     held_out = candidate.held_out
-    return compare(score_table(student, held_out), held_out.y_N)
+    score_N = score_table(student, held_out)
+    if candidate.targets == TEACHER:
+        return compare(score_N, held_out.y_N)
+    rated = rated_clips(held_out)
+    assert held_out.mos_C is not None
+    return compare(pool(score_N, held_out)[rated], held_out.mos_C[rated])
 
 
 def _unless_allowed(fact: str, *, holds: bool, allow: bool) -> Outcome:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from vmaf_train.contracts import Contract
 from vmaf_train.features import CANONICAL, EXAMPLE, FEATURE_SETS
+from vmaf_train.judging.evaluation import targets_of
 from vmaf_train.judging.report import REPORT, EvalReport
 from vmaf_train.onnx_file.contract import INPUT, OPSET, OUTPUT
 from vmaf_train.onnx_file.expected_error import StatedInterval, expected_error_of
@@ -21,6 +22,7 @@ from vmaf_train.shipping.libvmaf_model import (
     libvmaf_model_of,
     runs_in_libvmaf,
 )
+from vmaf_train.students.settings import HYBRID, MOS, TEACHER
 from vmaf_train.teacher.teachers import DEFAULT_TEACHER, find_teacher
 from vmaf_train.templates import template
 
@@ -42,17 +44,25 @@ class ShippedModel:
     Attributes:
         id: names its files, e.g. <id>.onnx.
         alias: alias of the registered model; it names the version that fills the place.
-        arch, features: the architecture and the feature set that the student must have.
+        arch, features: the architecture and the feature set that the student must have; an arch of
+            None is any that is shipped in another place.
         description: one line, in the index and on the model card.
-        teacher: name of the teacher that the student must imitate.
+        teacher: name of the teacher whose frame scores the student is judged on.
+        targets: what the student must have learnt, one of these.
     """
 
     id: str
     alias: str
-    arch: str
+    arch: str | None
     features: str
     description: str
     teacher: str = DEFAULT_TEACHER.name
+    targets: tuple[str, ...] = (TEACHER,)
+
+    def takes(self, arch: str | None, features: str | None, teacher: str, targets: str) -> bool:
+        """Tell whether the place is for such students."""
+        of_kind = (self.features, self.teacher) == (features, teacher) and targets in self.targets
+        return of_kind and (arch == self.arch if self.arch else arch in SHIPPED_ARCHS)
 
 
 SHIPPED = (
@@ -84,7 +94,17 @@ SHIPPED = (
         features="lite",
         description="VMAF without the finest scale of VIF, learnt from real content",
     ),
+    # Empty until someone who has opinion scores fills it.
+    ShippedModel(
+        id="vmaf_tiny_mos",
+        alias="mos",
+        arch=None,
+        features="canonical",
+        description="Opinion scores of clips, learnt through the pooling of frame scores",
+        targets=(MOS, HYBRID),
+    ),
 )
+SHIPPED_ARCHS = frozenset(row.arch for row in SHIPPED if row.arch)
 
 
 @dataclass(frozen=True)
@@ -199,10 +219,11 @@ class Index(Contract):
     models: tuple[IndexEntry, ...]
 
 
-def place_of(arch: str | None, features: str | None, teacher: str) -> ShippedModel | None:
-    """Return the place for students of this arch, feature set and teacher; None if none ships."""
-    wanted = (arch, features, teacher)
-    return next((row for row in SHIPPED if (row.arch, row.features, row.teacher) == wanted), None)
+def place_of(
+    arch: str | None, features: str | None, teacher: str, targets: str = TEACHER
+) -> ShippedModel | None:
+    """Return the place for students of this kind; None if none ships."""
+    return next((row for row in SHIPPED if row.takes(arch, features, teacher, targets)), None)
 
 
 def sidecar_of(row: ShippedModel, promoted: Promoted) -> Sidecar:
@@ -225,7 +246,7 @@ def sidecar_of(row: ShippedModel, promoted: Promoted) -> Sidecar:
         features=student.features,
         teacher=report.teacher,
         libvmaf_version=report.libvmaf_version or "none",
-        targets_source=f"{report.teacher} frame scores from libvmaf on corpus {corpus}",
+        targets_source=_targets_source(student, report, corpus),
         val_source=report.hold_out or "none",
         metrics=SidecarMetrics.model_validate(metrics),
         mlflow_run_id=promoted.run_id,
@@ -238,6 +259,15 @@ def sidecar_of(row: ShippedModel, promoted: Promoted) -> Sidecar:
         libvmaf_json_max_error=model.max_error if model else None,
         interval=_interval_of(student, row.id),
     )
+
+
+def _targets_source(student: OnnxStudent, report: EvalReport, corpus: object) -> str:
+    of_teacher = f"{report.teacher} frame scores from libvmaf on corpus {corpus}"
+    if (targets := targets_of(student)) == TEACHER:
+        return of_teacher
+    facts = student.facts
+    rated = f"{facts.get('opinion_scores')} of {facts.get('scored_clips')} clips of {corpus}"
+    return f"opinion scores {rated}" + (f" and {of_teacher}" if targets == HYBRID else "")
 
 
 def files_of(row: ShippedModel, promoted: Promoted) -> dict[str, bytes]:
@@ -296,6 +326,8 @@ def card_of(row: ShippedModel, sidecar: Sidecar, report: EvalReport, student: On
         example=[EXAMPLE[name] for name in sidecar.features],
         cost=FEATURE_SETS[row.features].cost,
         missing=find_teacher(sidecar.teacher).missing_from(sidecar.features),
+        rated=targets_of(student) != TEACHER,
+        opinions=report.opinions,
     )
     return page.encode()
 

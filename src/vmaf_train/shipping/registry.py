@@ -14,6 +14,7 @@ from vmaf_train.shipping.candidate import Candidate
 from vmaf_train.shipping.fetching import asking, download_onnx, report_of
 from vmaf_train.shipping.finding import RUN_ID
 from vmaf_train.shipping.in_tree import SHIPPED, Promoted, ShippedModel, place_of
+from vmaf_train.students.settings import TEACHER
 from vmaf_train.teacher.teachers import DEFAULT_TEACHER
 from vmaf_train.tracking.store import store_lock
 
@@ -55,7 +56,7 @@ def point_back(version: str) -> ShippedModel:
         # Old versions lack these tags; they are all canonical.
         features = tags.get("features", CANONICAL.name)
         teacher = tags.get("teacher", DEFAULT_TEACHER.name)
-        place = place_of(tags.get("arch"), features, teacher)
+        place = place_of(tags.get("arch"), features, teacher, tags.get("targets", TEACHER))
         if place is None:
             raise InputError(
                 f"version {version} of {REGISTERED_MODEL} has no place in model/tiny/; "
@@ -144,6 +145,7 @@ def _tags_of(candidate: Candidate) -> dict[str, str]:
         "sha256": candidate.student.sha256,
         "dataset_digest": candidate.tags.get("dataset_digest"),
         "teacher": report.teacher,
+        "targets": candidate.targets,
         "hold_out": report.hold_out,
         "git_commit": candidate.tags.get("git_commit"),
         **{f"val_{key}": getattr(report, key) for key in VAL_METRICS},

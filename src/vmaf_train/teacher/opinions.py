@@ -29,8 +29,8 @@ from vmaf_train.errors import InputError
 # Number of frames on which the kernel features stand.
 CENTRES = 96
 # Candidates for gamma, in exp(-gamma |a - b|^2 / features), and for the ridge.
-GAMMAS = (0.01, 0.05, 0.2)
-RIDGES = tuple(10.0**power for power in range(-6, 4))
+GAMMAS = (0.05, 0.2, 0.8)
+RIDGES = tuple(10.0**power for power in range(-4, 2))
 # Frames that are expanded at once, to bound memory.
 ROWS_PER_CHUNK = 32768
 # Eigenvalues of the kernel below this share of the largest are left out.
