@@ -53,7 +53,7 @@ def find_offset(ref_TP: np.ndarray, dis_TP: np.ndarray) -> int:
     Returns:
         The offset; 0 if no other one can be claimed.
     """
-    ref, dis = _moving(ref_TP), _moving(dis_TP)
+    ref, dis = ref_TP.astype(np.float32), dis_TP.astype(np.float32)
     shifts = [shift for shift in range(-FURTHEST, FURTHEST + 1) if shift]
     errors = {shift: found for shift in shifts if (found := _errors(ref, dis, shift))}
     if not errors:
@@ -78,22 +78,19 @@ def offset_in(folder: Path, ref: str, dis: str) -> int:
     return find_offset(*pictures)
 
 
-def _moving(pictures_TP: np.ndarray) -> np.ndarray:
-    """Return pictures without what does not move: their mean over time is subtracted."""
-    pictures = pictures_TP.astype(np.float32)
-    moving: np.ndarray = pictures - pictures.mean(0) if len(pictures) else pictures
-    return moving
-
-
 def _errors(ref: np.ndarray, dis: np.ndarray, shift: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return the errors of each frame without and with a shift; None if too few frames overlap."""
+    """Return the errors of each frame without and with a shift; None if too few frames overlap.
+
+    Only what moves is compared: the mean picture of the compared frames is subtracted.
+    """
     first, end = max(0, -shift), min(len(dis), len(ref), len(ref) - shift)
     if end - first < OVERLAP:
         return None
-    shown = dis[first:end]
-    plain_T = ((ref[first:end] - shown) ** 2).mean(1)
-    shifted_T = ((ref[first + shift : end + shift] - shown) ** 2).mean(1)
-    return plain_T, shifted_T
+    shown, plain, shifted = (
+        frames - frames.mean(0)
+        for frames in (dis[first:end], ref[first:end], ref[first + shift : end + shift])
+    )
+    return ((plain - shown) ** 2).mean(1), ((shifted - shown) ** 2).mean(1)
 
 
 def _is_better(plain_T: np.ndarray, shifted_T: np.ndarray) -> bool:
