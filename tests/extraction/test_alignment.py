@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from video_making import draw, encode, run
 
+from vmaf_train.clips.video import Video
 from vmaf_train.extraction.alignment import FRAMES, HEIGHT, SMALL, WIDTH, find_offset, remark
 
 # Moving content, and content of which most or all frames look alike.
@@ -63,3 +64,11 @@ def test_the_remark_names_the_option_that_repairs_it():
     assert remark(0) is None
     assert "3 frames later than its reference" in remark(3)
     assert "pass --offset -3, or --offset auto" in remark(-3)
+
+
+@pytest.mark.parametrize("rate", ["24", "30000/1001", "60"])
+def test_an_offset_does_not_depend_on_the_frame_rate(ffmpeg, tmp_path, rate):
+    ref = draw(ffmpeg, tmp_path / "ref.mkv", size="320x180", rate=rate, frames=60)
+    late = "-vf trim=start_frame=7,setpts=PTS-STARTPTS -c:v libx264 -crf 30"
+    dis = encode(ffmpeg, ref, tmp_path / "dis.mkv", late)
+    assert ffmpeg.find_offset(Video(ref), Video(dis)) == 7

@@ -131,4 +131,5 @@ def _libvmaf_options(wanted: str, clip: int, threads: int) -> str:
 
 def _raw_output(label: str, name: str) -> list[str]:
     """Return ffmpeg's arguments that write the bytes of the frames at a label to a file."""
-    return ["-map", label, "-f", "rawvideo", name]
+    # Otherwise ffmpeg repeats or drops frames to give the output the frame rate of the input.
+    return ["-map", label, "-fps_mode", "passthrough", "-f", "rawvideo", name]
