@@ -30,7 +30,8 @@ def synthetic_truth(table: FrameTable) -> np.ndarray:
     """Return synthetic frame scores: the teacher's, bent by the score itself and by motion."""
     motion_N = table.x_NF[:, table.features.index("motion2")]
     bent_N: np.ndarray = 6 * np.sin(table.y_N / 16) - 5 * np.tanh((motion_N - 4) / 4)
-    return table.y_N + bent_N
+    truth_N: np.ndarray = table.y_N + bent_N
+    return truth_N
 
 
 def errors(table: FrameTable, clips: int, draw: int) -> dict[str, float]:
