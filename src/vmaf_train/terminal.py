@@ -38,6 +38,8 @@ PLAIN_LINE_SECONDS = 10.0
 REPORT_WIDTH, COMPARISON_WIDTH, GATES_WIDTH, OPINION_WIDTH = 110, 140, 160, 150
 # Rows of a table of clips, at most.
 MOST_ROWS = 20
+UNSEEN = "of sources that it never saw"
+TRAINED_ON = "that it was trained on"
 METRIC_COLUMNS = ("samples", "RMSE", "PLCC", "SROCC", "KROCC", "max error", "bias")
 OPINION_COLUMNS = (
     "SROCC",
@@ -212,7 +214,8 @@ def print_misses(report: "EvalReport") -> None:
     check = report.interval_check
     if check is None:
         return
-    line = f"The stated interval held for {check.coverage:.1%} of {len(check.held_by_clip)} clips"
+    clips = f"{len(check.held_by_clip)} clips {UNSEEN if check.unseen else TRAINED_ON}"
+    line = f"The stated interval held for {check.coverage:.1%} of {clips}"
     if limits := check.coverage_interval:
         line += f" ({report.confidence:.0%} {limits.low:.1%} to {limits.high:.1%} over sources)"
     print(f"{line}; it states {check.confidence:.0%}")

@@ -181,3 +181,11 @@ def test_an_expectation_needs_a_stated_interval_and_a_share(exported):
     assert (bad.exit_code, "write it like 0.95" in bad.output) == (2, True)
     other = call("evaluate", "--model", run_id, "--corpus", exported, "--targets", "mos")
     assert (other.exit_code, "learnt teacher, not mos" in other.output) == (2, True)
+
+    held, seen = read_parquet(exported).table.sources[:2]
+    _, run_id = train(["--corpus", exported], "teacher", "--val-source", held)
+    judge = ("evaluate", "--model", run_id, "--corpus", exported, "--expect", "0.5")
+    trained_on = call(*judge, "--val-source", seen)
+    assert trained_on.exit_code == 2, trained_on.output
+    assert "was trained on every source of this corpus" in trained_on.output.replace("\n", " ")
+    assert call(*judge, "--val-source", held).exit_code == 0

@@ -20,6 +20,10 @@ NO_INTERVAL = (
     "states no interval that this corpus can check, so expect has nothing to look at; "
     "train it again, or leave expect out"
 )
+ALL_SEEN = (
+    "was trained on every source of this corpus, so expect has nothing to look at; "
+    "choose a corpus of other sources, or leave expect out"
+)
 
 
 @dataclass(frozen=True)
@@ -53,8 +57,8 @@ def evaluate_model(
             asks for none. The run is FINISHED and has the tag `expected` either way.
 
     Raises:
-        InputError: the model or the corpus is not usable, the model reads other features, or it
-            states no interval and one is expected to hold.
+        InputError: the model or the corpus is not usable, the model reads other features, or one
+            interval is expected to hold and there is none, or no unseen source to check it on.
     """
     with tracked("evaluate") as run:
         found = find_student(model, FOR_EVALUATE)
@@ -83,11 +87,14 @@ def holds(report: EvalReport, expect: float) -> bool:
     """Tell whether the stated interval held for at least this share of the clips.
 
     Raises:
-        InputError: the student states no interval about what the corpus tells.
+        InputError: the student states no interval about what the corpus tells, or saw all sources.
     """
-    if report.interval_check is None:
+    check = report.interval_check
+    if check is None:
         raise InputError(f"{report.model.name} {NO_INTERVAL}")
-    return report.interval_check.coverage >= expect
+    if not check.unseen:
+        raise InputError(f"{report.model.name} {ALL_SEEN}")
+    return check.coverage >= expect
 
 
 def evaluate_in(

@@ -98,9 +98,8 @@ def _judge_unseen(
     student: OnnxStudent, table: FrameTable, pooled_C: np.ndarray, scores: str
 ) -> OpinionReport | None:
     """Judge a student against opinion scores: on sources that it never saw, or else on all."""
-    trained_on = student.facts.get("train_sources")
-    learnt = trained_on if isinstance(trained_on, list) else table.sources
-    unseen = [index for index, source in enumerate(table.clip_sources) if source not in learnt]
+    trained_on = _trained_on(student, table)
+    unseen = [i for i, source in enumerate(table.clip_sources) if source not in trained_on]
     found = None
     if unseen:
         found = judge_opinions(table.take(unseen), pooled_C[unseen], scores=scores, unseen=True)
@@ -178,7 +177,8 @@ def _check_interval(
 ) -> IntervalCheck | None:
     """Check the interval that a file states on the pooled score of each clip.
 
-    The interval of a student of opinion scores is about these, so only clips that have one count.
+    It is about sources that the student never saw: only their clips count, if there are any.
+    The interval of a student of opinion scores is about these: clips without one do not count.
     """
     expected = expected_error_of(student, name)
     if expected is None:
@@ -198,23 +198,30 @@ def _check_interval(
         for index, (clip, rows) in enumerate(zip(table.clips, table.clip_rows, strict=True))
         if not np.isnan(truth_C[index])
     }
+    source_of = dict(zip(table.clips, table.clip_sources, strict=True))
+    trained_on = _trained_on(student, table)
+    unseen = {clip: value for clip, value in held.items() if source_of[clip] not in trained_on}
+    counted = unseen or held
+    coverage = float(np.mean(list(counted.values())))
     outside_C = pool(outside_N.astype(float), table)
-    by_source: dict[str, list[bool]] = {}
-    for clip, source in zip(table.clips, table.clip_sources, strict=True):
-        if clip in held:
-            by_source.setdefault(source, []).append(held[clip])
-    coverage = float(np.mean(list(held.values())))
     return IntervalCheck(
         confidence=expected.confidence,
         coverage=coverage,
-        coverage_interval=_coverage_interval(coverage, len(by_source)),
+        coverage_interval=_coverage_interval(coverage, len({source_of[clip] for clip in counted})),
+        unseen=bool(unseen),
         outside_share=float(outside_N.mean()),
         outside_by_source={
             source: int(outside_N[table.is_of(source)].sum()) for source in table.sources
         },
         outside_by_clip=dict(zip(table.clips, outside_C.tolist(), strict=True)),
-        held_by_clip=held,
+        held_by_clip=counted,
     )
+
+
+def _trained_on(student: OnnxStudent, table: FrameTable) -> list[str]:
+    """Return the sources that the student was trained on: all of the table if it does not say."""
+    trained_on = student.facts.get("train_sources")
+    return trained_on if isinstance(trained_on, list) else list(table.sources)
 
 
 def _coverage_interval(coverage: float, sources: int) -> Interval:

@@ -158,7 +158,8 @@ class IntervalCheck(Contract):
         coverage: share of the clips whose pooled error is within the half-width.
         outside_share: share of the frames that lie outside what the student learnt.
         outside_by_source: number of those frames.
-        held_by_clip: whether the interval held.
+        held_by_clip: whether the interval held, for the clips that count.
+        unseen: the student never saw the sources of the clips that count; None if not recorded.
         coverage_interval: of the coverage; sources count, not clips.
         outside_by_clip: share of each clip's frames that lie outside what the student learnt.
     """
@@ -170,6 +171,7 @@ class IntervalCheck(Contract):
     held_by_clip: dict[str, bool]
     # Older reports lack these.
     coverage_interval: Interval | None = None
+    unseen: bool | None = None
     outside_by_clip: dict[str, float] = Field(default_factory=dict)
 
     @property
