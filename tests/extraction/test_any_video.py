@@ -7,9 +7,12 @@ import pytest
 from conftest import Lines
 from video_making import draw, encode, run
 
+from vmaf_train.clips.video import Video
 from vmaf_train.commands.prewarm import prewarm
 from vmaf_train.errors import ExtractionError, InputError
+from vmaf_train.extraction.alignment import remark
 from vmaf_train.extraction.cache import cache_root
+from vmaf_train.features import find_feature_set
 from vmaf_train.frames.choice import CorpusChoice
 from vmaf_train.frames.opening import open_corpus
 from vmaf_train.reporting import Reporter
@@ -47,6 +50,24 @@ def test_a_raw_copy_in_the_netflix_layout_has_exactly_the_same_scores(ffmpeg, tm
     assert listed.y_N.tolist() == copied.y_N.tolist()
     assert listed.x_NF.tolist() == copied.x_NF.tolist()
     assert len(set(listed.y_N.tolist())) > 1
+
+
+@pytest.mark.parametrize("rate", ["10", "24000/1001", "24", "25", "30000/1001", "60", "120"])
+def test_the_frame_rate_changes_nothing(ffmpeg, tmp_path, rate):
+    ref = draw(ffmpeg, tmp_path / "a.mkv", rate=rate, frames=60)
+    encode(ffmpeg, ref, tmp_path / "a1.mkv", "-c:v libx264 -crf 40 -bf 2")
+    encode(ffmpeg, ref, tmp_path / "a2.mkv", "-c:v ffv1 -vf trim=start_frame=3,setpts=PTS-STARTPTS")
+    choice = write_list(tmp_path, "a.mkv,a1.mkv")
+    table = table_of(choice)
+    raw = {name: tmp_path / f"{name}.yuv" for name in ("a", "a1")}
+    for name, path in raw.items():
+        run(ffmpeg, "-i", str(tmp_path / f"{name}.mkv"), "-f", "rawvideo", str(path))
+    copied = table_of(write_list(tmp_path, "a.yuv,a1.yuv,64x48", columns="ref,dis,size"))
+    assert table.y_N.tolist() == copied.y_N.tolist()
+    late, canonical = Video(tmp_path / "a2.mkv"), find_feature_set("canonical")
+    x_NF, remarks = ffmpeg.features(Video(ref), late, canonical, 0)
+    assert len(x_NF) == 57
+    assert [remark(3) in remarks, len(remarks)] == [True, 2]
 
 
 def test_each_pair_is_scored_at_the_size_of_its_reference(ffmpeg, tmp_path):

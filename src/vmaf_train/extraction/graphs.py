@@ -11,6 +11,8 @@ from vmaf_train.extraction.alignment import SMALL
 
 # Names of the files with the small pictures of the reference, and of each distorted video.
 SMALL_REF, SMALL_DIS = "ref.gray", "{}.gray"
+# Frames per second that the timestamps of a pass state, whatever the videos have.
+RATE = 25
 # libvmaf's option for the PSNR of luma, beside which opinion scores are judged.
 PSNR = r"feature='name=psnr\:enable_chroma=false'"
 
@@ -51,7 +53,7 @@ def teacher_arguments(teacher: str, clips: Sequence[Video], ref: Video, threads:
         f"[{count}:v]{_chain(ref.filters)},split={count + 1}{''.join(refs)}[ref]",
         f"[ref]{SMALL}[small]",
     ]
-    outputs = _raw_output("[small]", SMALL_REF)
+    outputs = _output("[small]", SMALL_REF)
     for number, (clip, of_clip) in enumerate(zip(clips, refs, strict=True)):
         options = _libvmaf_options(f"model=version={teacher}:{PSNR}", number, threads)
         graph += [
@@ -59,8 +61,8 @@ def teacher_arguments(teacher: str, clips: Sequence[Video], ref: Video, threads:
             f"[dis{number}]{of_clip}libvmaf={options}[out{number}]",
             f"[shown{number}]{SMALL}[small{number}]",
         ]
-        outputs += ["-map", f"[out{number}]", "-f", "null", "-"]
-        outputs += _raw_output(f"[small{number}]", SMALL_DIS.format(number))
+        outputs += _output(f"[out{number}]")
+        outputs += _output(f"[small{number}]", SMALL_DIS.format(number))
     inputs = [argument for video in (*clips, ref) for argument in video.arguments()]
     return [*inputs, "-filter_complex", ";".join(graph), *outputs]
 
@@ -85,7 +87,7 @@ def branch_arguments(
         f"[dis]{SMALL}[smalldis]",
         f"[ref]{SMALL}[smallref]",
     ]
-    outputs = []
+    outputs: list[str] = []
     for number, branch in enumerate(branches):
         given = made = [f"[dis{number}]", f"[ref{number}]"]
         if branch.filters:
@@ -94,16 +96,15 @@ def branch_arguments(
         options = _libvmaf_options(branch.wanted, number, threads)
         end = ",nullsink" if branch.chooses else f"[out{number}]"
         chains.append(f"{''.join(made)}libvmaf={options}{end}")
-        outputs += [] if branch.chooses else [end]
-    mapped = [word for output in outputs for word in ("-map", output, "-f", "null", "-")]
-    small = _raw_output("[smalldis]", SMALL_DIS.format(0)) + _raw_output("[smallref]", SMALL_REF)
-    return ["-filter_complex", ";".join(chains), *mapped, *small]
+        outputs += [] if branch.chooses else _output(end)
+    outputs += _output("[smalldis]", SMALL_DIS.format(0)) + _output("[smallref]", SMALL_REF)
+    return ["-filter_complex", ";".join(chains), *outputs]
 
 
 def small_arguments(ref: Video, dis: Video) -> list[str]:
     """Return ffmpeg's arguments that only write the small pictures of two videos."""
     graph = f"[0:v]{_chain(dis.filters)},{SMALL}[dis];[1:v]{_chain(ref.filters)},{SMALL}[ref]"
-    outputs = _raw_output("[dis]", SMALL_DIS.format(0)) + _raw_output("[ref]", SMALL_REF)
+    outputs = _output("[dis]", SMALL_DIS.format(0)) + _output("[ref]", SMALL_REF)
     return [*dis.arguments(), *ref.arguments(), "-filter_complex", graph, *outputs]
 
 
@@ -119,7 +120,7 @@ def _chain(filters: Sequence[str]) -> str:
     Numbered timestamps pair frames by number: containers start at different times and round
     differently.
     """
-    return ",".join([*filters, "settb=AVTB", "setpts=N/25/TB"])
+    return ",".join([*filters, "settb=AVTB", f"setpts=N/{RATE}/TB"])
 
 
 def _libvmaf_options(wanted: str, clip: int, threads: int) -> str:
@@ -129,7 +130,12 @@ def _libvmaf_options(wanted: str, clip: int, threads: int) -> str:
     return f"{wanted}:log_path={clip}.json:log_fmt=json:n_threads={threads}:shortest=1"
 
 
-def _raw_output(label: str, name: str) -> list[str]:
-    """Return ffmpeg's arguments that write the bytes of the frames at a label to a file."""
-    # Otherwise ffmpeg repeats or drops frames to give the output the frame rate of the input.
-    return ["-map", label, "-fps_mode", "passthrough", "-f", "rawvideo", name]
+def _output(label: str, raw: str | None = None) -> list[str]:
+    """Return ffmpeg's arguments that read the frames at a label, and write their bytes to a file.
+
+    Args:
+        label: name of an output of the graph.
+        raw: name of the file; None writes nothing.
+    """
+    # With the frame rate of the input, ffmpeg would repeat, drop or complain about frames.
+    return ["-map", label, "-r", str(RATE), "-f", *(["rawvideo", raw] if raw else ["null", "-"])]
