@@ -24,8 +24,9 @@ SMALL = ",".join(
 )
 # Longest shift that is looked at, in frames either way.
 FURTHEST = 30
-# A shift must overlap in this many frames, and this many of them must tell something.
-OVERLAP, TELLING = 8, 4
+# A shift must overlap in this many frames and in this share of them: some frames of a short clip
+# often resemble others. This many frames must tell something.
+OVERLAP, OVERLAP_SHARE, TELLING = 8, 0.5, 4
 # A frame tells something if its two errors differ by this share of the larger one.
 TOLD = 0.05
 # In this share of the telling frames, the shift must have the lower error; and over all of them, at
@@ -84,7 +85,7 @@ def _errors(ref: np.ndarray, dis: np.ndarray, shift: int) -> tuple[np.ndarray, n
     Only what moves is compared: the mean picture of the compared frames is subtracted.
     """
     first, end = max(0, -shift), min(len(dis), len(ref), len(ref) - shift)
-    if end - first < OVERLAP:
+    if end - first < max(OVERLAP, OVERLAP_SHARE * min(len(dis), len(ref))):
         return None
     shown, plain, shifted = (
         frames - frames.mean(0)
