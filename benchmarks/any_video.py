@@ -62,7 +62,7 @@ def main() -> None:
             ours = [
                 *quiet(ffmpeg),
                 "-y",
-                *teacher_arguments(DEFAULT_TEACHER.name, videos[:1], videos[1], 0),
+                *teacher_arguments([f"version={DEFAULT_TEACHER.name}"], videos[:1], videos[1], 0),
             ]
             ways: dict[str, Any] = {
                 "filter": partial(timed, own, cwd=folder),
@@ -74,7 +74,7 @@ def main() -> None:
             seen = look(ref, ffmpeg.path)
             pair = Pair("A", videos[1], videos[0], seen.frames, seen.format)
             (scores,) = ffmpeg.extract(Pass((pair,)))
-            off = abs(scores.y_N - log_scores(folder / "own.json")).max()
+            off = abs(scores.scores[DEFAULT_TEACHER.name] - log_scores(folder / "own.json")).max()
             spread = f"{min(cpu):.3f} to {max(cpu):.3f}"
             print(row(name, f"{median(cpu):.3f}", spread, f"{median(wall):.3f}", f"{off:.0e}"))
 

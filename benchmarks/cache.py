@@ -81,7 +81,7 @@ def fill_with_random(corpus: Path, frames: int) -> None:
         # Six decimals, as libvmaf's log has them.
         x_NF = draw.uniform(0, 1, (frames, len(features))).round(6)
         y_N = draw.uniform(0, 100, frames).round(6)
-        scores = FrameScores(features, x_NF, y_N)
+        scores = FrameScores(features, x_NF, {DEFAULT_TEACHER.name: y_N})
         cache.store(pair, identity_of(pair, ffmpeg.libvmaf_version), scores)
 
 

@@ -32,7 +32,7 @@ from vmaf_train.extraction.libvmaf import Ffmpeg, find_ffmpeg
 from vmaf_train.extraction.logs import parse_features
 from vmaf_train.extraction.sampling import THIN, THIN_SIGNALS, grow, signals_of
 from vmaf_train.extraction.strata import Strata
-from vmaf_train.features import CANONICAL, KNOWN, MOTION_FEATURE
+from vmaf_train.features import CANONICAL, MOTION_FEATURE
 from vmaf_train.frames.choice import AUTO
 from vmaf_train.processes import cores
 from vmaf_train.teacher.teachers import DEFAULT_TEACHER
@@ -48,7 +48,7 @@ class Measured:
 
     Attributes:
         encode: how it was encoded.
-        columns: each feature of KNOWN, float64 of shape (frames,).
+        columns: each feature of DEFAULT_TEACHER.logged, float64 of shape (frames,).
         signals_NK: signals of every frame.
         truth_N: the teacher's scores.
     """
@@ -80,11 +80,13 @@ def measure(video: LongVideo, ffmpeg: Ffmpeg) -> Measured:
     """Extract every feature and every signal of a video."""
     branches = [Branch(extracting(CANONICAL.extraction)), THIN]
     (log, thin_log), _ = ffmpeg.branches(video.ref, video.dis, branches, cores())
-    x_NF = parse_features(log, video.name, KNOWN)
-    columns = dict(zip(KNOWN, x_NF.T, strict=True))
+    x_NF = parse_features(log, video.name, DEFAULT_TEACHER.logged)
+    columns = dict(zip(DEFAULT_TEACHER.logged, x_NF.T, strict=True))
     psnr_N = parse_features(thin_log, video.name, THIN_SIGNALS)[:, 0]
     signals_NK = signals_of(columns[MOTION_FEATURE], psnr_N)
-    return Measured(video.encode, columns, signals_NK, DEFAULT_TEACHER.score(x_NF, KNOWN))
+    return Measured(
+        video.encode, columns, signals_NK, DEFAULT_TEACHER.score(x_NF, DEFAULT_TEACHER.logged)
+    )
 
 
 def parts(videos: list[Measured], frames: int) -> list[Measured]:

@@ -18,7 +18,7 @@ from vmaf_train.commands.score import Scorer, load_scorer
 from vmaf_train.extraction.graphs import Branch, extracting
 from vmaf_train.extraction.libvmaf import Ffmpeg, find_ffmpeg
 from vmaf_train.extraction.logs import parse_features
-from vmaf_train.features import CANONICAL, KNOWN
+from vmaf_train.features import CANONICAL
 from vmaf_train.frames.choice import AUTO, DEMO, CorpusChoice
 from vmaf_train.metrics import rmse
 from vmaf_train.teacher.teachers import DEFAULT_TEACHER
@@ -44,7 +44,7 @@ COLUMNS = ("videos", "frames", "outside", "RMSE inside", "RMSE outside", "pooled
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """Frames of one clip: every feature, float64 (frames, KNOWN), and the teacher's scores."""
+    """Frames of one clip: every feature, float64 (frames, features), and the teacher's scores."""
 
     x_NF: np.ndarray
     truth_N: np.ndarray
@@ -52,8 +52,8 @@ class Clip:
 
 def clips_of(choice: CorpusChoice) -> Iterator[tuple[str, Clip]]:
     """Yield source and frames of each clip of a corpus."""
-    table = table_of(choice, KNOWN)
-    x_NF = table.select(KNOWN).x_NF
+    table = table_of(choice, DEFAULT_TEACHER.logged)
+    x_NF = table.select(DEFAULT_TEACHER.logged).x_NF
     for number, clip in enumerate(table.clips):
         rows = table.clip_N == number
         source = next(name for name in table.sources if table.is_of(name)[rows].all())
@@ -71,13 +71,13 @@ def odd_clip(name: str, ffmpeg: Ffmpeg, folder: Path) -> Clip:
     (log,), _ = ffmpeg.branches(
         Video(ref), Video(dis), [Branch(extracting(CANONICAL.extraction))], threads=0
     )
-    x_NF = parse_features(log, name, KNOWN)
-    return Clip(x_NF, DEFAULT_TEACHER.score(x_NF, KNOWN))
+    x_NF = parse_features(log, name, DEFAULT_TEACHER.logged)
+    return Clip(x_NF, DEFAULT_TEACHER.score(x_NF, DEFAULT_TEACHER.logged))
 
 
 def print_row(name: str, clips: list[Clip], scorer: Scorer) -> None:
     assert scorer.expected, "the model states no interval; train it again"
-    columns = [KNOWN.index(feature) for feature in scorer.features.features]
+    columns = [DEFAULT_TEACHER.logged.index(feature) for feature in scorer.features.features]
     errors, outside, pooled, widths = [], [], [], []
     for clip in clips:
         x_NF = clip.x_NF[:, columns]

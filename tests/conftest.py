@@ -204,12 +204,8 @@ def random_table(
             dis = f"{source}_{10 * clip}_64_{100 * clip}.yuv"
             pair = named_pair(source, dis, frames)
             x_NF = draw.uniform(0.2, 1.0, (frames, 6)) * (1, 1, 1, 1, 1, 20)
-            made.append(
-                (
-                    pair,
-                    FrameScores(CANONICAL.features, x_NF, teacher.score(x_NF, CANONICAL.features)),
-                )
-            )
+            scores = {teacher.name: teacher.score(x_NF, CANONICAL.features)}
+            made.append((pair, FrameScores(CANONICAL.features, x_NF, scores)))
     return FrameTable.from_clips(made)
 
 

@@ -21,7 +21,7 @@ from vmaf_train.extraction.schedule import Pass
 from vmaf_train.features import CANONICAL
 from vmaf_train.shipping.gates import Allowed
 from vmaf_train.students.architectures import Student
-from vmaf_train.teacher.teachers import DEFAULT_TEACHER, TEACHERS
+from vmaf_train.teacher.teachers import DEFAULT_TEACHER, ROWS, find_teacher
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "vmaf_train"
@@ -167,12 +167,12 @@ def test_the_example_of_a_feature_set_gives_what_the_whole_pass_gives(ffmpeg, tm
 def test_the_example_of_a_teacher_agrees_with_libvmaf_and_can_be_chosen(
     ffmpeg, tmp_path, monkeypatch
 ):
-    row = example(2)["row"]
+    monkeypatch.setitem(ROWS, "vmaf_4k_v0.6.1neg", example(2)["row"])
+    row = find_teacher("vmaf_4k_v0.6.1neg")
     (pair, *_) = scan(write_corpus(tmp_path / "c", dims=(160, 90)), SMALL).pairs
-    (scores,) = Ffmpeg(ffmpeg.path, row).extract(Pass((pair,)))
-    assert np.abs(row.score(scores.x_NF, scores.features) - scores.y_N).max() < 2e-4
-    monkeypatch.setitem(TEACHERS, row.name, row)
-    assert example(3)["choice"].teacher is row
+    (scores,) = Ffmpeg(ffmpeg.path, [row]).extract(Pass((pair,), teachers=(row.name,)))
+    assert np.abs(row.score(scores.x_NF, scores.features) - scores.scores[row.name]).max() < 2e-4
+    assert example(3)["choice"].teacher is find_teacher("vmaf_4k_v0.6.1")
 
 
 def test_the_example_of_a_layout_lists_a_folder(tmp_path, monkeypatch):

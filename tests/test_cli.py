@@ -251,7 +251,7 @@ def test_an_interrupt_marks_the_run_as_killed_and_keeps_whole_cache_files(tmp_pa
     assert "Traceback" not in said
     kept = [path for path in files_below(cache.cache_root()) if path.suffix == ".json"]
     assert 3 <= len(kept) < 24
-    assert all(len(json.loads(path.read_text())["teacher_scores"]) == 60 for path in kept)
+    assert all(len(json.loads(path.read_text())["scores"]["vmaf_v0.6.1"]) == 60 for path in kept)
     assert (only_run().info.status, only_run().data.tags["error"]) == ("KILLED", "interrupted")
     assert (
         f"{24 - len(kept)} extracted, {len(kept)} already there"

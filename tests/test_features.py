@@ -8,7 +8,7 @@ from vmaf_train.features import FEATURE_SETS, find_feature_set, log_keys, model_
 
 def test_a_set_is_found_by_its_features():
     assert [set_of(row.features) for row in FEATURE_SETS.values()] == list(FEATURE_SETS.values())
-    assert set_of(("adm2", "motion2")) is None
+    assert set_of(("adm2", "motion2")).name == "other"
 
 
 def test_an_unknown_set_is_refused_with_the_known_ones():

@@ -11,6 +11,7 @@ from vmaf_train import options
 from vmaf_train.errors import InputError
 from vmaf_train.exits import exit_code
 from vmaf_train.frames.choice import ALL, AUTO, DEMO, CorpusChoice
+from vmaf_train.teacher.teachers import Teacher, find_teacher
 
 # The type and the default of each option. A command has all of them, or those that it names.
 OPTIONS: Mapping[str, tuple[Any, object]] = {
@@ -21,6 +22,7 @@ OPTIONS: Mapping[str, tuple[Any, object]] = {
     "offset": (options.Offset, CorpusChoice.offset),
     "verify_content": (options.VerifyContent, options.YesNo.no),
     "max_pairs": (options.MaxPairs, 0),
+    "teacher": (options.TeacherName, AUTO),
     "frames": (options.Frames, ALL),
     "strict": (options.Strict, options.YesNo.no),
 }
@@ -83,7 +85,20 @@ def choice_of(given: Mapping[str, Any]) -> CorpusChoice:
     }
     if "sources" in values:
         values["sources"] = names_in(values["sources"], "sources")
+    if "teacher" in values:
+        values["teachers"] = teachers_in(values.pop("teacher"))
     return CorpusChoice(**values)
+
+
+def teachers_in(text: str) -> tuple[Teacher, ...]:
+    """Return the teachers of a comma-separated option; "auto" gives none.
+
+    Raises:
+        InputError: no such teacher.
+    """
+    if text == AUTO:
+        return ()
+    return tuple(dict.fromkeys(find_teacher(name) for name in names_in(text, "teacher")))
 
 
 def names_in(text: str, option: str) -> tuple[str, ...]:

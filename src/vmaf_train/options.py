@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vmaf_train.features import FEATURE_SETS
+from vmaf_train.features import SET_NAMES
 from vmaf_train.frames.choice import DEMO, JOIN, REAL
 
 # Means that an option is left out: MLproject must pass a value for every option.
@@ -33,7 +33,7 @@ class ExportFormat(StrEnum):
     libvmaf = "libvmaf"
 
 
-SETS = ", ".join(FEATURE_SETS)
+SETS = ", ".join(SET_NAMES)
 Clips = Annotated[
     str,
     typer.Option(
@@ -189,6 +189,13 @@ Seconds = Annotated[
 ]
 ClipsPerSource = Annotated[
     int, typer.Option(min=0, help="At most this many clips per source; 0 is one per scene.")
+]
+TeacherName = Annotated[
+    str,
+    typer.Option(
+        help="A VMAF model by libvmaf's name, or the path of a model file; auto is vmaf_v0.6.1, or "
+        "what a table of frames states."
+    ),
 ]
 Scheduler = Annotated[
     str,

@@ -86,7 +86,7 @@ def test_a_file_of_features_is_refused(exported):
 
 
 def test_a_feature_that_libvmaf_does_not_log_is_named(choice, monkeypatch):
-    monkeypatch.setattr("vmaf_train.commands.prewarm.find_feature_set", lambda name: NEWER)
+    monkeypatch.setattr("vmaf_train.commands.prewarm.find_feature_set", lambda name, own: NEWER)
     with pytest.raises(InputError, match="no psnr_hvs among the features adm2, "):
         prewarm(choice, Reporter(), features="newer")
 

@@ -17,6 +17,9 @@ from vmaf_train.errors import InputError
 from vmaf_train.extraction.cache import ClipCache, cache_root, identity_of
 from vmaf_train.extraction.logs import FrameScores
 from vmaf_train.features import CANONICAL
+from vmaf_train.teacher.teachers import DEFAULT_TEACHER, find_teacher
+
+NAME = DEFAULT_TEACHER.name
 
 
 @pytest.fixture
@@ -29,7 +32,9 @@ def stored(pair):
     """Store random scores for the pair; return the cache, the identity and the scores."""
     rng = np.random.default_rng(1)
     cache, identity = ClipCache(cache_root()), identity_of(pair, "v1")
-    scores = FrameScores(CANONICAL.features, rng.uniform(0, 1, (6, 6)), rng.uniform(0, 100, 6))
+    scores = FrameScores(
+        CANONICAL.features, rng.uniform(0, 1, (6, 6)), {NAME: rng.uniform(0, 100, 6)}
+    )
     cache.store(pair, identity, scores)
     return cache, identity, scores
 
@@ -39,7 +44,7 @@ def test_loaded_scores_equal_the_stored_ones_exactly(pair, stored):
     loaded = cache.load(pair, identity)
     assert loaded.features == scores.features
     np.testing.assert_array_equal(loaded.x_NF, scores.x_NF)
-    np.testing.assert_array_equal(loaded.y_N, scores.y_N)
+    np.testing.assert_array_equal(loaded.scores[NAME], scores.scores[NAME])
 
 
 def test_a_clip_is_one_file_in_the_folder_of_its_source(pair, stored):
@@ -70,11 +75,11 @@ def test_each_frame_range_has_its_own_entry(pair, stored):
     part = pair.between(2, 5)
     other = pair.between(1, 4)
     assert cache.load(part, identity_of(part, "v1")) is None
-    scores = FrameScores(CANONICAL.features, np.ones((3, 6)), np.ones(3))
+    scores = FrameScores(CANONICAL.features, np.ones((3, 6)), {NAME: np.ones(3)})
     cache.store(part, identity_of(part, "v1"), scores)
-    assert len(cache.load(part, identity_of(part, "v1")).y_N) == 3
+    assert len(cache.load(part, identity_of(part, "v1"))) == 3
     assert cache.load(other, identity_of(other, "v1")) is None
-    assert len(cache.load(pair, identity_of(pair, "v1")).y_N) == 6
+    assert len(cache.load(pair, identity_of(pair, "v1"))) == 6
     # The identity in the file counts, not the file's name.
     cache.path_of(part).rename(cache.path_of(other))
     assert cache.load(other, identity_of(other, "v1")) is None
@@ -88,11 +93,11 @@ DAMAGES = {
     "truncated": lambda path: path.write_bytes(path.read_bytes()[:-9]),
     "empty": lambda path: path.write_bytes(b""),
     "not a number": lambda path: path.write_text(
-        path.read_text().replace('teacher_scores":[', 'teacher_scores":[NaN,')
+        path.read_text().replace(f'"{NAME}":[', f'"{NAME}":[NaN,')
     ),
     "another key": damage(lambda envelope: {**envelope, "extra": 1}),
     "a short column": damage(
-        lambda envelope: {**envelope, "teacher_scores": envelope["teacher_scores"][1:]}
+        lambda envelope: {**envelope, "scores": {NAME: envelope["scores"][NAME][1:]}}
     ),
     "a missing feature": damage(
         lambda envelope: {**envelope, "features": {"adm2": envelope["features"]["adm2"]}}
@@ -101,6 +106,29 @@ DAMAGES = {
         lambda e: {**e, "features": {**e["features"], "psnr": e["features"]["adm2"]}}
     ),
 }
+
+
+def test_an_entry_of_an_older_version_serves_the_teacher_that_it_holds(pair, stored):
+    cache, identity, scores = stored
+    content = json.loads(cache.path_of(pair).read_text())
+    content["identity"] |= {"schema_version": 2, "teacher": NAME}
+    content["teacher_scores"] = content.pop("scores")[NAME]
+    cache.path_of(pair).write_text(json.dumps(content))
+    loaded = cache.load(pair, identity)
+    np.testing.assert_array_equal(loaded.x_NF, scores.x_NF)
+    np.testing.assert_array_equal(loaded.scores[NAME], scores.scores[NAME])
+
+
+def test_another_teachers_scores_join_the_entry(pair, stored):
+    cache, identity, scores = stored
+    other = find_teacher("vmaf_4k_v0.6.1")
+    assert cache.load(pair, identity, [other]) is None
+    added = dataclasses.replace(scores, scores={other.name: scores.scores[NAME] / 2})
+    cache.store(pair, identity, added)
+    both = cache.load(pair, identity, [DEFAULT_TEACHER, other])
+    np.testing.assert_array_equal(both.scores[NAME], scores.scores[NAME])
+    np.testing.assert_array_equal(both.scores[other.name], scores.scores[NAME] / 2)
+    assert list(cache.load(pair, identity, [other]).scores) == [other.name]
 
 
 @pytest.mark.parametrize("name", DAMAGES)

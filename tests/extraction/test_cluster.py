@@ -1,6 +1,5 @@
 """Prewarm on Dask: a real scheduler and real workers on the loopback."""
 
-import dataclasses
 import os
 import signal
 import socket
@@ -24,7 +23,6 @@ from vmaf_train.extraction.schedule import Pass
 from vmaf_train.frames.choice import CorpusChoice
 from vmaf_train.frames.finding import open_pairs
 from vmaf_train.reporting import Reporter
-from vmaf_train.teacher.teachers import TEACHERS
 
 pytestmark = pytest.mark.slow
 
@@ -234,16 +232,14 @@ def test_a_pass_on_another_libvmaf_names_the_worker(ffmpeg, tmp_path):
     with pytest.raises(
         InputError, match=rf"worker {socket.gethostname()} has libvmaf .*, this machine 0\.0"
     ):
-        cluster.libvmaf_pass(Pass(pairs[:1]), "0.0", ffmpeg.teacher.name)
+        cluster.libvmaf_pass(Pass(pairs[:1]), "0.0")
 
 
-def test_a_worker_scores_with_the_teacher_of_this_machine(ffmpeg, tmp_path, monkeypatch):
-    other = dataclasses.replace(ffmpeg.teacher, name="vmaf_4k_v0.6.1")
-    monkeypatch.setitem(TEACHERS, other.name, other)
+def test_a_worker_scores_with_the_teacher_of_this_machine(ffmpeg, tmp_path):
     (pair, *_) = open_pairs(corpus_of(tmp_path), ffmpeg, Reporter()).pairs
     (ours,), (theirs,) = (
-        cluster.libvmaf_pass(Pass((pair,)), ffmpeg.libvmaf_version, teacher.name)
-        for teacher in (ffmpeg.teacher, other)
+        cluster.libvmaf_pass(Pass((pair,), teachers=(name,)), ffmpeg.libvmaf_version)
+        for name in ("vmaf_v0.6.1", "vmaf_4k_v0.6.1")
     )
     assert ours.x_NF.tolist() == theirs.x_NF.tolist()
-    assert (ours.y_N < theirs.y_N).all()
+    assert (ours.scores["vmaf_v0.6.1"] < theirs.scores["vmaf_4k_v0.6.1"]).all()

@@ -21,7 +21,7 @@ from vmaf_train.features import (
     CANONICAL,
     FEATURE_SETS,
 )
-from vmaf_train.teacher.svr import packaged_model
+from vmaf_train.teacher.model_file import packaged_model
 from vmaf_train.teacher.teachers import DEFAULT_TEACHER
 
 SMALL = YuvFormat(64, 64)
@@ -50,17 +50,19 @@ def test_scores_and_features_equal_libvmafs_own_log_exactly(ffmpeg, tmp_path):
     logged = own_log(ffmpeg, pair, tmp_path)
     (scores,) = ffmpeg.extract(Pass((pair,)))
     assert scores.features == (*CANONICAL.features, *ADM_DETAILS)
-    assert scores.y_N.tolist() == [frame["vmaf"] for frame in logged]
+    assert scores.scores["vmaf_v0.6.1"].tolist() == [frame["vmaf"] for frame in logged]
     for column, name in enumerate(scores.features):
         assert scores.x_NF[:, column].tolist() == [frame[f"integer_{name}"] for frame in logged]
-    assert np.ptp(scores.y_N) > 0
+    assert np.ptp(scores.scores["vmaf_v0.6.1"]) > 0
 
 
 def test_ref_and_dis_are_not_swapped(ffmpeg, tmp_path):
     pair = pairs_of(tmp_path / "c", frames=8, dims=(160, 90))[0]
     swapped = own_log(ffmpeg, dataclasses.replace(pair, ref=pair.dis, dis=pair.ref), tmp_path)
     (scores,) = ffmpeg.extract(Pass((pair,)))
-    assert abs(scores.y_N.mean() - np.mean([frame["vmaf"] for frame in swapped])) > 1
+    assert (
+        abs(scores.scores["vmaf_v0.6.1"].mean() - np.mean([frame["vmaf"] for frame in swapped])) > 1
+    )
 
 
 def test_a_range_of_frames_scores_like_a_clip_cut_to_it(ffmpeg, tmp_path):
@@ -71,7 +73,7 @@ def test_a_range_of_frames_scores_like_a_clip_cut_to_it(ffmpeg, tmp_path):
     ranged = ffmpeg.extract(Pass(scan(whole, SMALL, frames=(2, 7)).pairs[:2]))
     expected = ffmpeg.extract(Pass(scan(cut, SMALL).pairs[:2]))
     for given, wanted in zip(ranged, expected, strict=True):
-        assert given.y_N.tolist() == wanted.y_N.tolist()
+        assert given.scores["vmaf_v0.6.1"].tolist() == wanted.scores["vmaf_v0.6.1"].tolist()
         assert given.x_NF.tolist() == wanted.x_NF.tolist()
 
 
@@ -89,16 +91,19 @@ def test_a_file_that_shrank_since_the_scan_is_refused(ffmpeg, tmp_path, frames, 
 @pytest.mark.parametrize("name", ["with space", "a:b", "it's", "100%d", "[x];,=", "-dash"])
 def test_paths_may_hold_characters_that_are_special_to_ffmpeg(ffmpeg, tmp_path, name):
     (pair, *_) = pairs_of(tmp_path / name)
-    assert ffmpeg.extract(Pass((pair,)))[0].y_N.shape == (6,)
+    assert ffmpeg.extract(Pass((pair,)))[0].scores["vmaf_v0.6.1"].shape == (6,)
     part = pair.between(1, 3)
-    assert ffmpeg.extract(Pass((part,)))[0].y_N.shape == (2,)
+    assert ffmpeg.extract(Pass((part,)))[0].scores["vmaf_v0.6.1"].shape == (2,)
 
 
 def test_a_model_file_scores_like_the_built_in_model(ffmpeg, tmp_path):
     (pair, *_) = pairs_of(tmp_path / "c", frames=8, dims=(160, 90))
     (scores,) = ffmpeg.extract(Pass((pair,)))
     model = packaged_model(DEFAULT_TEACHER.name).read_bytes()
-    assert score_with(model, pair.ref, pair.dis, ffmpeg, threads=0).tolist() == scores.y_N.tolist()
+    assert (
+        score_with(model, pair.ref, pair.dis, ffmpeg, threads=0).tolist()
+        == scores.scores["vmaf_v0.6.1"].tolist()
+    )
 
 
 @pytest.mark.parametrize("model", [b"", b"[]", b'{"model_dict": {"model_type": "FOREST"}}'])

@@ -43,7 +43,7 @@ def test_each_form_holds_exactly_what_a_pass_of_our_own_reads(form, logged, ffmp
     (scores,) = ffmpeg.extract(Pass((pair,)))
     log = parsed(texts[form])
     np.testing.assert_array_equal(log.features(scores.features), scores.x_NF)
-    np.testing.assert_array_equal(log.values("vmaf"), scores.y_N)
+    np.testing.assert_array_equal(log.values("vmaf"), scores.scores["vmaf_v0.6.1"])
     assert (log.step, log.version) == (1, None if form == "csv" else ffmpeg.libvmaf_version)
 
 

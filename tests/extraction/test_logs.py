@@ -12,7 +12,7 @@ from vmaf_train.teacher.teachers import DEFAULT_TEACHER
 
 def log_of(frames):
     """Return a log of frames with these numbers."""
-    metrics = {**{f"integer_{name}": 0.5 for name in CANONICAL.features}, "vmaf": 50.0}
+    metrics = {**{f"integer_{name}": 0.5 for name in CANONICAL.features}, "teacher0": 50.0}
     return {"version": "x", "frames": [{"frameNum": n, "metrics": dict(metrics)} for n in frames]}
 
 
@@ -33,7 +33,7 @@ BAD_LOGS = [
     (json.dumps(log_of([0, 2, 1])), "frame 2 where frame 1 belongs"),
     (json.dumps(log_of([0, 1])), "holds 2 frames, the files hold 3"),
     (json.dumps(log_of([0, 1, 2, 3])), "holds 4 frames, the files hold 3"),
-    (with_value(1, "vmaf", None), "frame 1 has None for vmaf"),
+    (with_value(1, "teacher0", None), "frame 1 has None for teacher0"),
     (with_value(2, "integer_adm2", float("nan")), "frame 2 has nan for integer_adm2"),
     (with_value(0, "integer_motion2", "0.5"), "frame 0 has '0.5' for integer_motion2"),
     (without(1, "integer_vif_scale3"), "frame 1 has None for integer_vif_scale3"),
@@ -46,21 +46,21 @@ BAD_LOGS = [
 @pytest.mark.parametrize(("text", "message"), BAD_LOGS)
 def test_a_log_with_missing_frames_or_values_is_refused(text, message):
     with pytest.raises(ExtractionError, match=f"Alpha_10_32_50: .*{message}"):
-        parse_log(text, "Alpha_10_32_50", 3, DEFAULT_TEACHER)
+        parse_log(text, "Alpha_10_32_50", 3, [DEFAULT_TEACHER])
 
 
 def test_keys_of_older_builds_are_read():
     log = log_of(range(3))
-    log["frames"][1]["metrics"] = dict.fromkeys(CANONICAL.features, 0.25) | {"vmaf": 30}
-    scores = parse_log(json.dumps(log), "clip", 3, DEFAULT_TEACHER)
+    log["frames"][1]["metrics"] = dict.fromkeys(CANONICAL.features, 0.25) | {"teacher0": 30}
+    scores = parse_log(json.dumps(log), "clip", 3, [DEFAULT_TEACHER])
     assert scores.x_NF[1].tolist() == [0.25] * 6
-    assert scores.y_N.tolist() == [50.0, 30.0, 50.0]
+    assert scores.scores["vmaf_v0.6.1"].tolist() == [50.0, 30.0, 50.0]
 
 
 def test_a_log_without_adm_details_gives_no_columns_for_them():
-    metrics = dict.fromkeys(CANONICAL.features, 0.5) | {"vmaf": 50.0}
+    metrics = dict.fromkeys(CANONICAL.features, 0.5) | {"teacher0": 50.0}
     log = {"frames": [{"frameNum": 0, "metrics": metrics}]}
-    assert parse_log(json.dumps(log), "clip", 1, DEFAULT_TEACHER).features == CANONICAL.features
+    assert parse_log(json.dumps(log), "clip", 1, [DEFAULT_TEACHER]).features == CANONICAL.features
 
 
 def test_a_log_of_some_features_gives_those_columns_in_order():

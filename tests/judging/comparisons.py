@@ -58,9 +58,9 @@ def table_of(clips: list[tuple[str, list[float]]]) -> FrameTable:
     made = []
     for number, (source, scores) in enumerate(clips):
         pair = named_pair(source, f"{source}_{number}_64_1.yuv", len(scores))
-        made.append(
-            (pair, FrameScores(CANONICAL.features, np.zeros((len(scores), 6)), np.array(scores)))
-        )
+        by_teacher = {"vmaf_v0.6.1": np.array(scores)}
+        x_NF = np.zeros((len(scores), 6))
+        made.append((pair, FrameScores(CANONICAL.features, x_NF, by_teacher)))
     return FrameTable.from_clips(made)
 
 

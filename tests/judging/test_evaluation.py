@@ -182,7 +182,7 @@ def test_the_report_holds_the_latency(judged):
 
 
 def test_box_errors_match_random_vectors_scored_by_hand(judged, student):
-    highest = DEFAULT_TEACHER.highest_of(student.features)
+    highest = DEFAULT_TEACHER.box_of(student.features).highest_F
     x_NF = np.random.default_rng(0).uniform(size=(200_000, 6)) * highest
     error_N = student.score(x_NF) - DEFAULT_TEACHER.score(x_NF, student.features)
     box = judged[0].box

@@ -75,7 +75,10 @@ def test_a_model_of_another_shape_is_refused(inputs, outputs, width, element):
 
 
 METADATA = [
-    ({"vmaf_train.features": '["adm2", "psnr"]'}, r"odd\.onnx reads unknown features: psnr; "),
+    (
+        {"vmaf_train.features": '["adm2", "psnr"]'},
+        r"odd\.onnx reads what libvmaf does not compute: unknown feature 'psnr'; ",
+    ),
     ({"vmaf_train.arch": "{"}, r"odd\.onnx has metadata of vmaf-train that is no JSON"),
 ]
 

@@ -44,14 +44,14 @@ def test_every_polynomial_is_a_sum_of_as_many_kernels_as_it_has_monomials(
     # Features of very different ranges, like those of libvmaf.
     highest_F = 10 ** (reach * draw.random(n_features))
     score, n_monomials = polynomial(degree, n_features, highest_F, draw)
-    kernels = kernels_of(score, degree, highest_F)
+    kernels = kernels_of(score, degree, np.zeros(n_features), highest_F)
     assert kernels.points_PF.shape == (n_monomials, n_features)
     x_NF = draw.random((200, n_features)) * highest_F
     np.testing.assert_allclose(kernels.score(x_NF), score(x_NF), rtol=0, atol=1e-10)
 
 
 def test_most_coordinates_of_the_points_are_zero():
-    kernels = kernels_of(lambda x_NF: x_NF[:, 0], 5, np.ones(9))
+    kernels = kernels_of(lambda x_NF: x_NF[:, 0], 5, np.zeros(9), np.ones(9))
     assert np.mean(kernels.points_PF == 0) > 0.6
 
 

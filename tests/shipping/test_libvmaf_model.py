@@ -23,7 +23,7 @@ from vmaf_train.students.architectures import build
 from vmaf_train.students.export import export_student, to_onnx
 from vmaf_train.students.settings import Settings
 from vmaf_train.students.training import fit
-from vmaf_train.teacher.svr import read_svr
+from vmaf_train.teacher.model_file import read_model
 
 TINY = Path(__file__).parents[2] / "model" / "tiny"
 SIZE = (160, 90)
@@ -76,10 +76,10 @@ def test_the_file_of_the_teacher_scores_like_the_teacher_without_the_transform_f
     model = libvmaf_model_of(trained("teacher_svr", "canonical", wide_table), "it")
     (whole,) = ffmpeg.extract(Pass((pair,)))
     score_N = score_with(model.content, pair.ref, pair.dis, ffmpeg, threads=0)
-    assert score_N.tolist() == whole.y_N.tolist()
+    assert score_N.tolist() == whole.scores["vmaf_v0.6.1"].tolist()
     assert "score_transform" not in json.loads(model.content)["model_dict"]
     (tmp_path / "it.json").write_bytes(model.content)
-    assert len(read_svr(tmp_path / "it.json").weights_S) == model.points == 211
+    assert len(read_model(tmp_path / "it.json").svr.weights_S) == model.points == 211
 
 
 @pytest.mark.parametrize("features", ["canonical", "fast"])
@@ -133,16 +133,16 @@ def test_the_stated_error_is_that_of_the_written_file(wide_table):
     # Random vectors of a draw of their own, against the file as it is read back.
     student = trained("quintic", "canonical", wide_table)
     model = libvmaf_model_of(student, "it")
-    highest_F = wide_table.teacher.highest_of(CANONICAL.features)
+    highest_F = wide_table.teacher.box_of(CANONICAL.features).highest_F
     x_NF = np.random.default_rng(9).random((500, 6)) * highest_F
     score_N = read_json(model.content).score(x_NF).clip(0, 100)
     np.testing.assert_allclose(score_N, student.score(x_NF), atol=1e-2)
     assert 0 < model.max_error < 1e-8
 
 
-def test_features_of_no_set_are_refused():
+def test_a_file_that_names_its_features_in_another_order_is_refused():
     student = relabelled(student_of(TINY / "vmaf_tiny_exact.onnx"), features=list(SWAPPED))
-    assert set_of(student.features) is None
+    assert set_of(student.features).name == "other"
     with pytest.raises(InputError, match=r"it reads vif_scale0, adm2, .* no known feature set"):
         libvmaf_model_of(student, "it")
 

@@ -43,7 +43,7 @@ def test_predictions_stay_in_the_feature_box(real):
     wild_NF = np.random.default_rng(0).uniform(0, 1.05, (5000, len(LITE))) * 20
     predicted_NM = completed(real).complete(wild_NF)
     assert predicted_NM.min() >= 0
-    assert (predicted_NM <= DEFAULT_TEACHER.highest_of(MISSING)).all()
+    assert (predicted_NM <= DEFAULT_TEACHER.box_of(MISSING).highest_F).all()
 
 
 def test_the_rows_are_predicted_in_chunks_as_at_once(real, monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 
 from vmaf_train.errors import InputError
 from vmaf_train.features import CANONICAL
-from vmaf_train.teacher.svr import packaged_model, read_svr
+from vmaf_train.teacher.model_file import packaged_model, read_model
 from vmaf_train.teacher.teachers import DEFAULT_TEACHER
 
 MODELS_OWN_ORDER = ("adm2", "motion2", "vif_scale0", "vif_scale1", "vif_scale2", "vif_scale3")
@@ -20,7 +20,7 @@ def passes(demo_cache):
     x_NF = np.concatenate(
         [np.column_stack([e["features"][name] for name in CANONICAL.features]) for e in envelopes]
     )
-    return x_NF, np.concatenate([e["teacher_scores"] for e in envelopes])
+    return x_NF, np.concatenate([e["scores"]["vmaf_v0.6.1"] for e in envelopes])
 
 
 def model_file(tmp_path, **changes):
@@ -75,19 +75,25 @@ def test_no_rows_give_no_scores():
     assert DEFAULT_TEACHER.score(np.empty((0, 6)), CANONICAL.features).shape == (0,)
 
 
-def test_the_score_transform_in_the_file_is_not_applied(tmp_path, passes):
+def test_the_transform_for_phones_in_the_file_is_not_applied(tmp_path, passes):
     x_NF = passes[0][:100]
-    plain = read_svr(
-        model_file(tmp_path, score_transform={"enabled": True, "p0": 50.0, "p1": 0.0, "p2": 0.0})
-    )
+    plain = read_model(model_file(tmp_path, score_transform={"p0": 50.0, "p1": 0.0, "p2": 0.0}))
     np.testing.assert_array_equal(
-        plain.score(x_NF, CANONICAL.features), DEFAULT_TEACHER.score(x_NF, CANONICAL.features)
+        plain.svr.score(x_NF, CANONICAL.features), DEFAULT_TEACHER.score(x_NF, CANONICAL.features)
     )
+
+
+def test_a_transform_that_is_on_is_applied_before_the_clip(tmp_path, passes):
+    transform = {"enabled": True, "p0": 5.0, "p1": 0.5, "p2": 0.01}
+    bent = read_model(model_file(tmp_path, score_transform=transform)).svr
+    s_N = DEFAULT_TEACHER.score(passes[0], CANONICAL.features, clip=False)
+    expected_N = (5 + 0.5 * s_N + 0.01 * s_N**2).clip(0, 100)
+    np.testing.assert_allclose(bent.score(passes[0], CANONICAL.features), expected_N, atol=1e-9)
 
 
 def test_scores_are_clipped_as_the_file_states(tmp_path, passes):
-    narrow = read_svr(model_file(tmp_path, score_clip=[40.0, 60.0]))
-    scored_N = narrow.score(passes[0], CANONICAL.features)
+    narrow = read_model(model_file(tmp_path, score_clip=[40.0, 60.0]))
+    scored_N = narrow.svr.score(passes[0], CANONICAL.features)
     assert (scored_N.min(), scored_N.max()) == (40.0, 60.0)
 
 
@@ -95,7 +101,7 @@ def assert_refused(path, content=None):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(InputError, match="is not a readable teacher model") as caught:
-        read_svr(path)
+        read_model(path)
     assert caught.value.exit_code == 2
     assert str(path) in str(caught.value)
     assert "pip install --force-reinstall ffmpeg-quality-metrics" in str(caught.value)

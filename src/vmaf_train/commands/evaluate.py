@@ -1,10 +1,10 @@
 """`evaluate`: judge a logged or in-tree student on a corpus."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vmaf_train.errors import InputError
-from vmaf_train.features import find_feature_set
-from vmaf_train.frames.choice import ALL, AUTO, CorpusChoice
+from vmaf_train.features import set_of
+from vmaf_train.frames.choice import ALL, AUTO, REAL, CorpusChoice
 from vmaf_train.frames.opening import open_corpus
 from vmaf_train.judging.evaluation import evaluate, targets_of
 from vmaf_train.judging.figures import evaluation_figures
@@ -13,6 +13,7 @@ from vmaf_train.onnx_file.expected_error import expected_error_of
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.reporting import Reporter
 from vmaf_train.shipping.finding import FOR_EVALUATE, find_student
+from vmaf_train.teacher.teachers import DEFAULT_TEACHER, find_teacher
 from vmaf_train.tracking.links import Links, links_to
 from vmaf_train.tracking.run import Run, tracked
 
@@ -63,7 +64,7 @@ def evaluate_model(
     with tracked("evaluate") as run:
         found = find_student(model, FOR_EVALUATE)
         reads = found.student.features
-        if features != AUTO and find_feature_set(features).features != reads:
+        if features != AUTO and set_of(reads).name != features:
             raise InputError(
                 f"{found.name} reads {', '.join(reads)}, which is not {features}; "
                 f"pass features={AUTO}"
@@ -81,6 +82,14 @@ def evaluate_model(
             tags["expected"] = "held" if holds(done.report, expect) else "not held"
         run.log_tags(tags)
         return done
+
+
+def _with_teacher(choice: CorpusChoice, student: OnnxStudent) -> CorpusChoice:
+    """Return the choice with the teacher of the student, unless one is chosen or in a table."""
+    if choice.teachers or any(part.is_table and part.corpus != REAL for part in choice.parts):
+        return choice
+    named = str(student.facts.get("teacher", DEFAULT_TEACHER.name))
+    return replace(choice, teachers=(find_teacher(named),))
 
 
 def holds(report: EvalReport, expect: float) -> bool:
@@ -121,7 +130,7 @@ def evaluate_in(
     Raises:
         InputError: the corpus or the val_source is not usable.
     """
-    corpus = open_corpus(choice, reporter, student.features)
+    corpus = open_corpus(_with_teacher(choice, student), reporter, student.features)
     if val_source not in (ALL, *corpus.sources):
         raise InputError(
             f"val_source {val_source} is not in the corpus; "

@@ -6,7 +6,7 @@ from pathlib import Path
 from vmaf_train.errors import InputError
 from vmaf_train.extraction.cache import identity_of
 from vmaf_train.extraction.libvmaf import find_ffmpeg
-from vmaf_train.frames.choice import TABLE_SUFFIX, CorpusChoice
+from vmaf_train.frames.choice import TABLE_SUFFIX, CorpusChoice, one_teacher
 from vmaf_train.frames.finding import open_pairs
 from vmaf_train.frames.log_folder import read_log_folder
 from vmaf_train.frames.opening import table_of_pairs
@@ -42,12 +42,10 @@ def export_features(choice: CorpusChoice, path: Path, reporter: Reporter) -> Fra
             logs.table, path, logs.libvmaf_version, ({"log": asdict(each)} for each in logs.stamps)
         )
         return logs.table
-    ffmpeg = find_ffmpeg(choice.teacher)
+    ffmpeg = find_ffmpeg(one_teacher(choice))
     pairs = open_pairs(choice, ffmpeg, reporter).pairs
     table = table_of_pairs(pairs, ffmpeg, choice.cores, reporter)
     version = ffmpeg.libvmaf_version
-    identities = (
-        identity_of(pair, version, ffmpeg.teacher).model_dump(mode="json") for pair in pairs
-    )
+    identities = (identity_of(pair, version).model_dump(mode="json") for pair in pairs)
     write_parquet(table, path, version, identities)
     return table

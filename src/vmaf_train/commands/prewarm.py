@@ -94,21 +94,29 @@ def fill_cache(
         ExtractionError: some pairs failed; the others are in the cache.
     """
     started = time.monotonic()
-    ffmpeg = find_ffmpeg(choice.teacher)
+    teachers = choice.teachers or (choice.teacher,)
+    ffmpeg = find_ffmpeg(*teachers)
     found = open_pairs(choice, ffmpeg, reporter)
     if scheduler is None:
         workers = local_workers(ffmpeg, choice.cores)
     else:
         workers = _cluster_workers(scheduler, ffmpeg, reporter)
 
-    wanted = choice.teacher.columns_for(find_feature_set(features).features)
+    sets = [find_feature_set(features, teacher.features) for teacher in teachers]
+    wanted = list(
+        dict.fromkeys(
+            name
+            for teacher, row in zip(teachers, sets, strict=True)
+            for name in teacher.columns_for(row.features)
+        )
+    )
     extracted = frames = 0
     with closing(frame_scores(found.pairs, ffmpeg, workers, reporter)) as scored:
         for each in scored:
             # Raises if the clip lacks a feature.
             columns_of(each.scores.features, wanted)
             extracted += each.extracted
-            frames += len(each.scores.y_N)
+            frames += len(each.scores)
     return Prewarmed(found, extracted, frames, time.monotonic() - started, cache_root())
 
 

@@ -22,7 +22,7 @@ from vmaf_train.extraction.libvmaf import Ffmpeg, find_ffmpeg
 from vmaf_train.extraction.log_files import how_to_log, read_log
 from vmaf_train.extraction.sampling import Needed, Sample, sample_frames
 from vmaf_train.extraction.strata import Strata
-from vmaf_train.features import FeatureSet, set_of
+from vmaf_train.features import MOTION_FEATURE, FeatureSet, set_of
 from vmaf_train.judging.sampled_mean import FEWEST, SampledMean, estimate_mean, frames_needed
 from vmaf_train.onnx_file.expected_error import ExpectedError, expected_error_of
 from vmaf_train.onnx_file.inference import OnnxStudent
@@ -245,13 +245,7 @@ def scorer_of(student: OnnxStudent, name: str) -> Scorer:
     Raises:
         InputError: the student reads no known feature set, or its metadata is malformed.
     """
-    features = set_of(student.features)
-    if features is None:
-        raise InputError(
-            f"the model reads {', '.join(student.features)}, which is no known feature set; "
-            "train another"
-        )
-    return Scorer(student, features, expected_error_of(student, name))
+    return Scorer(student, set_of(student.features), expected_error_of(student, name))
 
 
 def score_video(
@@ -294,6 +288,11 @@ def _score_some(
         raise InputError(
             f"this student reads {scorer.student.window} frames for one score, so no frame can be "
             "left out; leave out every and within, or take another student"
+        )
+    if MOTION_FEATURE not in scorer.features.features:
+        raise InputError(
+            f"every and within need students that read {MOTION_FEATURE}, which this one does not; "
+            "leave them out"
         )
     first, needed = scorer.first_strata(sampling), scorer.needed(sampling)
     sample, remarks = sample_frames(ref, dis, scorer.features, ffmpeg, first, threads, needed)

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from vmaf_train.features import CANONICAL, FEATURE_SETS, FeatureSet, find_feature_set
+from vmaf_train.features import CANONICAL, OWN, FeatureSet, find_feature_set
 from vmaf_train.frames.choice import ALL, CorpusChoice
-from vmaf_train.frames.opening import open_corpus
+from vmaf_train.frames.opening import open_corpus, teacher_of
 from vmaf_train.frames.opinions import check_learnable
 from vmaf_train.frames.splits import choose_folds
 from vmaf_train.frames.table import FrameTable
@@ -42,7 +42,7 @@ class _Fits:
     @property
     def name(self) -> str:
         parts = [self.arch.name]
-        parts += [self.features.name] if self.features is not CANONICAL else []
+        parts += [self.features.name] if self.features.name != OWN else []
         parts += [self.targets] if self.targets != TEACHER else []
         return "-".join(parts)
 
@@ -132,9 +132,9 @@ def sweep(
         InputError: an arch, a feature set, a fold, the targets or the corpus are not usable.
     """
     with tracked("sweep") as run:
-        sets = _choose_sets(tuple(dict.fromkeys(features)), choice.teacher)
+        sets = _choose_sets(tuple(dict.fromkeys(features)), teacher_of(choice))
         named = tuple(dict.fromkeys(archs))
-        fits = list(_choose_fits(named, sets, choice.teacher, tuple(targets) or TARGETS))
+        fits = list(_choose_fits(named, sets, teacher_of(choice), tuple(targets) or TARGETS))
         corpus = open_corpus(choice, reporter, [column for row in sets for column in row.features])
         chosen = choose_folds(corpus.clip_sources, folds)
 
@@ -224,8 +224,8 @@ def _logged_settings(
 def _choose_sets(names: Sequence[str], teacher: Teacher) -> list[FeatureSet]:
     """Return the feature sets that were named; for none, those whose features the teacher logs."""
     if names:
-        return [find_feature_set(name) for name in names]
-    return [row for row in FEATURE_SETS.values() if set(row.features) <= set(teacher.logged)]
+        return [find_feature_set(name, teacher.features) for name in names]
+    return [row for row in teacher.sets.values() if set(row.features) <= set(teacher.logged)]
 
 
 def _choose_fits(

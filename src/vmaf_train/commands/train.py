@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from vmaf_train.features import find_feature_set
 from vmaf_train.frames.archive import HELD_OUT, pack
 from vmaf_train.frames.choice import AUTO, CorpusChoice
-from vmaf_train.frames.opening import open_corpus
+from vmaf_train.frames.opening import open_corpus, teacher_of
 from vmaf_train.frames.opinions import check_learnable
 from vmaf_train.frames.splits import choose_hold_out
 from vmaf_train.judging.figures import evaluation_figures, training_figure
@@ -74,8 +74,9 @@ def train_in(
     trainer: str = PLAIN,
 ) -> Trained:
     """Do the same as `train`, within a run that exists."""
-    features = find_feature_set(settings.features).features
-    architecture = find_architecture(arch, features, choice.teacher)
+    teacher = teacher_of(choice)
+    features = find_feature_set(settings.features, teacher.features).features
+    architecture = find_architecture(arch, features, teacher)
     make_loop = find_loop(trainer, architecture)
     if settings.targets != TEACHER:
         check_learns(architecture, settings.targets)

@@ -8,7 +8,9 @@ Removing the folder is always safe.
 
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import ValidationError, model_validator
@@ -18,17 +20,18 @@ from vmaf_train.clips.video import SCALER, FileStamp
 from vmaf_train.contracts import Contract
 from vmaf_train.errors import InputError
 from vmaf_train.extraction.logs import FrameScores
+from vmaf_train.feature_names import parse_feature
 from vmaf_train.files import write_whole
-from vmaf_train.teacher.teachers import DEFAULT_TEACHER, Teacher, find_teacher
+from vmaf_train.teacher.teachers import DEFAULT_TEACHER, TEACHERS, Teacher, find_teacher
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION, SCHEMA_OF_ONE_TEACHER = 3, 2
 # Options of the pass, apart from the teacher.
 FEATURE_OPTIONS = "default"
 log = logging.getLogger(__name__)
 
 
 class Identity(Contract):
-    """Everything that a clip's features and scores depend on."""
+    """Everything that a clip's features depend on; scores also depend on their teacher."""
 
     schema_version: int = SCHEMA_VERSION
     ref: FileStamp
@@ -38,7 +41,6 @@ class Identity(Contract):
     pix_fmt: str
     frames: tuple[int, int] | None = None
     libvmaf_version: str
-    teacher: str = DEFAULT_TEACHER.name
     feature_options: str = FEATURE_OPTIONS
     # How dis was scaled to the size of ref, and how many frames it lags; older entries lack these.
     scaled_by: str | None = None
@@ -51,30 +53,51 @@ class Identity(Contract):
 
 
 class Envelope(Contract):
-    """The JSON file: the identity, and columns of equal length for each feature and the teacher."""
+    """The JSON file: the identity, and columns of equal length for each feature and each teacher.
+
+    Passes with further teachers add their columns.
+    """
 
     identity: Identity
     features: dict[str, list[float]]
-    teacher_scores: list[float]
+    scores: dict[str, list[float]]
     # By how many frames the clip seems to be off, and its PSNR; older entries lack them.
     offset_found: int = 0
     psnr: float | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_one_teacher(cls, content: Any) -> Any:
+        """Read an older entry, which holds one teacher and names it in the identity."""
+        if not isinstance(content, dict) or "teacher_scores" not in content:
+            return content
+        if not isinstance(identity := content.get("identity"), dict):
+            return content
+        identity = dict(identity)
+        teacher = identity.pop("teacher", DEFAULT_TEACHER.name)
+        if identity.get("schema_version") == SCHEMA_OF_ONE_TEACHER:
+            identity["schema_version"] = SCHEMA_VERSION
+        rest = {key: value for key, value in content.items() if key != "teacher_scores"}
+        return {**rest, "identity": identity, "scores": {teacher: content["teacher_scores"]}}
+
     @model_validator(mode="after")
     def _columns_agree(self) -> "Envelope":
-        names = set(self.features)
-        try:
-            teacher = find_teacher(self.identity.teacher)
-        except InputError as error:
-            raise ValueError(str(error)) from error
-        if not set(teacher.features) <= names <= set(teacher.logged):
-            raise ValueError(f"features {sorted(names)} are not those that a pass logs")
-        lengths = {len(column) for column in self.features.values()}
-        if lengths != {len(self.teacher_scores)}:
-            raise ValueError(
-                f"features have {lengths} frames, teacher_scores has {len(self.teacher_scores)}"
-            )
+        for name in self.features:
+            try:
+                parse_feature(name)
+            except InputError as error:
+                raise ValueError(str(error)) from error
+        for teacher in map(find_teacher, self.scores.keys() & set(TEACHERS)):
+            if missing := set(teacher.features) - self.features.keys():
+                raise ValueError(f"it lacks {', '.join(sorted(missing))} of {teacher.name}")
+        lengths = {len(column) for column in (*self.features.values(), *self.scores.values())}
+        if len(lengths) != 1:
+            raise ValueError(f"its columns have different lengths: {sorted(lengths)}")
         return self
+
+    def holds(self, teacher: Teacher) -> bool:
+        """Tell whether the scores and the features of a teacher are here."""
+        return teacher.name in self.scores and set(teacher.features) <= self.features.keys()
 
 
 def cache_root() -> Path:
@@ -83,13 +106,12 @@ def cache_root() -> Path:
     return Path(root).expanduser().absolute()
 
 
-def identity_of(pair: Pair, libvmaf_version: str, teacher: Teacher = DEFAULT_TEACHER) -> Identity:
+def identity_of(pair: Pair, libvmaf_version: str) -> Identity:
     """Return the identity of a pair, with its files as they were when the folder was scanned.
 
     Args:
         pair: a pair from a scan.
         libvmaf_version: version of the libvmaf that extracts its features.
-        teacher: the teacher that scores it.
     """
     assert pair.ref.stamp and pair.dis.stamp, f"{pair.clip} is only a name"
     return Identity(
@@ -100,7 +122,6 @@ def identity_of(pair: Pair, libvmaf_version: str, teacher: Teacher = DEFAULT_TEA
         pix_fmt=pair.format.pix_fmt,
         frames=pair.frames,
         libvmaf_version=libvmaf_version,
-        teacher=teacher.name,
         scaled_by=SCALER if pair.dis.scaled_to else None,
         offset=pair.offset,
     )
@@ -118,8 +139,47 @@ class ClipCache:
         part += f".offset{pair.offset}" if pair.offset else ""
         return self.root / pair.source / f"{pair.clip}{part}.json"
 
-    def load(self, pair: Pair, identity: Identity) -> FrameScores | None:
-        """Return the scores of the pair if they are stored with this identity; None is a miss."""
+    def load(
+        self, pair: Pair, identity: Identity, teachers: Sequence[Teacher] = (DEFAULT_TEACHER,)
+    ) -> FrameScores | None:
+        """Return what is stored with this identity; None is a miss.
+
+        Args:
+            pair: the pair.
+            identity: of its files and of the pass.
+            teachers: the teachers whose scores are wanted; some may be missing in the result.
+        """
+        envelope = self._read(pair, identity)
+        held = [teacher for teacher in teachers if envelope and envelope.holds(teacher)]
+        if envelope is None or not held:
+            return None
+
+        logged = dict.fromkeys(name for teacher in held for name in teacher.logged)
+        features = tuple(name for name in logged if name in envelope.features)
+        columns = np.array([envelope.features[name] for name in features])
+        scores = {teacher.name: np.array(envelope.scores[teacher.name]) for teacher in held}
+        return FrameScores(features, columns.T.copy(), scores, envelope.offset_found, envelope.psnr)
+
+    def store(self, pair: Pair, identity: Identity, scores: FrameScores) -> None:
+        """Write the pair's envelope, with what it holds already of other teachers.
+
+        Raises:
+            InputError: the folder cannot be written.
+        """
+        held = self._read(pair, identity)
+        features = dict(zip(scores.features, scores.x_NF.T.tolist(), strict=True))
+        by_teacher = {name: y_N.tolist() for name, y_N in scores.scores.items()}
+        envelope = Envelope(
+            identity=identity,
+            features={**held.features, **features} if held else features,
+            scores={**held.scores, **by_teacher} if held else by_teacher,
+            offset_found=scores.offset,
+            psnr=scores.psnr,
+        )
+        self._write(self.path_of(pair), envelope.model_dump_json().encode())
+
+    def _read(self, pair: Pair, identity: Identity) -> Envelope | None:
+        """Return the pair's envelope if it has this identity."""
         path = self.path_of(pair)
         try:
             envelope = Envelope.model_validate_json(path.read_bytes())
@@ -131,29 +191,9 @@ class ClipCache:
                 "%s is not a valid cache file (%s); extracting the clip again", path, reason
             )
             return None
-        if not identity.is_of(envelope.identity) or len(envelope.teacher_scores) != pair.n_frames:
-            return None
-
-        logged = find_teacher(identity.teacher).logged
-        features = tuple(name for name in logged if name in envelope.features)
-        columns = np.array([envelope.features[name] for name in features])
-        scores = np.array(envelope.teacher_scores)
-        return FrameScores(features, columns.T.copy(), scores, envelope.offset_found, envelope.psnr)
-
-    def store(self, pair: Pair, identity: Identity, scores: FrameScores) -> None:
-        """Write the pair's envelope.
-
-        Raises:
-            InputError: the folder cannot be written.
-        """
-        envelope = Envelope(
-            identity=identity,
-            features=dict(zip(scores.features, scores.x_NF.T.tolist(), strict=True)),
-            teacher_scores=scores.y_N.tolist(),
-            offset_found=scores.offset,
-            psnr=scores.psnr,
-        )
-        self._write(self.path_of(pair), envelope.model_dump_json().encode())
+        lengths = {len(column) for column in envelope.features.values()}
+        fits = identity.is_of(envelope.identity) and lengths == {pair.n_frames}
+        return envelope if fits else None
 
     def check_writable(self) -> None:
         """Check that the folder can be written, before an hour of extraction.

@@ -47,13 +47,17 @@ def cluster_workers(scheduler: str, ffmpeg: Ffmpeg, reporter: Reporter) -> OpenW
         InputError: the returned function raises it, if no scheduler answers or it has no worker.
     """
 
+    if own := [teacher.name for teacher in ffmpeg.teachers if teacher.file]:
+        raise InputError(
+            f"{', '.join(own)} is a model file, which workers of a cluster do not have; "
+            "leave scheduler out"
+        )
+
     @contextmanager
     def open_workers(pairs: Sequence[Pair]) -> Iterator[Workers]:
         with cluster_pool(scheduler, reporter) as (pool, threads):
             yield Workers(
-                lambda job: pool.submit(
-                    libvmaf_pass, job, ffmpeg.libvmaf_version, ffmpeg.teacher.name
-                ),
+                lambda job: pool.submit(libvmaf_pass, job, ffmpeg.libvmaf_version),
                 count=threads,
                 cores=1,
                 losses=(KilledWorker, *Workers.losses),
@@ -93,7 +97,7 @@ def make_clip(making: Making, made_by: str) -> None:
         InputError: the worker's ffmpeg is not usable, or is another one.
         ExtractionError: see `Making.run`.
     """
-    ffmpeg = _ffmpeg_of_the_worker(DEFAULT_TEACHER.name).path
+    ffmpeg = _ffmpeg_of_the_worker((DEFAULT_TEACHER.name,)).path
     if version_of(ffmpeg) != made_by:
         raise InputError(
             f"worker {socket.gethostname()} has {version_of(ffmpeg)}, this machine {made_by}; "
@@ -102,14 +106,14 @@ def make_clip(making: Making, made_by: str) -> None:
     making.run(ffmpeg, Processes())
 
 
-def libvmaf_pass(job: Pass, libvmaf_version: str, teacher: str) -> list[FrameScores]:
-    """Score the pairs of one pass with the teacher of this name; runs on a worker.
+def libvmaf_pass(job: Pass, libvmaf_version: str) -> list[FrameScores]:
+    """Score the pairs of one pass; runs on a worker.
 
     Raises:
         InputError: the worker's ffmpeg is not usable, or has another libvmaf.
         ExtractionError: see `Ffmpeg.extract`.
     """
-    ffmpeg = _ffmpeg_of_the_worker(teacher)
+    ffmpeg = _ffmpeg_of_the_worker(job.teachers)
     if ffmpeg.libvmaf_version != libvmaf_version:
         raise InputError(
             f"worker {socket.gethostname()} has libvmaf {ffmpeg.libvmaf_version}, this machine "
@@ -139,5 +143,5 @@ def _connect(scheduler: str, opened: ExitStack) -> Client:
 
 
 @cache
-def _ffmpeg_of_the_worker(teacher: str) -> Ffmpeg:
-    return find_ffmpeg(find_teacher(teacher))
+def _ffmpeg_of_the_worker(teachers: tuple[str, ...]) -> Ffmpeg:
+    return find_ffmpeg(*map(find_teacher, teachers))

@@ -32,16 +32,26 @@ class Branch:
     chooses: bool = False
 
 
+def score_key(index: int) -> str:
+    """Return the name of a teacher's score in the log of a pass."""
+    return f"teacher{index}"
+
+
 def extracting(extraction: str) -> str:
     """Return the options of the libvmaf filter that extract features, without any score."""
     return f"model='':feature='{extraction}'"
 
 
-def teacher_arguments(teacher: str, clips: Sequence[Video], ref: Video, threads: int) -> list[str]:
-    """Return ffmpeg's arguments that score clips with a teacher against their reference.
+def teacher_arguments(
+    models: Sequence[str], clips: Sequence[Video], ref: Video, threads: int
+) -> list[str]:
+    """Return ffmpeg's arguments that score clips with teachers against their reference.
+
+    The log holds the scores of the first teacher under `score_key(0)`, and so on. What several
+    teachers read is computed once.
 
     Args:
-        teacher: name of the teacher.
+        models: libvmaf's model of each teacher, such as `version=vmaf_v0.6.1`.
         clips: the distorted videos.
         ref: their reference, which is decoded once.
         threads: number of libvmaf's threads per clip.
@@ -54,8 +64,10 @@ def teacher_arguments(teacher: str, clips: Sequence[Video], ref: Video, threads:
         f"[ref]{SMALL}[small]",
     ]
     outputs = _output("[small]", SMALL_REF)
+    named = [rf"{model}\:name={score_key(index)}" for index, model in enumerate(models)]
+    wanted = f"model='{'|'.join(named)}':{PSNR}"
     for number, (clip, of_clip) in enumerate(zip(clips, refs, strict=True)):
-        options = _libvmaf_options(f"model=version={teacher}:{PSNR}", number, threads)
+        options = _libvmaf_options(wanted, number, threads)
         graph += [
             f"[{number}:v]{_chain(clip.filters)},split[dis{number}][shown{number}]",
             f"[dis{number}]{of_clip}libvmaf={options}[out{number}]",

@@ -37,15 +37,21 @@ from vmaf_train.extraction.logs import (
     remarks_of,
 )
 from vmaf_train.extraction.schedule import Pass
-from vmaf_train.features import FeatureSet
+from vmaf_train.features import FeatureSet, least_sides
 from vmaf_train.processes import Processes
-from vmaf_train.teacher.teachers import DEFAULT_TEACHER, Teacher
+from vmaf_train.teacher.teachers import DEFAULT_TEACHER, Teacher, find_teacher
 
 # Name of ffmpeg's report, which counts the decoded frames, and its log level: 40 is "verbose".
 REPORT, REPORT_LEVEL = "report.txt", 40
 REPORTING = {"FFREPORT": f"file={REPORT}:level={REPORT_LEVEL}"}
+# Name of the score of a single model in libvmaf's log.
+SCORE_KEY = "vmaf"
 # Name of a model file in the folder of a pass.
 MODEL = "model.json"
+# Name of the model file of each teacher that libvmaf does not know.
+MODELS = "model{}.json"
+# Least width and height of the picture on which an ffmpeg is tried.
+GRAY_SIDE = 64
 # What ffmpeg does not read as itself in a dictionary, in the options of a filter, and in a graph of
 # filters. A path is in all three, and each takes one backslash away.
 SPECIAL = (r"\':", r"\':", r"\'[],;")
@@ -56,25 +62,26 @@ class Ffmpeg:
 
     Attributes:
         path: path of the executable.
-        teacher: the VMAF model that scores the pairs of a pass.
+        teachers: the VMAF models that it was found to have.
         libvmaf_version: version of libvmaf, from its log.
 
     Raises:
-        InputError: the executable has no libvmaf, or not the teacher's model.
+        InputError: the executable has no libvmaf, or not the model of a teacher.
     """
 
-    def __init__(self, path: Path, teacher: Teacher = DEFAULT_TEACHER) -> None:
+    def __init__(self, path: Path, teachers: Sequence[Teacher] = (DEFAULT_TEACHER,)) -> None:
         self.path = path
-        self.teacher = teacher
+        self.teachers = tuple(teachers)
         self._processes = Processes()
         try:
             with tempfile.TemporaryDirectory(prefix="vmaf-train-") as folder:
-                still = _gray(Path(folder, "gray.raw"))
-                ((log, _),) = self._teacher_logs([still], still, threads=0)
+                side = max(GRAY_SIDE, *(max(least_sides(each.features)) for each in teachers))
+                still = _gray(Path(folder, "gray.raw"), side)
+                ((log, _),) = self._teacher_logs(teachers, [still], still, threads=0)
             self.libvmaf_version: str = json.loads(log)["version"]
         except (ExtractionError, OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
-                f"{path} cannot score with libvmaf and {teacher.name}; set VMAF_FFMPEG to an "
+                f"{path} cannot score with libvmaf and {named(teachers)}; set VMAF_FFMPEG to an "
                 "ffmpeg built with libvmaf, or unset it to use the one of imageio-ffmpeg. "
                 f"It said: {error}"
             ) from error
@@ -93,13 +100,15 @@ class Ffmpeg:
         Raises:
             ExtractionError: ffmpeg failed, or a log does not hold every frame; names the clips.
         """
-        pairs = job.pairs
+        pairs, teachers = job.pairs, [find_teacher(name) for name in job.teachers]
         try:
-            logs = self._teacher_logs([pair.dis for pair in pairs], pairs[0].ref, job.threads)
+            logs = self._teacher_logs(
+                teachers, [pair.dis for pair in pairs], pairs[0].ref, job.threads
+            )
         except ExtractionError as error:
             raise ExtractionError(f"{', '.join(pair.clip for pair in pairs)}: {error}") from error
         return [
-            replace(parse_log(log, pair.clip, pair.n_frames, self.teacher), offset=late)
+            replace(parse_log(log, pair.clip, pair.n_frames, teachers), offset=late)
             for (log, late), pair in zip(logs, pairs, strict=True)
         ]
 
@@ -178,12 +187,19 @@ class Ffmpeg:
         return [str(self.path), "-nostdin", "-v", "level+error"]
 
     def _teacher_logs(
-        self, clips: Sequence[Video], ref: Video, threads: int
+        self, teachers: Sequence[Teacher], clips: Sequence[Video], ref: Video, threads: int
     ) -> list[tuple[str, int]]:
-        """Score clips with the teacher against their reference; return log and offset of each."""
-        command = [*self._quiet, *teacher_arguments(self.teacher.name, clips, ref, threads)]
+        """Score clips with teachers against their reference; return log and offset of each."""
+        models = [
+            f"path={MODELS.format(index)}" if teacher.file else f"version={teacher.name}"
+            for index, teacher in enumerate(teachers)
+        ]
+        command = [*self._quiet, *teacher_arguments(models, clips, ref, threads)]
         with tempfile.TemporaryDirectory(prefix="vmaf-train-") as name:
             folder = Path(name)
+            for index, teacher in enumerate(teachers):
+                if teacher.file:
+                    (folder / MODELS.format(index)).write_bytes(teacher.file.read_bytes())
             numbers = range(len(clips))
             logs = _logs(self._processes, command, len(clips), folder, numbers)
             check_decoded(_report_in(folder), [video.path for video in (*clips, ref)])
@@ -211,9 +227,14 @@ def _logs(
     return [path.read_text() if path.is_file() else "" for path in paths]
 
 
-def _gray(path: Path) -> Video:
+def named(teachers: Sequence[Teacher]) -> str:
+    """Return the names of teachers, for people."""
+    return ", ".join(teacher.name for teacher in teachers)
+
+
+def _gray(path: Path, side: int) -> Video:
     """Write a raw video of one gray frame."""
-    format = YuvFormat(64, 64)
+    format = YuvFormat(side, side)
     path.write_bytes(b"\x80" * format.frame_bytes)
     return Video(path, format)
 
@@ -240,7 +261,7 @@ def score_with(model: bytes, ref: Video, dis: Video, ffmpeg: Ffmpeg, *, threads:
     """
     branch = Branch(f"model=path={MODEL}")
     (log,), _ = ffmpeg.branches(ref, dis, [branch], threads, {MODEL: model})
-    return parse_scores(log, dis.path.name, ffmpeg.teacher.score_key)
+    return parse_scores(log, dis.path.name, SCORE_KEY)
 
 
 def filter_with(model: Path) -> str:
@@ -251,8 +272,11 @@ def filter_with(model: Path) -> str:
     return f"libvmaf=model=path={path}"
 
 
-def find_ffmpeg(teacher: Teacher = DEFAULT_TEACHER) -> Ffmpeg:
+def find_ffmpeg(*teachers: Teacher) -> Ffmpeg:
     """Find the ffmpeg to use: $VMAF_FFMPEG, else the one that imageio-ffmpeg ships.
+
+    Args:
+        teachers: the models that it must have; none stands for the default teacher.
 
     Raises:
         InputError: there is none, or it cannot score with libvmaf.
@@ -265,7 +289,7 @@ def find_ffmpeg(teacher: Teacher = DEFAULT_TEACHER) -> Ffmpeg:
             f"no ffmpeg {looked}; set VMAF_FFMPEG to an ffmpeg "
             "built with libvmaf, or unset it and run: pip install imageio-ffmpeg"
         )
-    return Ffmpeg(Path(found).absolute(), teacher)
+    return Ffmpeg(Path(found).absolute(), teachers or (DEFAULT_TEACHER,))
 
 
 def _packaged_ffmpeg() -> str | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from vmaf_train.errors import ExtractionError
+from vmaf_train.extraction.graphs import score_key
 from vmaf_train.features import log_keys
 from vmaf_train.teacher.teachers import Teacher
 
@@ -36,22 +37,25 @@ class FrameScores:
     """Features and teacher scores of the frames of one clip.
 
     Attributes:
-        features: names of the columns of `x_NF`: the teacher's, then its byproducts.
+        features: names of the columns of `x_NF`: the teachers', with their byproducts.
         x_NF: float64 of shape (frames, features), raw libvmaf values as logged.
-        y_N: float64 of shape (frames,), the teacher's frame scores, 0 to 100.
+        scores: frame scores by name of the teacher, each float64 of shape (frames,).
         offset: by how many frames the clip seems to be off, beyond the offset that was asked for.
         psnr: mean PSNR of luma over the frames, in dB; None if the pass did not compute it.
     """
 
     features: tuple[str, ...]
     x_NF: np.ndarray
-    y_N: np.ndarray
+    scores: Mapping[str, np.ndarray]
     offset: int = 0
     psnr: float | None = None
 
+    def __len__(self) -> int:
+        return len(self.x_NF)
 
-def parse_log(text: str, clip: str, n_frames: int, teacher: Teacher) -> FrameScores:
-    """Read the log of a pass with the teacher; values keep all their decimals.
+
+def parse_log(text: str, clip: str, n_frames: int, teachers: Sequence[Teacher]) -> FrameScores:
+    """Read the log of a pass with some teachers; values keep all their decimals.
 
     A byproduct that an older build does not log gets no column.
 
@@ -60,7 +64,7 @@ def parse_log(text: str, clip: str, n_frames: int, teacher: Teacher) -> FrameSco
         clip: name of the clip, for errors.
         n_frames: number of frames in the files. The log must hold frames 0 to n_frames - 1, each
             once, in order.
-        teacher: the teacher of the pass.
+        teachers: the teachers of the pass, in order.
 
     Raises:
         ExtractionError: not JSON, a frame missing or out of order, a value missing, null or not
@@ -71,13 +75,23 @@ def parse_log(text: str, clip: str, n_frames: int, teacher: Teacher) -> FrameSco
         raise ExtractionError(
             f"{clip}: libvmaf's log holds {len(metrics)} frames, the files hold {n_frames}; {AGAIN}"
         )
-    byproducts = [name for name in teacher.byproducts if set(log_keys(name)) & metrics[0].keys()]
-    features = (*teacher.features, *byproducts)
-    table = _table_of(metrics, clip, [*map(log_keys, features), (teacher.score_key,)])
+    needed = {name for teacher in teachers for name in teacher.features}
+    features = tuple(
+        dict.fromkeys(
+            name
+            for teacher in teachers
+            for name in teacher.logged
+            if name in needed or set(log_keys(name)) & metrics[0].keys()
+        )
+    )
+    scores = [(score_key(index),) for index in range(len(teachers))]
+    table = _table_of(metrics, clip, [*map(log_keys, features), *scores])
+    scores_TN = table[:, len(features) :].T
     psnr = None
     if PSNR in metrics[0]:
         psnr = float(_table_of(metrics, clip, [(PSNR,)]).mean())
-    return FrameScores(features, table[:, :-1], table[:, -1], psnr=psnr)
+    by_teacher = {each.name: y_N for each, y_N in zip(teachers, scores_TN, strict=True)}
+    return FrameScores(features, table[:, : len(features)], by_teacher, psnr=psnr)
 
 
 def parse_features(text: str, clip: str, features: Sequence[str]) -> np.ndarray:

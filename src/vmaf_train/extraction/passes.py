@@ -4,7 +4,7 @@
 """
 
 import os
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from vmaf_train.extraction.cache import ClipCache, Identity, cache_root, identit
 from vmaf_train.extraction.libvmaf import Ffmpeg
 from vmaf_train.extraction.logs import FrameScores
 from vmaf_train.extraction.schedule import Pass, passes_at_once, plan
+from vmaf_train.features import check_size
 from vmaf_train.reporting import Reporter
 
 # Number of failed pairs that an error names.
@@ -89,29 +90,36 @@ def frame_scores(
 
     Args:
         pairs: the pairs to score.
-        ffmpeg: cached results must come from its version of libvmaf and its teacher.
+        ffmpeg: cached results must come from its version of libvmaf, and hold the
+            scores of its teachers.
         open_workers: opens the workers that run the passes.
         reporter: follows the extraction, and receives a line for each clip that seems to be late.
 
     Raises:
         ExtractionError: some pairs failed; it is raised at the end, with the others in the cache.
-        InputError: the cache cannot be written, or a disk is full.
+        InputError: the cache cannot be written, a disk is full, or pictures are too small for a
+            teacher.
     """
     cache = ClipCache(cache_root())
 
     def identity(pair: Pair) -> Identity:
-        return identity_of(pair, ffmpeg.libvmaf_version, ffmpeg.teacher)
+        return identity_of(pair, ffmpeg.libvmaf_version)
 
     def warn(pair: Pair, scores: FrameScores) -> None:
         if late := remark(scores.offset):
             reporter.say(f"warning: {pair.clip}: {late}")
 
+    wanted = tuple(teacher.name for teacher in ffmpeg.teachers)
     missing: dict[Pair, int] = {}
+    lacking: dict[Pair, tuple[str, ...]] = {}
     for index, pair in enumerate(pairs):
-        scores = cache.load(pair, identity(pair))
-        if scores is None:
-            missing[pair] = index
-        else:
+        scores = cache.load(pair, identity(pair), ffmpeg.teachers)
+        held = scores.scores if scores else {}
+        if absent := tuple(name for name in wanted if name not in held):
+            for teacher in ffmpeg.teachers:
+                check_size(teacher.features, pair.format.width, pair.format.height, pair.clip)
+            missing[pair], lacking[pair] = index, absent
+        elif scores:
             warn(pair, scores)
             yield Scored(index, scores, extracted=False)
     if not missing:
@@ -121,24 +129,33 @@ def frame_scores(
     with (
         reporter.extraction(len(missing), n_frames) as advance,
         open_workers(tuple(missing)) as workers,
-        closing(_extract(tuple(missing), workers)) as extracted,
+        closing(_extract(lacking, workers)) as extracted,
     ):
-        for pair, scores in extracted:
-            cache.store(pair, identity(pair), scores)
+        for pair, found in extracted:
+            cache.store(pair, identity(pair), found)
+            # A part of what is wanted was there already.
+            whole = cache.load(pair, identity(pair), ffmpeg.teachers)
+            scores = found if lacking[pair] == wanted or whole is None else whole
             warn(pair, scores)
             advance(pair.n_frames)
             yield Scored(missing[pair], scores, extracted=True)
 
 
-def _extract(pairs: Sequence[Pair], workers: Workers) -> Generator[tuple[Pair, FrameScores]]:
+def _extract(
+    pairs: Mapping[Pair, tuple[str, ...]], workers: Workers
+) -> Generator[tuple[Pair, FrameScores]]:
     """Run the passes; yield each pair's scores when its pass ends.
+
+    Args:
+        pairs: the pairs, with the names of the teachers that score each.
+        workers: where the passes run.
 
     Raises:
         ExtractionError: some pairs failed; it is raised after all other pairs are done.
     """
     failed: list[str] = []
     losses: tuple[type[Exception], ...] = (ExtractionError, *workers.losses)
-    todo = plan(pairs, workers.count, workers.cores)
+    todo = plan(tuple(pairs), workers.count, workers.cores, pairs)
     while todo:
         running = {workers.submit(job): job for job in todo}
         todo = []
@@ -150,7 +167,7 @@ def _extract(pairs: Sequence[Pair], workers: Workers) -> Generator[tuple[Pair, F
             except losses as error:
                 if len(job.pairs) > 1:
                     # One bad pair fails its whole pass. Run every pair again, in separate passes.
-                    todo += [Pass((pair,), job.threads) for pair in job.pairs]
+                    todo += [Pass((pair,), job.threads, job.teachers) for pair in job.pairs]
                 else:
                     failed.append(_reason(job.pairs[0], error))
             else:

@@ -5,14 +5,16 @@ cores. Pairs of one source in one pass share the start of the process, and the r
 once. Measured with benchmarks/prewarm.py.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heapreplace
 from itertools import groupby
 from math import ceil
 from pathlib import Path
+from types import MappingProxyType
 
 from vmaf_train.clips.pairs import Pair
+from vmaf_train.teacher.teachers import DEFAULT_TEACHER
 
 # Costs of starting a process and of reading one reference pixel. The unit is the time in which
 # libvmaf scores one distorted pixel.
@@ -32,10 +34,12 @@ class Pass:
         pairs: pairs of one source, with one reference.
         threads: number of libvmaf's threads per pair. With 0, libvmaf works in the thread of
             ffmpeg's filter, so the pass uses one core.
+        teachers: names of the teachers that score the pairs.
     """
 
     pairs: tuple[Pair, ...]
     threads: int = 0
+    teachers: tuple[str, ...] = (DEFAULT_TEACHER.name,)
 
 
 def passes_at_once(pairs: Iterable[Pair], cores: int, memory: int) -> int:
@@ -51,7 +55,12 @@ def passes_at_once(pairs: Iterable[Pair], cores: int, memory: int) -> int:
     return max(1, min(cores, memory // 2 // pass_bytes))
 
 
-def plan(pairs: Sequence[Pair], workers: int, cores: int) -> list[Pass]:
+def plan(
+    pairs: Sequence[Pair],
+    workers: int,
+    cores: int,
+    teachers: Mapping[Pair, tuple[str, ...]] = MappingProxyType({}),
+) -> list[Pass]:
     """Distribute pairs over passes, the longest pass first.
 
     Try 1 to 8 pairs per pass; keep the plan that finishes first. Passes of one source with equal
@@ -62,10 +71,17 @@ def plan(pairs: Sequence[Pair], workers: int, cores: int) -> list[Pass]:
         pairs: the pairs to score.
         workers: number of passes that run at once.
         cores: number of cores that all workers share.
+        teachers: names of the teachers that score a pair; a pair that is not here has the default
+            teacher. Pairs of one pass have the same teachers.
     """
-    by_ref = sorted(pairs, key=lambda pair: (_ref_of(pair), pair.clip))
-    sources = [list(of_source) for _, of_source in groupby(by_ref, _ref_of)]
-    plans = [_group(sources, together) for together in range(1, MOST_TOGETHER + 1)]
+
+    def names_of(pair: Pair) -> tuple[str, ...]:
+        return teachers.get(pair, Pass.teachers)
+
+    by_ref = sorted(pairs, key=lambda pair: (_ref_of(pair), names_of(pair), pair.clip))
+    together = groupby(by_ref, lambda pair: (_ref_of(pair), names_of(pair)))
+    sources = [list(of_source) for _, of_source in together]
+    plans = [_group(sources, most) for most in range(1, MOST_TOGETHER + 1)]
     groups = min(plans, key=lambda groups: _finish_time(groups, workers))
 
     in_last_round = len(groups) % workers
@@ -73,7 +89,7 @@ def plan(pairs: Sequence[Pair], workers: int, cores: int) -> list[Pass]:
     shares = [cores // workers] * in_full_rounds
     shares += [cores // max(1, in_last_round)] * in_last_round
     return [
-        Pass(group, threads=share // len(group) if share > 1 else 0)
+        Pass(group, share // len(group) if share > 1 else 0, names_of(group[0]))
         for group, share in zip(groups, shares, strict=True)
     ]
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vmaf_train.clips.video import NO_SCALE, YuvFormat, check_pix_fmt, parse_dims
+from vmaf_train.errors import InputError
 from vmaf_train.processes import cores
 from vmaf_train.teacher.teachers import DEFAULT_TEACHER, Teacher
 
@@ -46,7 +47,8 @@ class CorpusChoice:
         strict: raise an error for files that form no usable pair, instead of leaving them out.
         frames: "FIRST:END" of every clip (END is excluded), or "all".
         jobs: number of cores to use; 0 uses all.
-        teacher: the teacher whose scores label the frames; a Parquet file states its own.
+        teachers: the teachers whose scores label the frames; none stands for that which a Parquet
+            file states, or else for the default.
     """
 
     corpus: str = DEMO
@@ -62,7 +64,12 @@ class CorpusChoice:
     strict: bool = False
     frames: str = ALL
     jobs: int = 0
-    teacher: Teacher = DEFAULT_TEACHER
+    teachers: tuple[Teacher, ...] = ()
+
+    @property
+    def teacher(self) -> Teacher:
+        """The teacher of a command that has one."""
+        return self.teachers[0] if self.teachers else DEFAULT_TEACHER
 
     @property
     def cores(self) -> int:
@@ -124,3 +131,15 @@ class CorpusChoice:
         check_pix_fmt(self.assume_pix_fmt, self.corpus)
         dims = default if self.assume_dims == AUTO else parse_dims(self.assume_dims)
         return replace(dims, pix_fmt=self.assume_pix_fmt)
+
+
+def one_teacher(choice: CorpusChoice) -> Teacher:
+    """Return the teacher of a command that can have only one.
+
+    Raises:
+        InputError: there are several.
+    """
+    if len(choice.teachers) > 1:
+        named = ", ".join(teacher.name for teacher in choice.teachers)
+        raise InputError(f"teacher names {named}; only prewarm and sweep take several, pass one")
+    return choice.teacher

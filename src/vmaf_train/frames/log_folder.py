@@ -16,6 +16,7 @@ from vmaf_train.clips.netflix import DIS_GRAMMAR, source_of_clip
 from vmaf_train.clips.pairs import first_in_turn
 from vmaf_train.clips.video import FileStamp
 from vmaf_train.errors import InputError
+from vmaf_train.extraction.libvmaf import SCORE_KEY
 from vmaf_train.extraction.log_files import LogFile, read_log
 from vmaf_train.extraction.logs import FrameScores
 from vmaf_train.frames.choice import ALL, AUTO, LOG_SUFFIXES, CorpusChoice
@@ -142,14 +143,14 @@ def _scores_of(log: LogFile, needed: Sequence[str], teacher: Teacher) -> FrameSc
     if log.step > 1:
         raise InputError(f"{log.name}: it holds only one frame in {log.step}; a clip needs all")
     missing = log.missing(needed)
-    if not log.holds(teacher.score_key):
-        missing.append(teacher.score_key)
+    if not log.holds(SCORE_KEY):
+        missing.append(SCORE_KEY)
     if missing:
         raise InputError(f"{log.name}: it holds no {', '.join(missing)}")
 
     byproducts = [name for name in teacher.byproducts if not log.missing([name])]
     columns = tuple(dict.fromkeys((*needed, *byproducts)))
-    x_NF, y_N = log.features(columns), log.values(teacher.score_key)
+    x_NF, y_N = log.features(columns), log.values(SCORE_KEY)
     expected_N = teacher.score(x_NF[:, : len(teacher.features)], teacher.features)
     worst = int(np.argmax(np.abs(expected_N - y_N)))
     if abs(expected_N[worst] - y_N[worst]) > TOLERANCE:
@@ -157,7 +158,7 @@ def _scores_of(log: LogFile, needed: Sequence[str], teacher: Teacher) -> FrameSc
             f"{log.name}: scored by another model than {teacher.name}, which gives frame {worst} "
             f"{expected_N[worst]:.6f} where the log has {y_N[worst]:.6f}"
         )
-    return FrameScores(columns, x_NF, y_N)
+    return FrameScores(columns, x_NF, {teacher.name: y_N})
 
 
 def _chosen(clips: list[_Clip], choice: CorpusChoice) -> list[_Clip]:

@@ -12,7 +12,7 @@ from vmaf_train.errors import InputError
 from vmaf_train.extraction.libvmaf import Ffmpeg, find_ffmpeg
 from vmaf_train.extraction.logs import FrameScores
 from vmaf_train.extraction.passes import frame_scores, local_workers
-from vmaf_train.frames.choice import ALL, AUTO, JOIN, NONE, CorpusChoice
+from vmaf_train.frames.choice import ALL, AUTO, JOIN, NONE, REAL, CorpusChoice, one_teacher
 from vmaf_train.frames.finding import check_pairs, name_demo, open_pairs, scan_pairs
 from vmaf_train.frames.joining import (
     check_joinable,
@@ -22,7 +22,7 @@ from vmaf_train.frames.joining import (
 )
 from vmaf_train.frames.log_folder import read_log_folder
 from vmaf_train.frames.opinions import Opinions, check_categories, matched, read_opinions
-from vmaf_train.frames.table import FrameTable
+from vmaf_train.frames.table import FrameTable, relabelled
 from vmaf_train.reporting import Reporter
 from vmaf_train.teacher.teachers import Teacher
 
@@ -74,12 +74,29 @@ def open_corpus(
         InputError: the corpus, the ffmpeg or the list of scores is not usable, or the cache cannot
             be written.
     """
+    choice = replace(choice, teachers=(teacher_of(choice),))
     corpus = _open(choice, reporter, features, smoke=smoke)
     if choice.same_source != NONE:
         corpus = _grouped(corpus, choice.same_source)
     if choice.mos_csv != NONE:
         corpus = _rated(corpus, read_opinions(choice.mos_csv), reporter)
     return corpus
+
+
+def teacher_of(choice: CorpusChoice) -> Teacher:
+    """Return the teacher of a corpus: the one that was chosen, or that a Parquet file states.
+
+    Raises:
+        InputError: several were chosen, or the file is not usable.
+    """
+    if choice.teachers:
+        return one_teacher(choice)
+    for part in choice.parts:
+        if part.is_table and part.corpus != REAL:
+            from vmaf_train.frames.parquet import teacher_in  # pyarrow takes long to import
+
+            return teacher_in(part.path)
+    return choice.teacher
 
 
 def _open(
@@ -89,7 +106,7 @@ def _open(
     if len(choice.parts) > 1:
         return _open_join(choice, reporter, features, smoke)
     if choice.is_table:
-        return _open_table(choice, features, smoke)
+        return _open_table(choice, reporter, features, smoke)
     if choice.is_logs:
         return _open_logs(choice, reporter, features, smoke)
 
@@ -191,7 +208,7 @@ def table_of_pairs(
         for each in scored:
             scores[each.index] = each.scores
     ordered = [(pair, scores[index]) for index, pair in enumerate(pairs)]
-    table = FrameTable.from_clips(ordered, columns or scores[0].features, ffmpeg.teacher)
+    table = FrameTable.from_clips(ordered, columns or scores[0].features, ffmpeg.teachers[0])
     psnr_C = np.array([np.nan if each.psnr is None else each.psnr for _, each in ordered])
     rated = any(pair.mos is not None for pair in pairs)
     return replace(table, mos_C=_mos_of(pairs) if rated else None, psnr_C=psnr_C)
@@ -241,8 +258,10 @@ def _own_names(renamed: Mapping[str, str], wanted: Collection[str]) -> tuple[str
     return tuple(own for own, shown in renamed.items() if not wanted or shown in wanted)
 
 
-def _open_table(choice: CorpusChoice, features: Sequence[str], smoke: bool) -> Corpus:
-    """Open a Parquet file of frames, which states its own teacher."""
+def _open_table(
+    choice: CorpusChoice, reporter: Reporter, features: Sequence[str], smoke: bool
+) -> Corpus:
+    """Open a Parquet file of frames; another teacher than its own labels the frames in NumPy."""
     from vmaf_train.frames.parquet import read_parquet  # pyarrow takes long to import
 
     if choice.frames != ALL or choice.assume_dims != AUTO:
@@ -251,7 +270,11 @@ def _open_table(choice: CorpusChoice, features: Sequence[str], smoke: bool) -> C
         )
     exported = read_parquet(choice.path)
     check_no_copies(exported.table)
-    table = exported.table.select(exported.table.teacher.columns_for(features))
+    table = exported.table
+    if table.teacher is not choice.teacher:
+        table = relabelled(table, choice.teacher, choice.corpus)
+        reporter.say(f"{choice.corpus}: labelled by the model file of {choice.teacher.name}")
+    table = table.select(choice.teacher.columns_for(features))
     if choice.max_pairs:
         table = table.take(first_in_turn(table.clip_sources, choice.max_pairs))
     return _corpus_of(table, exported.libvmaf_version, smoke)
@@ -307,4 +330,4 @@ def _of(pairs: Sequence[Pair], sources: Collection[str]) -> list[Pair]:
 
 def _zero_scores(pair: Pair, teacher: Teacher) -> FrameScores:
     shape = (pair.n_frames, len(teacher.logged))
-    return FrameScores(teacher.logged, np.zeros(shape), np.zeros(pair.n_frames))
+    return FrameScores(teacher.logged, np.zeros(shape), {teacher.name: np.zeros(pair.n_frames)})

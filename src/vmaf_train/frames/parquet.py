@@ -4,7 +4,8 @@ One row per frame: source, clip, frame, every feature, and the teacher's score. 
 says which files and which libvmaf the rows come from, as JSON under the key `vmaf_train`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,9 +19,11 @@ from vmaf_train.contracts import Contract
 from vmaf_train.errors import InputError
 from vmaf_train.files import whole_file
 from vmaf_train.frames.table import FrameTable
-from vmaf_train.teacher.teachers import find_teacher
+from vmaf_train.teacher.teachers import Teacher, find_teacher
 
 METADATA_KEY = b"vmaf_train"
+SCORE_COLUMN = "vmaf"
+AGAIN = "write it with: vmaf-train export-features OUT.parquet --corpus FOLDER"
 
 
 class ExportedClip(Contract):
@@ -100,27 +103,47 @@ def write_parquet(
         ) from error
 
 
+def teacher_in(path: Path) -> Teacher:
+    """Return the teacher whose scores a file of `write_parquet` holds.
+
+    Raises:
+        InputError: there is no such file, or it states none.
+    """
+    return find_teacher(_facts_of(path).teacher)
+
+
 def read_parquet(path: Path) -> Exported:
     """Read a file of `write_parquet`, and check the rows against their digest.
 
     Raises:
         InputError: there is no such file, or its rows are not those that were exported.
     """
-    again = "write it with: vmaf-train export-features OUT.parquet --corpus FOLDER"
-    try:
-        metadata = parquet.read_schema(path).metadata or {}
-        facts = ExportedFacts.model_validate_json(metadata[METADATA_KEY])
+    facts = _facts_of(path)
+    with _reading(path):
         table = _table_of(path, facts)
-    except FileNotFoundError as error:
-        raise InputError(f"no file {path}; {again}") from error
-    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
-        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else repr(error)
-        raise InputError(f"{path} is no file of exported features ({reason}); {again}") from error
     if len(table.y_N) != len(table.clip_N) or table.digest != facts.digest:
         raise InputError(
-            f"{path}: its rows are not those that were exported (their digest differs); {again}"
+            f"{path}: its rows are not those that were exported (their digest differs); {AGAIN}"
         )
     return Exported(table, facts.libvmaf_version, facts.clips)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn what goes wrong in reading a file into an InputError."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise InputError(f"no file {path}; {AGAIN}") from error
+    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else repr(error)
+        raise InputError(f"{path} is no file of exported features ({reason}); {AGAIN}") from error
+
+
+def _facts_of(path: Path) -> ExportedFacts:
+    with _reading(path):
+        metadata = parquet.read_schema(path).metadata or {}
+        return ExportedFacts.model_validate_json(metadata[METADATA_KEY])
 
 
 def _rows_of(table: FrameTable, counts: list[int]) -> pa.Table:
@@ -130,18 +153,18 @@ def _rows_of(table: FrameTable, counts: list[int]) -> pa.Table:
     }
     columns["frame"] = np.concatenate([np.arange(n_frames, dtype=np.int32) for n_frames in counts])
     columns |= dict(zip(table.features, table.x_NF.T, strict=True))
-    columns[table.teacher.score_key] = table.y_N
+    columns[SCORE_COLUMN] = table.y_N
     return pa.table(columns)
 
 
 def _table_of(path: Path, facts: ExportedFacts) -> FrameTable:
     teacher = find_teacher(facts.teacher)
-    rows = parquet.read_table(path, columns=[*facts.features, teacher.score_key])
+    rows = parquet.read_table(path, columns=[*facts.features, SCORE_COLUMN])
     counts = [clip.n_frames for clip in facts.clips]
     return FrameTable(
         features=facts.features,
         x_NF=np.stack([rows[name].to_numpy() for name in facts.features], axis=1),
-        y_N=rows[teacher.score_key].to_numpy(),
+        y_N=rows[SCORE_COLUMN].to_numpy(),
         clip_N=np.repeat(np.arange(len(counts), dtype=np.int32), counts),
         clips=tuple(clip.clip for clip in facts.clips),
         clip_sources=tuple(clip.source for clip in facts.clips),

@@ -76,9 +76,9 @@ class FrameTable:
             x_NF=np.concatenate(
                 [clip.x_NF[:, columns_of(clip.features, features)] for clip in scores]
             ),
-            y_N=np.concatenate([clip.y_N for clip in scores]),
+            y_N=np.concatenate([clip.scores[teacher.name] for clip in scores]),
             clip_N=np.repeat(
-                np.arange(len(scores), dtype=np.int32), [len(clip.y_N) for clip in scores]
+                np.arange(len(scores), dtype=np.int32), [len(clip) for clip in scores]
             ),
             clips=tuple(each.clip for each in named),
             clip_sources=tuple(each.source for each in named),
@@ -173,6 +173,21 @@ class FrameTable:
             return self
         x_NF = np.ascontiguousarray(self.x_NF[:, columns_of(self.features, features)])
         return replace(self, features=tuple(features), x_NF=x_NF)
+
+
+def relabelled(table: FrameTable, teacher: Teacher, name: str) -> FrameTable:
+    """Return a table with the scores of another teacher, by the SVR of its model file.
+
+    Raises:
+        InputError: the table lacks a feature of the teacher.
+    """
+    if missing := [each for each in teacher.features if each not in table.features]:
+        raise InputError(
+            f"{name} holds the features of {table.teacher.name}, not the {', '.join(missing)} that "
+            f"{teacher.name} reads; pass a corpus of clips"
+        )
+    y_N = teacher.score(table.x_NF, table.features)
+    return replace(table, y_N=y_N, teacher=teacher)
 
 
 def rated_clips(table: FrameTable) -> np.ndarray:

@@ -143,7 +143,7 @@ def _row(name: str, result: CrossValidated, table: FrameTable, rmse_R: np.ndarra
     features = set_of(report.model.features)
     return ArchRow(
         arch=name,
-        extraction_cost=features.cost if features else None,
+        extraction_cost=features.cost,
         parameters=report.model.parameters or 0,
         onnx_bytes=report.model.onnx_bytes,
         trained=result.trained,

@@ -263,5 +263,5 @@ def _box_errors(student: OnnxStudent, teacher: Teacher) -> BoxErrors | None:
 @cache
 def _box(teacher: Teacher, features: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Return random points of the feature box, the same for every student, and their scores."""
-    x_NF = uniform(BOX_POINTS, teacher.highest_of(features), np.random.default_rng(0))
+    x_NF = uniform(BOX_POINTS, teacher.box_of(features), np.random.default_rng(0))
     return x_NF, teacher.score(x_NF, features)

@@ -228,8 +228,8 @@ class EvalReport(Metrics):
         }
         metrics["model/parameters"] = self.model.parameters or 0
         metrics["model/onnx_bytes"] = self.model.onnx_bytes
-        if features := set_of(self.model.features):
-            metrics["model/extraction_cost"] = features.cost
+        if (cost := set_of(self.model.features).cost) is not None:
+            metrics["model/extraction_cost"] = cost
         if self.box:
             metrics |= {"box/rmse": self.box.rmse, "box/max_abs_error": self.box.max_abs_error}
         return metrics

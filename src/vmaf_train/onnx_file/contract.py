@@ -11,6 +11,8 @@ from vmaf_train.errors import VmafTrainError
 
 OPSET, IR_VERSION = 17, 8
 INPUT, OUTPUT = "features", "vmaf"
+# Name inside the graph of the features as the teacher corrects them, where it does.
+CORRECTED = "corrected"
 ALLOWED_OPERATORS = frozenset(
     {"Gemm", "MatMul", "Add", "Sub", "Mul", "Div", "Relu", "Tanh", "Clip", "Squeeze", "Unsqueeze"}
     | {"Reshape", "Concat", "Conv", "ReduceSum", "Constant", "Identity"}

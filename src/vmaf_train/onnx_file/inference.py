@@ -11,7 +11,8 @@ import numpy as np
 import onnxruntime
 
 from vmaf_train.errors import InputError
-from vmaf_train.features import CANONICAL, KNOWN
+from vmaf_train.feature_names import parse_feature
+from vmaf_train.features import CANONICAL
 
 METADATA_PREFIX = "vmaf_train."
 # Rows per call of onnxruntime, to bound memory.
@@ -140,12 +141,12 @@ def _facts_of(session: onnxruntime.InferenceSession, name: str) -> Mapping[str, 
 
 def _features_of(facts: Mapping[str, object], name: str) -> tuple[str, ...]:
     named = facts.get("features", CANONICAL.features)
-    features = tuple(named) if isinstance(named, list | tuple) else ()
-    if unknown := [str(feature) for feature in features if feature not in KNOWN]:
-        raise InputError(
-            f"{name} reads unknown features: {', '.join(unknown)}; "
-            f"a student can read {', '.join(KNOWN)}"
-        )
+    features = tuple(map(str, named)) if isinstance(named, list | tuple) else ()
+    try:
+        for feature in features:
+            parse_feature(feature)
+    except InputError as error:
+        raise InputError(f"{name} reads what libvmaf does not compute: {error}") from error
     return features
 
 

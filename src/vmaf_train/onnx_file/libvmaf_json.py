@@ -18,21 +18,29 @@ HEADER = (
 )
 
 
-def write_json(kernels: Kernels, features: FeatureSet, facts: Mapping[str, str]) -> bytes:
+def write_json(
+    kernels: Kernels,
+    features: FeatureSet,
+    facts: Mapping[str, str],
+    score_range: tuple[float, float] = (SCORE_MIN, SCORE_MAX),
+    chroma_correction: float = 0.0,
+) -> bytes:
     """Return the file that libvmaf reads; every number is read back as the same float64.
 
     Args:
         kernels: the student.
         features: the feature set that it reads.
         facts: further keys of the file, which libvmaf skips.
+        score_range: lowest and highest score.
+        chroma_correction: parameter of v1's correction of chroma; 0 for none.
     """
     header = HEADER.format(degree=kernels.degree, gamma=GAMMA, points=len(kernels.weights_P))
     pairs = zip(kernels.weights_P.tolist(), kernels.points_PF.tolist(), strict=True)
     lines = [" ".join([repr(weight), *_cells(point)]) for weight, point in pairs]
-    model = {
+    model: dict[str, object] = {
         "model_type": "LIBSVMNUSVR",
         "norm_type": "linear_rescale",
-        "score_clip": [SCORE_MIN, SCORE_MAX],
+        "score_clip": list(score_range),
         "feature_names": [model_name(feature) for feature in features.features],
         "feature_opts_dicts": [dict(features.options_of(name)) for name in features.features],
         # Element 0 rescales the score.
@@ -41,6 +49,8 @@ def write_json(kernels: Kernels, features: FeatureSet, facts: Mapping[str, str])
         # libsvm's writer ends each line with a space.
         "model": header + "".join(f"{line} \n" for line in lines),
     }
+    if chroma_correction:
+        model["chroma_correction_parameter"] = chroma_correction
     return to_bytes(model, facts)
 
 

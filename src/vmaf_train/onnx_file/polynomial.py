@@ -25,7 +25,7 @@ import onnx
 from onnx import numpy_helper
 
 from vmaf_train.errors import InputError
-from vmaf_train.onnx_file.contract import INPUT
+from vmaf_train.onnx_file.contract import CORRECTED, INPUT
 
 # The degree of each polynomial arch.
 DEGREES = {"linear": 1, "quadratic": 2, "cubic": 3, "quartic": 4, "quintic": 5}
@@ -83,20 +83,24 @@ _OPERATORS: Mapping[str, Callable[..., np.ndarray]] = {
 def unclipped(content: bytes) -> Callable[[np.ndarray], np.ndarray]:
     """Return a polynomial's ONNX file as a function in float64, without the clip of the scores.
 
-    The function maps raw features (rows, features) to scores (rows,).
+    The function maps features (rows, features) to scores (rows,). If the file corrects its
+    features, the function takes corrected ones.
 
     Raises:
         InputError: the file has an operator that no polynomial needs.
     """
     graph = onnx.load_model_from_string(content).graph
-    foreign = sorted({node.op_type for node in graph.node} - _OPERATORS.keys())
+    nodes = list(graph.node)
+    correction = [number for number, node in enumerate(nodes) if node.output[0] == CORRECTED]
+    nodes = nodes[correction[0] + 1 :] if correction else nodes
+    foreign = sorted({node.op_type for node in nodes} - _OPERATORS.keys())
     if foreign:
         raise InputError(f"it has operators that no polynomial needs: {', '.join(foreign)}")
     weights = {t.name: numpy_helper.to_array(t).astype(np.float64) for t in graph.initializer}
 
     def score(x_NF: np.ndarray) -> np.ndarray:
-        values = {**weights, INPUT: x_NF}
-        for node in graph.node:
+        values = {**weights, INPUT: x_NF, CORRECTED: x_NF}
+        for node in nodes:
             given = [values[key] for key in node.input]
             values[node.output[0]] = _OPERATORS[node.op_type](*given)
         return values[graph.output[0].name]
@@ -105,20 +109,24 @@ def unclipped(content: bytes) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def kernels_of(
-    score: Callable[[np.ndarray], np.ndarray], degree: int, highest_F: np.ndarray
+    score: Callable[[np.ndarray], np.ndarray],
+    degree: int,
+    lowest_F: np.ndarray,
+    highest_F: np.ndarray,
 ) -> Kernels:
     """Return a polynomial of raw features as a sum of kernels.
 
     Args:
         score: the polynomial, float64 (rows, features) to (rows,); it is called once.
         degree: its degree, 1 to 5.
-        highest_F: float64 of shape (features,), the upper corner of the feature box, whose lower
-            one is 0. The box is rescaled to -1 ... 1.
+        lowest_F, highest_F: float64 of shape (features,), corners of the feature box, which is
+            rescaled to -1 ... 1.
     """
     steps_PF = _lattice(len(highest_F), degree)
     points_PF = np.array(NODES, dtype=np.float64)[steps_PF]
-    # u = 2 x / highest - 1
-    slopes_F, shifts_F = 2 / highest_F, -np.ones(len(highest_F))
+    # u = 2 (x - lowest) / (highest - lowest) - 1
+    slopes_F = 2 / (highest_F - lowest_F)
+    shifts_F = -1 - slopes_F * lowest_F
 
     values_P = score((points_PF - shifts_F) / slopes_F)
     elimination = list(_elimination(steps_PF, degree))

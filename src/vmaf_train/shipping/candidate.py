@@ -44,10 +44,9 @@ class Candidate:
     score_N: np.ndarray
 
     @property
-    def feature_set(self) -> str | None:
-        """Name of its feature set; None if no known set has its features."""
-        features = set_of(self.report.model.features)
-        return features.name if features else None
+    def feature_set(self) -> str:
+        """Name of its feature set."""
+        return set_of(self.report.model.features).name
 
     @property
     def place(self) -> ShippedModel | None:

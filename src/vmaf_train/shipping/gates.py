@@ -155,7 +155,7 @@ def runs_in_stock_libvmaf(candidate: Candidate, allowed: Allowed) -> Outcome | N
         InputError: there is no ffmpeg with libvmaf.
     """
     student, features = candidate.student, set_of(candidate.student.features)
-    if features is None or not runs_in_libvmaf(student):
+    if not runs_in_libvmaf(student):
         return None
     ffmpeg = find_ffmpeg()
     try:

@@ -10,7 +10,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, StringConstraints
 
 from vmaf_train.contracts import Contract
-from vmaf_train.features import CANONICAL, EXAMPLE, FEATURE_SETS
+from vmaf_train.feature_names import parse_feature
+from vmaf_train.features import CANONICAL, EXAMPLE, set_of
 from vmaf_train.judging.evaluation import targets_of
 from vmaf_train.judging.report import REPORT, EvalReport
 from vmaf_train.onnx_file.contract import INPUT, OPSET, OUTPUT
@@ -253,7 +254,7 @@ def sidecar_of(row: ShippedModel, promoted: Promoted) -> Sidecar:
         git_commit=promoted.git_commit,
         notes=_notes_of(student.facts),
         feature_set=row.features,
-        libvmaf_features=FEATURE_SETS[row.features].extraction,
+        libvmaf_features=set_of(student.features).extraction,
         libvmaf_json=f"{row.id}{SUFFIX}" if model else None,
         libvmaf_json_sha256=OnnxStudent.hash_of(model.content) if model else None,
         libvmaf_json_max_error=model.max_error if model else None,
@@ -323,8 +324,8 @@ def card_of(row: ShippedModel, sidecar: Sidecar, report: EvalReport, student: On
         sidecar=sidecar,
         report=report,
         facts=student.facts,
-        example=[EXAMPLE[name] for name in sidecar.features],
-        cost=FEATURE_SETS[row.features].cost,
+        example=[EXAMPLE[parse_feature(name).stem] for name in sidecar.features],
+        cost=set_of(sidecar.features).cost,
         missing=find_teacher(sidecar.teacher).missing_from(sidecar.features),
         rated=targets_of(student) != TEACHER,
         opinions=report.opinions,

@@ -12,11 +12,13 @@ from functools import lru_cache
 import numpy as np
 
 from vmaf_train.errors import InputError
-from vmaf_train.features import EXAMPLE, SCORE_MAX, SCORE_MIN, set_of
+from vmaf_train.feature_names import parse_feature
+from vmaf_train.features import EXAMPLE, OTHER, set_of
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.onnx_file.libvmaf_json import read_json, to_bytes, write_json
 from vmaf_train.onnx_file.polynomial import DEGREES, kernels_of, unclipped
-from vmaf_train.teacher.svr import packaged_model
+from vmaf_train.teacher.points import Box
+from vmaf_train.teacher.svr import correction_columns
 from vmaf_train.teacher.teachers import DEFAULT_TEACHER, Teacher, find_teacher
 
 SUFFIX = ".libvmaf.json"
@@ -64,7 +66,7 @@ def libvmaf_model_of(student: OnnxStudent, name: str) -> LibvmafModel:
         InputError: libvmaf cannot hold such students, or the file is not what its metadata says.
     """
     arch, features = student.facts.get("arch"), set_of(student.features)
-    if features is None:
+    if features.name == OTHER and student.features != _teacher_of(student).features:
         raise InputError(
             f"{name} reads {', '.join(student.features)}, which is no known feature set; "
             "train another"
@@ -85,22 +87,32 @@ def libvmaf_model_of(student: OnnxStudent, name: str) -> LibvmafModel:
 def _converted(content: bytes) -> LibvmafModel:
     """Convert the bytes of an ONNX file; register and sync ask for the same file several times."""
     student = OnnxStudent(content, "the student")
-    teacher = find_teacher(str(student.facts.get("teacher", DEFAULT_TEACHER.name)))
-    highest_F = teacher.highest_of(student.features)
-    x_NF = _vectors(student.features, highest_F)
+    teacher = _teacher_of(student)
+    box = teacher.box_of(student.features)
+    x_NF = _vectors(student.features, box)
     facts = {"arch": str(student.facts["arch"]), "onnx_sha256": student.sha256}
     if facts["arch"] == TEACHER_ARCH:
         return _teachers_own(student, teacher, x_NF, facts)
 
     features, degree = set_of(student.features), DEGREES[facts["arch"]]
-    assert features, "libvmaf_model_of checks it"
     score = unclipped(content)
-    written = write_json(kernels_of(score, degree, highest_F), features, facts)
+    corrects = correction_columns(student.features) is not None
+    written = write_json(
+        kernels_of(score, degree, box.lowest_F, box.highest_F),
+        features,
+        facts,
+        teacher.score_range,
+        teacher.correction if corrects else 0.0,
+    )
     kernels = read_json(written)
     score_N = kernels.score(x_NF)
-    _check_same(score_N.clip(SCORE_MIN, SCORE_MAX), student, x_NF)
+    _check_same(score_N.clip(*teacher.score_range), student, x_NF)
     error = float(np.abs(score_N - score(x_NF)).max())
     return LibvmafModel(written, degree, len(kernels.weights_P), error)
+
+
+def _teacher_of(student: OnnxStudent) -> Teacher:
+    return find_teacher(str(student.facts.get("teacher", DEFAULT_TEACHER.name)))
 
 
 def _teachers_own(
@@ -108,8 +120,11 @@ def _teachers_own(
 ) -> LibvmafModel:
     """Return the teacher's own file, without the transform for phones, which is off by default."""
     score_N = teacher.score(x_NF, student.features)
-    model = json.loads(packaged_model(teacher.name).read_bytes())["model_dict"]
-    model.pop("score_transform", None)
+    model = json.loads(teacher.model.path.read_bytes())["model_dict"]
+    if not teacher.svr.transform:
+        model.pop("score_transform", None)
+    if any(feature.options for feature in teacher.model.features):
+        model["feature_opts_dicts"] = [dict(each.options) for each in teacher.model.features]
     error = _check_same(score_N, student, x_NF)
     return LibvmafModel(to_bytes(model, facts), None, len(teacher.svr.weights_S), error)
 
@@ -128,10 +143,9 @@ def _check_same(score_N: np.ndarray, student: OnnxStudent, x_NF: np.ndarray) -> 
     return difference
 
 
-def _vectors(features: Sequence[str], highest_F: np.ndarray) -> np.ndarray:
+def _vectors(features: Sequence[str], box: Box) -> np.ndarray:
     """Return random vectors of the feature box, then near a frame: float64 (rows, features)."""
     shares = np.random.default_rng(0).random((2, CHECKED, len(features)))
-    pairs = zip(features, highest_F.tolist(), strict=True)
-    example_F = np.array([EXAMPLE.get(name, highest) for name, highest in pairs])
+    example_F = np.array([EXAMPLE[parse_feature(name).stem] for name in features])
     near_NF = example_F * (1 + NEAR * (2 * shares[1] - 1))
-    return np.concatenate([shares[0] * highest_F, near_NF])
+    return np.concatenate([box.at(shares[0]), near_NF])

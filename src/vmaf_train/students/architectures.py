@@ -23,6 +23,7 @@ from vmaf_train.students.nets import (
     Transformer,
 )
 from vmaf_train.students.solvers import Adam, LeastSquares, NoTraining, Solver
+from vmaf_train.teacher.svr import correction_columns
 from vmaf_train.teacher.teachers import DEFAULT_TEACHER, Teacher
 
 
@@ -147,13 +148,24 @@ class Student(nn.Module):
                 clip, in order.
 
         Returns:
-            float32 of shape (frames,), 0 to 100.
+            float32 of shape (frames,), within the teacher's `score_range`.
         """
-        z = (x_NF.double() - self.x_mean_F) / self.x_std_F
+        z = (self._corrected(x_NF.double()) - self.x_mean_F) / self.x_std_F
         if self.architecture.window > 1:
             z = windows(z, self.architecture.window)
         score_N: Tensor = self.net(z) * self.y_std + self.y_mean
         return score_N.clamp(*self.teacher.score_range).float()
+
+    def _corrected(self, x_NF: Tensor) -> Tensor:
+        """Return features as the teacher corrects them; see `vmaf_train.teacher.svr.corrected`."""
+        columns = correction_columns(self.features)
+        if columns is None or not self.teacher.correction:
+            return x_NF
+        chroma, adm3 = columns
+        stand_in = self.teacher.correction * (1 - x_NF[:, adm3])
+        corrected = x_NF.clone()
+        corrected[:, chroma] = torch.where(x_NF[:, chroma] == 0, stand_in, x_NF[:, chroma])
+        return corrected
 
 
 def _deviation(values: Tensor) -> Tensor:

@@ -43,7 +43,7 @@ class BatchedFit:
     def __init__(
         self, arch: str, table: FrameTable, jobs: Sequence[Job], settings: Settings
     ) -> None:
-        features = find_feature_set(settings.features).features
+        features = find_feature_set(settings.features, table.teacher.features).features
         architecture = find_architecture(arch, features, table.teacher)
         self.cancelled = False
         self.epochs = architecture.solver.epochs(settings.epochs)

@@ -31,8 +31,8 @@ class Examples:
 
     Attributes:
         features: column names of `x`.
-        x: float64 of shape (frames + 1, features), raw values of all frames; the last row, NaN,
-            stands for every frame beyond a clip's ends.
+        x: float64 of shape (frames + 1, features), raw values of all frames, as the teacher
+            corrects them; the last row, NaN, stands for every frame beyond a clip's ends.
         rows: rows of `x` that each example reads, int64 of shape (examples,) or (examples, window).
         frame_N: row of `x` of the frame that `y_N` scores, int64 of shape (examples,).
         missing_NM: float64 of shape (examples, missing), features that the teacher reads and the
@@ -67,7 +67,7 @@ class Examples:
         Raises:
             InputError: the table lacks one of the features, or one that the teacher reads.
         """
-        x_NF = table.select(features).x_NF
+        x_NF = table.teacher.correct(table.select(features).x_NF, features)
         frame_N = np.arange(len(table))
         return cls(
             features=tuple(features),
@@ -250,9 +250,12 @@ def _teacher_points(
     n_cover = job.teacher_points // 2
     n_mixed = job.teacher_points - n_cover
 
-    highest_F = examples.teacher.highest_of(examples.features)
-    mixed = mixtures(read, highest_F, n_mixed, draw)
-    covering = cover((n_cover, *read.shape[1:-1]), highest_F, draw)
+    box = examples.teacher.box_of(examples.features)
+    mixed = mixtures(read, box, n_mixed, draw)
+    # The limits of the box can make a chroma of exactly 0, which the teacher corrects.
+    flat = examples.teacher.correct(mixed.reshape(-1, mixed.shape[-1]), examples.features)
+    mixed = flat.reshape(mixed.shape)
+    covering = cover((n_cover, *read.shape[1:-1]), box, draw)
     yield _labelled(mixed, teacher, MIXTURES)
     exact = isinstance(teacher, CompletedTeacher) and not len(examples.missing_NM.T)
     yield _labelled(covering, teacher, COVER if exact else COVER_OF_COMPLETED)

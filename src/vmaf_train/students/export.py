@@ -24,7 +24,7 @@ from vmaf_train.students.export_networks import (
     write_transformer,
 )
 from vmaf_train.students.export_polynomials import write_polynomial
-from vmaf_train.students.graph import Graph
+from vmaf_train.students.graph import Graph, add_correction
 from vmaf_train.students.nets import (
     Mlp,
     Net,
@@ -33,6 +33,7 @@ from vmaf_train.students.nets import (
     TemporalMlp,
     Transformer,
 )
+from vmaf_train.teacher.svr import correction_columns
 
 # Adds a net to a graph; returns the name of its unclipped scores.
 Writer = Callable[[Graph, Student, Any], str]
@@ -76,7 +77,9 @@ def to_onnx(student: Student, facts: Mapping[str, object]) -> bytes:
 
 def _graph(student: Student) -> GraphProto:
     """Return the student's graph: its net, then the clip of the scores."""
-    graph = Graph()
+    graph, columns = Graph(), correction_columns(student.features)
+    if columns is not None and student.teacher.correction:
+        add_correction(graph, len(student.features), columns, student.teacher.correction)
     scores = WRITERS[type(student.net)](graph, student, student.net)
     lowest, highest = student.teacher.score_range
     graph.add("Clip", scores, np.array(lowest), np.array(highest))

@@ -5,7 +5,6 @@ Standardisation, batch normalisation and the target's scale are folded into the 
 
 import numpy as np
 
-from vmaf_train.onnx_file.contract import INPUT
 from vmaf_train.students.architectures import Student
 from vmaf_train.students.graph import Graph, Layer, layer_of, rescaled, standardised_image
 from vmaf_train.students.nets import Mlp, SupportVectors, TemporalMlp, Transformer
@@ -18,7 +17,7 @@ def write_mlp(graph: Graph, student: Student, net: Mlp) -> str:
     mean_F, std_F = student.x_mean_F.numpy(), student.x_std_F.numpy()
     layers = [(matrix / std_F, bias - matrix / std_F @ mean_F), *others]
 
-    given = INPUT
+    given = graph.features
     for matrix, bias in layers[:-1]:
         given = graph.add("Tanh", graph.dense(given, matrix, bias))
     matrix, bias = layers[-1]
@@ -128,7 +127,7 @@ def write_support_vectors(graph: Graph, student: Student, net: SupportVectors) -
     half_gamma = svr.gamma / 2
 
     # d / 2 = gamma / 2 (|x|^2 - 2 x . v + |v|^2)
-    scaled = graph.add("Add", graph.add("Mul", INPUT, slope_F), intercept_F - centre_F)
+    scaled = graph.add("Add", graph.add("Mul", graph.features, slope_F), intercept_F - centre_F)
     norm = graph.add("ReduceSum", graph.add("Mul", scaled, scaled), np.array([1]), keepdims=1)
     cross = graph.dense(scaled, -2 * half_gamma * near_SF, half_gamma * (near_SF**2).sum(1))
     norm = graph.add("Mul", norm, np.array(half_gamma))
@@ -139,4 +138,10 @@ def write_support_vectors(graph: Graph, student: Student, net: SupportVectors) -
     slope, intercept = svr.slopes[0], svr.intercepts[0]
     offset = (svr.weights_S.sum() - svr.rho - intercept) / slope
     weights = -2 * svr.weights_S[None] / slope
-    return graph.vector(graph.dense(kernel, weights, np.array([offset])))
+    score = graph.vector(graph.dense(kernel, weights, np.array([offset])))
+    # p0 + s (p1 + s (p2 + ...))
+    powers = svr.transform[::-1]
+    total: str | np.ndarray = np.array(powers[0]) if powers else score
+    for coefficient in powers[1:]:
+        total = graph.add("Add", graph.add("Mul", total, score), np.array(coefficient))
+    return str(total)

@@ -16,7 +16,6 @@ from itertools import combinations
 
 import numpy as np
 
-from vmaf_train.onnx_file.contract import INPUT
 from vmaf_train.students.architectures import Student
 from vmaf_train.students.graph import Graph
 from vmaf_train.students.nets import Polynomial, monomials
@@ -43,7 +42,7 @@ class _Homogeneous:
 
     def affine(self, graph: Graph, matrix: np.ndarray) -> str:
         """Give the product `matrix` u, computed from raw features."""
-        return graph.dense(INPUT, matrix @ self.lift, matrix @ self.shift)
+        return graph.dense(graph.features, matrix @ self.lift, matrix @ self.shift)
 
     def products(self, degree: int) -> list[Product]:
         """Return all products of exactly `degree` entries of u."""
@@ -90,7 +89,7 @@ def _linear(graph: Graph, p: _Homogeneous) -> str:
     w = np.array([p.weight[(i,)] for i in range(p.n)])
     matrix = w[None, 1:] @ p.lift[1:]
     bias = w[1:] @ p.shift[1:] + w[0:1]
-    return graph.vector(graph.dense(INPUT, matrix, bias))
+    return graph.vector(graph.dense(graph.features, matrix, bias))
 
 
 def _quadratic(graph: Graph, p: _Homogeneous) -> str:
@@ -122,7 +121,7 @@ def _quintic(graph: Graph, p: _Homogeneous) -> str:
     last = np.array([triple[2] for triple in triples])
 
     first_two = graph.add("MatMul", squares, (pick @ back).T)
-    left = graph.add("Mul", first_two, graph.dense(INPUT, p.lift[last], p.shift[last]))
+    left = graph.add("Mul", first_two, graph.dense(graph.features, p.lift[last], p.shift[last]))
     right = graph.add("MatMul", squares, (p.halves(triples, pairs) @ back).T)
     return _dot(graph, left, right)
 

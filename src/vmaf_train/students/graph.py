@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from vmaf_train.onnx_file.contract import INPUT
+from vmaf_train.onnx_file.contract import CORRECTED, INPUT
 from vmaf_train.students.architectures import Student
 from vmaf_train.students.nets import Dense
 
+# Factor that takes every chroma that libvmaf logs and that is not 0 above 1.
+PRESENT = 2e6
 # Matrix (outputs, inputs) and bias (outputs,) of a dense layer, in float64.
 Layer = tuple[np.ndarray, np.ndarray]
 
@@ -21,9 +23,13 @@ class Graph:
 
     An array among a node's inputs becomes a weight of the file: int64 for integers (axes, shapes),
     float32 for all others.
+
+    Attributes:
+        features: name of the features that nets read, as the teacher corrects them.
     """
 
     def __init__(self) -> None:
+        self.features = INPUT
         self.nodes: list[NodeProto] = []
         self.tensors: list[TensorProto] = []
 
@@ -49,9 +55,28 @@ class Graph:
         return name
 
 
+def add_correction(graph: Graph, n_features: int, columns: tuple[int, int], factor: float) -> None:
+    """Add the correction of v1: where chroma is 0, factor (1 - adm3) stands for it.
+
+    Args:
+        graph: an empty graph; the nodes after it read the corrected features.
+        n_features: number of features.
+        columns: of chroma and of adm3.
+        factor: the teacher's `correction`.
+    """
+    chroma_F, adm3_F = (np.eye(n_features)[column][None] for column in columns)
+    # 1 where chroma is 0, and 0 from the least value that libvmaf logs, with six decimals.
+    present = graph.dense(INPUT, chroma_F * PRESENT, np.zeros(1))
+    absent = graph.add("Sub", np.ones(1), graph.add("Clip", present, np.array(0.0), np.array(1.0)))
+    stand_in = graph.dense(INPUT, -factor * adm3_F, np.array([factor]))
+    added = graph.add("MatMul", graph.add("Mul", absent, stand_in), chroma_F)
+    graph.add("Add", INPUT, added)
+    graph.nodes[-1].output[0] = graph.features = CORRECTED
+
+
 def standardised_image(graph: Graph, student: Student) -> str:
     """Give the standardised features as an image [1, 1, T, F]; its zero padding is their mean."""
-    centred = graph.add("Sub", INPUT, student.x_mean_F.numpy())
+    centred = graph.add("Sub", graph.features, student.x_mean_F.numpy())
     scaled = graph.add("Div", centred, student.x_std_F.numpy())
     return graph.add("Unsqueeze", scaled, np.array([0, 1]))
 

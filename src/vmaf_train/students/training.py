@@ -56,7 +56,7 @@ def fit(
     """
     wanted = Job(seed=settings.seed, teacher_points=settings.teacher_points)
     without_points = Job(seed=settings.seed)
-    inputs = val.select(find_feature_set(settings.features).features)
+    inputs = val.select(find_feature_set(settings.features, val.teacher.features).features)
     clips = [torch.from_numpy(inputs.x_NF[rows]) for rows in val.clip_rows]
     history = []
 

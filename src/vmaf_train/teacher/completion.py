@@ -1,7 +1,8 @@
 """The teacher for feature sets that lack some of its features: a regression predicts these.
 
-Each missing feature is predicted as exp(q(z)), q a quadratic polynomial of the set's standardised
-features: the missing ones are VIF scales, which are positive and vary by ratios. Chosen by
+A missing VIF scale is predicted as exp(q(z)), q a quadratic polynomial of the set's standardised
+features, because it is positive and varies by ratios. Other features are predicted as q(z): they
+can be 0 on most frames. Chosen by
 leave-one-source-out over the sources of the corpus `real`: docs/decisions/0008-natural-content.md.
 """
 
@@ -41,26 +42,31 @@ class CompletedTeacher:
         missing = teacher.missing_from(features)
         self._teacher = teacher
         self._columns = (*features, *missing)
-        self._highest_M = teacher.highest_of(missing)
+        self._box = teacher.box_of(missing)
+        self._by_ratio_M = np.array([name.startswith("vif") for name in missing], dtype=bool)
         self._mean_F, deviation_F = x_NF.mean(0), x_NF.std(0)
         self._scale_F = np.where(deviation_F > 0, deviation_F, 1.0)
         self._weights_PM = np.zeros((0, 0))
         if missing:
             rows = slice(None, None, math.ceil(len(x_NF) / MOST_ROWS))
-            target_NM = np.log(np.maximum(missing_NM[rows], SMALLEST))
+            target_NM = missing_NM[rows].copy()
+            ratios = self._by_ratio_M
+            target_NM[:, ratios] = np.log(np.maximum(target_NM[:, ratios], SMALLEST))
             self._weights_PM = _ridge(self._quadratic(x_NF[rows]), target_NM)
 
     def complete(self, x_NF: np.ndarray) -> np.ndarray:
         """Return the missing features of rows of the set: float64 of shape (frames, missing)."""
-        if not len(self._highest_M):
+        if not len(self._by_ratio_M):
             return np.zeros((len(x_NF), 0))
-        most_M = np.log(self._highest_M)
-        predicted_NM = np.empty((len(x_NF), len(most_M)))
+        predicted_NM = np.empty((len(x_NF), len(self._by_ratio_M)))
         for start in range(0, len(x_NF), ROWS_PER_CHUNK):
             rows = slice(start, start + ROWS_PER_CHUNK)
-            logarithm_NM = self._quadratic(x_NF[rows]) @ self._weights_PM
-            predicted_NM[rows] = np.exp(np.minimum(logarithm_NM, most_M))
-        return predicted_NM
+            predicted_NM[rows] = self._quadratic(x_NF[rows]) @ self._weights_PM
+        ratios = self._by_ratio_M
+        most_M = np.log(self._box.highest_F[ratios])
+        predicted_NM[:, ratios] = np.exp(np.minimum(predicted_NM[:, ratios], most_M))
+        limited: np.ndarray = predicted_NM.clip(self._box.lowest_F, self._box.highest_F)
+        return limited
 
     def score(self, x_NF: np.ndarray, clip: bool = True) -> np.ndarray:
         """Score feature vectors; see `Teacher.score`.

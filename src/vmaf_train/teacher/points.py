@@ -5,6 +5,8 @@ feature box, which holds all values that features can take. It is densest at the
 like Chebyshev nodes, because a smooth fit has its largest errors there.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 # How far a mixture can lie beyond either row, as a share of their distance.
@@ -13,12 +15,25 @@ BEYOND = 0.1
 JITTER = 0.1
 
 
-def mixtures(x: np.ndarray, highest_F: np.ndarray, n: int, draw: np.random.Generator) -> np.ndarray:
+@dataclass(frozen=True, eq=False)
+class Box:
+    """The feature box: all values that features can take; corners float64 of shape (features,)."""
+
+    lowest_F: np.ndarray
+    highest_F: np.ndarray
+
+    def at(self, share: np.ndarray) -> np.ndarray:
+        """Return the points at these shares of the way from the lower corner to the upper one."""
+        points: np.ndarray = self.lowest_F + share * (self.highest_F - self.lowest_F)
+        return points
+
+
+def mixtures(x: np.ndarray, box: Box, n: int, draw: np.random.Generator) -> np.ndarray:
     """Draw points on the lines through two training rows, with a little noise.
 
     Args:
         x: float64 of shape (rows, features) or (rows, frames, features); training rows only.
-        highest_F: float64 of shape (features,), the upper corner of the feature box.
+        box: the feature box.
         n: number of points.
         draw: random generator.
 
@@ -29,19 +44,16 @@ def mixtures(x: np.ndarray, highest_F: np.ndarray, n: int, draw: np.random.Gener
     weight = draw.uniform(-BEYOND, 1 + BEYOND, (n, *[1] * (x.ndim - 1)))
     mixed = weight * x[pairs[0]] + (1 - weight) * x[pairs[1]]
     mixed += draw.normal(size=mixed.shape) * JITTER * x.std(tuple(range(x.ndim - 1)))
-    inside: np.ndarray = np.clip(mixed, 0, highest_F)
+    inside: np.ndarray = np.clip(mixed, box.lowest_F, box.highest_F)
     return inside
 
 
-def cover(shape: tuple[int, ...], highest_F: np.ndarray, draw: np.random.Generator) -> np.ndarray:
+def cover(shape: tuple[int, ...], box: Box, draw: np.random.Generator) -> np.ndarray:
     """Draw float64 points of shape (*shape, features) over the feature box, more at its faces."""
     # With uniform u, (1 - cos(pi u)) / 2 has the arcsine distribution.
-    share = (1 - np.cos(np.pi * draw.uniform(size=(*shape, len(highest_F))))) / 2
-    points: np.ndarray = share * highest_F
-    return points
+    return box.at((1 - np.cos(np.pi * draw.uniform(size=(*shape, len(box.highest_F))))) / 2)
 
 
-def uniform(n: int, highest_F: np.ndarray, draw: np.random.Generator) -> np.ndarray:
+def uniform(n: int, box: Box, draw: np.random.Generator) -> np.ndarray:
     """Draw float64 points of shape (n, features), uniform over the feature box."""
-    points: np.ndarray = draw.uniform(size=(n, len(highest_F))) * highest_F
-    return points
+    return box.at(draw.uniform(size=(n, len(box.highest_F))))

@@ -1,24 +1,18 @@
-"""The fusion of a VMAF model in NumPy: a support-vector regressor, read from libvmaf's model JSON.
+"""The fusion of a VMAF model in NumPy: a support-vector regressor (SVR).
 
-Source: the model files that libvmaf publishes (here the copies in ffmpeg-quality-metrics) and
-libvmaf's predict.c: features are rescaled linearly, a nu-SVR with an RBF kernel (libsvm's text
-format) gives a value, and the value is rescaled back and clipped. The `score_transform` in the file
-of vmaf_v0.6.1 is for phone screens; libvmaf does not apply it by default, nor do we.
+Source: libvmaf's predict.c. Features are rescaled linearly, a nu-SVR with an RBF kernel gives a
+value, and the value is rescaled back, transformed and clipped.
 """
 
-import importlib.util
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from vmaf_train.errors import InputError
-
 # Rows per evaluation of the kernel, to bound memory.
 ROWS_PER_CHUNK = 16384
+# Stems of the features of v1's correction: the corrected one, and the one that it is taken from.
+CORRECTED, CORRECTED_BY = "speed_chroma", "adm3"
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +27,8 @@ class Svr:
         rho: offset that is subtracted from the kernel sum.
         gamma: factor of the squared distance in the RBF kernel.
         clip: lowest and highest score.
+        transform: coefficients of a polynomial of the score, from degree 0; empty for none.
+        chroma_correction: parameter of the correction of chroma, see `corrected`; 0 for none.
     """
 
     features: tuple[str, ...]
@@ -43,6 +39,8 @@ class Svr:
     rho: float
     gamma: float
     clip: tuple[float, float]
+    transform: tuple[float, ...] = ()
+    chroma_correction: float = 0.0
 
     def score(self, x_NF: np.ndarray, features: Sequence[str], clip: bool = True) -> np.ndarray:
         """Score feature vectors.
@@ -50,13 +48,15 @@ class Svr:
         Args:
             x_NF: float of shape (frames, features), raw libvmaf values.
             features: names of the columns, in any order.
-            clip: limit scores to `clip`, as libvmaf does. Without it the function is smooth.
+            clip: limit scores to `clip`, as libvmaf does. Without it the function is smooth, apart
+                from the correction of chroma.
 
         Returns:
             float64 of shape (frames,), in score points.
         """
         order = [list(features).index(name) for name in self.features]
-        scaled_NF = x_NF[:, order].astype(np.float64) * self.slopes[1:] + self.intercepts[1:]
+        x_NF = corrected(x_NF[:, order].astype(np.float64), self.features, self.chroma_correction)
+        scaled_NF = x_NF * self.slopes[1:] + self.intercepts[1:]
 
         value_N = np.empty(len(scaled_NF))
         for start in range(0, len(scaled_NF), ROWS_PER_CHUNK):
@@ -64,6 +64,8 @@ class Svr:
             value_N[rows] = self._kernel_sum(scaled_NF[rows]) - self.rho
 
         score_N: np.ndarray = (value_N - self.intercepts[0]) / self.slopes[0]
+        if self.transform:
+            score_N = np.polynomial.polynomial.polyval(score_N, self.transform)
         return score_N.clip(*self.clip) if clip else score_N
 
     def _kernel_sum(self, z_NF: np.ndarray) -> np.ndarray:
@@ -75,70 +77,31 @@ class Svr:
         return total_N
 
 
-def read_svr(path: Path) -> Svr:
-    """Read a libvmaf model JSON.
+def correction_columns(features: Sequence[str]) -> tuple[int, int] | None:
+    """Return the columns of chroma and of adm3; None if the features lack one of them."""
+    found = [
+        [column for column, name in enumerate(features) if name.startswith(stem)]
+        for stem in (CORRECTED, CORRECTED_BY)
+    ]
+    return (found[0][0], found[1][0]) if all(found) else None
 
-    Raises:
-        InputError: the file is missing, or it holds no nu-SVR with linear rescaling.
+
+def corrected(x_NF: np.ndarray, features: Sequence[str], parameter: float) -> np.ndarray:
+    """Return features as the SVR of VMAF v1 reads them: where chroma is 0, adm3 stands for it.
+
+    libvmaf computes no chroma (exactly 0) for small pictures, and then takes parameter (1 - adm3).
+    A second correction changes nothing.
+
+    Args:
+        x_NF: float of shape (frames, features), raw libvmaf values.
+        features: names of the columns.
+        parameter: `chroma_correction_parameter` of the model; 0 changes nothing.
     """
-    try:
-        return _parse(json.loads(path.read_text())["model_dict"])
-    except (OSError, KeyError, ValueError, IndexError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{path} is not a readable teacher model ({error}); "
-            "run: pip install --force-reinstall ffmpeg-quality-metrics"
-        ) from error
-
-
-def packaged_model(name: str) -> Path:
-    """Return the path of the model file of this name in the package ffmpeg-quality-metrics.
-
-    Raises:
-        InputError: the package is not installed.
-    """
-    # Find the package without importing it, which takes longer.
-    spec = importlib.util.find_spec("ffmpeg_quality_metrics")
-    if spec is None or not spec.submodule_search_locations:
-        raise InputError(
-            f"the model file of {name} is missing; run: pip install ffmpeg-quality-metrics"
-        )
-    return Path(spec.submodule_search_locations[0]) / "vmaf_models" / f"{name}.json"
-
-
-def _parse(model: Mapping[str, Any]) -> Svr:
-    kind = (model["model_type"], model["norm_type"])
-    if kind != ("LIBSVMNUSVR", "linear_rescale"):
-        raise ValueError(f"{kind[0]} with {kind[1]} is not supported")
-
-    header, vectors = model["model"].split("\nSV\n")
-    fields = dict(line.split(" ", 1) for line in header.splitlines())
-    weights_S, support_SF = _parse_vectors(vectors, len(model["feature_names"]))
-    return Svr(
-        # "VMAF_integer_feature_vif_scale0_score" -> "vif_scale0"
-        features=tuple(
-            name.split("_feature_")[1].removesuffix("_score") for name in model["feature_names"]
-        ),
-        slopes=np.array(model["slopes"]),
-        intercepts=np.array(model["intercepts"]),
-        support_SF=support_SF,
-        weights_S=weights_S,
-        rho=float(fields["rho"]),
-        gamma=float(fields["gamma"]),
-        clip=tuple(model["score_clip"]),
-    )
-
-
-def _parse_vectors(text: str, n_features: int) -> tuple[np.ndarray, np.ndarray]:
-    """Read libsvm's lines `weight 1:value 2:value ...`; a line can leave out zeros.
-
-    Returns:
-        The weights, float64 of shape (lines,), and the vectors, float64 of shape (lines, features).
-    """
-    lines = [line.split() for line in text.strip().splitlines()]
-    weights_S = np.array([float(line[0]) for line in lines])
-    support_SF = np.zeros((len(lines), n_features))
-    for row, line in enumerate(lines):
-        for cell in line[1:]:
-            column, value = cell.split(":")
-            support_SF[row, int(column) - 1] = float(value)
-    return weights_S, support_SF
+    columns = correction_columns(features)
+    if not parameter or columns is None:
+        return x_NF
+    chroma, adm3 = columns
+    x_NF = x_NF.copy()
+    absent = x_NF[:, chroma] == 0
+    x_NF[absent, chroma] = parameter * (1 - x_NF[absent, adm3])
+    return x_NF

@@ -2,13 +2,19 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from pathlib import Path
 
 import numpy as np
 
 from vmaf_train.errors import InputError
-from vmaf_train.features import ADM_DETAILS, CANONICAL
-from vmaf_train.teacher.svr import Svr, packaged_model, read_svr
+from vmaf_train.feature_names import Extractors, Feature, parse_feature
+from vmaf_train.features import ADM_DETAILS, CANONICAL, FAMILIES, OWN, FeatureSet, sets_for
+from vmaf_train.teacher.model_file import ModelFile, packaged_model, read_model
+from vmaf_train.teacher.points import Box
+from vmaf_train.teacher.svr import Svr, corrected, correction_columns
+
+MODEL_SUFFIX = ".json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,35 +22,58 @@ class Teacher:
     """A VMAF model. libvmaf runs it on videos, NumPy runs it on feature vectors.
 
     Attributes:
-        name: name of the model in libvmaf, for the option `model=version=`.
+        name: name of the model in libvmaf, for the option `model=version=`; for a model file of
+            the user's, the name and the hash of the file.
         features: features that the model reads, in the column order of every matrix here.
         byproducts: further features in the log of the same pass; some builds do not log all.
-        highest: the highest value of each feature that content can reach; the lowest is 0. These
-            are the limits of the feature box.
-        score_key: the key of the score in libvmaf's log.
+        file: the model file that libvmaf must be given; None for a model that it knows by name.
         score_range: lowest and highest score, in score points.
     """
 
     name: str
     features: tuple[str, ...]
     byproducts: tuple[str, ...]
-    highest: Mapping[str, float]
-    score_key: str = "vmaf"
+    file: Path | None = None
     score_range: tuple[float, float] = (0.0, 100.0)
 
     @cached_property
+    def model(self) -> ModelFile:
+        """The model file, read at first use.
+
+        Raises:
+            InputError: it is missing or cannot be read.
+        """
+        return read_model(self.file) if self.file else _read(self.name)
+
+    @property
     def svr(self) -> Svr:
-        """The model's SVR, read from the package data at first use.
+        """The model's SVR.
 
         Raises:
             InputError: the model file is missing or cannot be read.
         """
-        return read_svr(packaged_model(self.name))
+        return self.model.svr
 
     @property
     def logged(self) -> tuple[str, ...]:
         """Every feature that a pass can log: `features`, then `byproducts`."""
         return (*self.features, *self.byproducts)
+
+    @property
+    def sets(self) -> Mapping[str, FeatureSet]:
+        """The feature sets for its students, by name."""
+        return sets_for(self.features)
+
+    @property
+    def correction(self) -> float:
+        """Parameter of v1's correction of chroma; 0 for none."""
+        return self.svr.chroma_correction if correction_columns(self.features) else 0.0
+
+    def correct(self, x_NF: np.ndarray, features: Sequence[str]) -> np.ndarray:
+        """Return features as the SVR reads them; see `svr.corrected`."""
+        if correction_columns(features) is None:
+            return x_NF
+        return corrected(x_NF, features, self.correction)
 
     def score(self, x_NF: np.ndarray, features: Sequence[str], clip: bool = True) -> np.ndarray:
         """Score feature vectors without any pixel.
@@ -68,28 +97,122 @@ class Teacher:
         """Return the columns of a table for students of `features`: the teacher's, then others."""
         return tuple(dict.fromkeys((*self.features, *features)))
 
-    def highest_of(self, features: Iterable[str]) -> np.ndarray:
-        """Return the upper corner of the feature box: float64 of shape (features,)."""
-        return np.array([self.highest[name] for name in features])
+    def box_of(self, features: Iterable[str]) -> Box:
+        """Return the box of some features."""
+        limits = np.array([self._limits(parse_feature(name)) for name in features]).reshape(-1, 2)
+        return Box(limits[:, 0], limits[:, 1])
+
+    def _limits(self, feature: Feature) -> tuple[float, float]:
+        """Return the lowest and the highest value of a feature that content can reach.
+
+        A feature that v1 corrects has the limits of its corrected value.
+        """
+        if feature.extractor == "cambi":
+            return 0.0, float(feature.option("cambi_max_val"))
+        if feature.extractor == "motion":
+            return 0.0, min(HIGHEST_MOTION, float(feature.option("motion_max_val")))
+        if feature.extractor == "speed_chroma":
+            stand_in = self.correction * (1 - LEAST_ADM3)
+            return 0.0, max(float(feature.option("speed_max_val")), stand_in)
+        gain = "vif_enhn_gain_limit" if feature.extractor == "vif" else "adm_enhn_gain_limit"
+        highest = 1.0 if feature.option(gain) == 1 else HIGHEST_ENHANCED
+        # aim is none of those that the option limits.
+        limited = feature.stem == "adm3"
+        return float(feature.option("adm_min_val")) if limited else 0.0, highest
 
 
-# 1.05, not 1: an enhanced picture has higher features than its reference.
-VMAF_V061 = Teacher(
-    name="vmaf_v0.6.1",
-    features=CANONICAL.features,
-    byproducts=ADM_DETAILS,
-    highest={**dict.fromkeys((*CANONICAL.features, *ADM_DETAILS), 1.05), "motion2": 40.0},
-)
-TEACHERS = {row.name: row for row in (VMAF_V061,)}
+# An enhanced picture has higher features than its reference, unless the gain is limited to 1.
+HIGHEST_ENHANCED = 1.05
+# The highest motion of content, if the model states no limit.
+HIGHEST_MOTION = 40.0
+# `adm_min_val` of every model that has the correction.
+LEAST_ADM3 = 0.5
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model that libvmaf knows by name: its file in the package, and options that it adds."""
+
+    file: str
+    options: Extractors
+
+
+NO_ENHANCEMENT_GAIN: Extractors = {
+    "vif": {"vif_enhn_gain_limit": 1.0},
+    "adm": {"adm_enhn_gain_limit": 1.0},
+}
+_V1 = "vmaf_v1.0.16_{}"
+_V1_VIEWINGS = ("3d0h", "5d0h", "1d5h_2160", "3d0h_2160")
+ROWS = {
+    **{name: Row(name, {}) for name in ("vmaf_v0.6.1", "vmaf_v0.6.1neg", "vmaf_4k_v0.6.1")},
+    # libvmaf has this model, the package does not: the SVR of the 4K model, the options of NEG.
+    "vmaf_4k_v0.6.1neg": Row("vmaf_4k_v0.6.1", NO_ENHANCEMENT_GAIN),
+    **{
+        (name := _V1.format(prefix + viewing)): Row(name, {})
+        for prefix in ("", "hfr_")
+        for viewing in _V1_VIEWINGS
+    },
+}
+TEACHERS = tuple(ROWS)
+# Stated here, because its file is not needed for most of what is done with it.
+VMAF_V061 = Teacher("vmaf_v0.6.1", CANONICAL.features, ADM_DETAILS)
 DEFAULT_TEACHER = VMAF_V061
+# Teachers of model files that this process has read, by name.
+_OPENED: dict[str, Teacher] = {}
+
+
+@lru_cache
+def _read(name: str) -> ModelFile:
+    row = ROWS[name]
+    return read_model(packaged_model(row.file), row.options)
+
+
+@lru_cache
+def _known(name: str) -> Teacher:
+    return _teacher_of(name, _read(name), None)
+
+
+def _teacher_of(name: str, model: ModelFile, file: Path | None) -> Teacher:
+    named = {feature.stem: feature for feature in model.features}
+    stems = next(
+        (family[OWN].features for family in FAMILIES if set(family[OWN].features) == named.keys()),
+        tuple(named),
+    )
+    features = tuple(named[stem].name for stem in stems)
+    return Teacher(name, features, _byproducts(model, features), file, model.svr.clip)
+
+
+def _byproducts(model: ModelFile, features: Sequence[str]) -> tuple[str, ...]:
+    """Return what libvmaf's ADM logs beside the features of a model."""
+    adm = next((feature for feature in model.features if feature.extractor == "adm"), None)
+    if adm is None:
+        return ()
+    details = (Feature(stem, adm.options).name for stem in ("adm2", *ADM_DETAILS))
+    return tuple(name for name in details if name not in features)
 
 
 def find_teacher(name: str) -> Teacher:
-    """Return the teacher of this name.
+    """Return the teacher of this name, or of this model file.
+
+    Args:
+        name: one of TEACHERS; or the path of a libvmaf model file, which ends in .json; or the name
+            of a teacher whose file this process has read.
 
     Raises:
-        InputError: no such teacher.
+        InputError: no such teacher, or the file cannot be read.
     """
-    if name not in TEACHERS:
-        raise InputError(f"unknown teacher {name!r}; choose one of: {', '.join(TEACHERS)}")
-    return TEACHERS[name]
+    if name == DEFAULT_TEACHER.name:
+        return DEFAULT_TEACHER
+    if name in _OPENED:
+        return _OPENED[name]
+    if name in ROWS:
+        return _known(name)
+    if name.endswith(MODEL_SUFFIX):
+        file = Path(name).expanduser().absolute()
+        model = read_model(file)
+        teacher = _teacher_of(f"{file.stem}-{model.sha256[:12]}", model, file)
+        return _OPENED.setdefault(teacher.name, teacher)
+    raise InputError(
+        f"unknown teacher {name!r}; choose one of: {', '.join(TEACHERS)}; "
+        "or pass the path of a libvmaf model file"
+    )
