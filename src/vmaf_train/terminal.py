@@ -163,6 +163,9 @@ def print_report(report: "EvalReport", title: str) -> None:
             f"max error {box.max_abs_error:.3f} "
             f"({box.n_samples} random vectors against the teacher)"
         )
+        if box.worst_found is not None:
+            proven = "" if box.proven is None else f", proven at most {box.proven:.3f}"
+            print(f"Anywhere in the box: worst error found {box.worst_found:.3f}{proven}")
     if out_of_fold := report.out_of_fold:
         interval, widest = out_of_fold.interval, out_of_fold.interval.half_widths[-1]
         truth = "the teacher's" if report.targets == "teacher" else "the opinion score"

@@ -8,6 +8,7 @@ from scipy import stats
 
 from vmaf_train.frames.table import FrameTable
 from vmaf_train.judging.agreement import LEVEL, bootstrap_over_clips, compare
+from vmaf_train.judging.certificate import prove, worst_found
 from vmaf_train.judging.intervals import Interval
 from vmaf_train.judging.opinion_report import OpinionReport
 from vmaf_train.judging.opinions import judge_opinions
@@ -25,6 +26,7 @@ from vmaf_train.judging.report import (
 from vmaf_train.metrics import rmse
 from vmaf_train.onnx_file.expected_error import expected_error_of
 from vmaf_train.onnx_file.inference import OnnxStudent
+from vmaf_train.onnx_file.polynomial import DEGREES, unclipped
 from vmaf_train.students.settings import TEACHER
 from vmaf_train.teacher.points import uniform
 from vmaf_train.teacher.teachers import Teacher
@@ -253,11 +255,27 @@ def _box_errors(student: OnnxStudent, teacher: Teacher) -> BoxErrors | None:
         return None
     x_NF, truth_N = _box(teacher, student.features)
     score_N = student.score(x_NF)
+    found = worst_found(
+        student.score,
+        lambda x_NF: teacher.score(x_NF, student.features),
+        teacher.box_of(student.features),
+        x_NF,
+    )
     return BoxErrors(
         n_samples=len(truth_N),
         rmse=rmse(score_N, truth_N),
         max_abs_error=float(np.abs(score_N - truth_N).max()),
+        worst_found=found,
+        proven=_proven(student, teacher, found),
     )
+
+
+def _proven(student: OnnxStudent, teacher: Teacher, found: float) -> float | None:
+    """Return a proven bound on the error of a polynomial over the box; None for other students."""
+    degree = DEGREES.get(str(student.facts.get("arch")))
+    if degree is None:
+        return None
+    return prove(unclipped(student.content), degree, teacher, student.features, found).bound
 
 
 @cache

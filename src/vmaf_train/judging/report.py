@@ -82,11 +82,28 @@ class LatencyFacts(Contract):
 
 
 class BoxErrors(Contract):
-    """Errors against the teacher's SVR over the feature box; they show errors of extrapolation."""
+    """Errors against the teacher's SVR over the feature box; they show errors of extrapolation.
+
+    Attributes:
+        n_samples: number of random vectors.
+        rmse, max_abs_error: over these vectors.
+        worst_found: the largest error that a search found, also from the corners of the box.
+        proven: no vector of the box has a larger error; only of polynomials. Older reports lack
+            both.
+    """
 
     n_samples: int
     rmse: float
     max_abs_error: float
+    worst_found: float | None = None
+    proven: float | None = None
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The metrics that a run logs, by MLflow name."""
+        found = {name: getattr(self, name) for name in ("worst_found", "proven")}
+        known = {f"box/{name}": value for name, value in found.items() if value is not None}
+        return {"box/rmse": self.rmse, "box/max_abs_error": self.max_abs_error, **known}
 
 
 class SourceErrors(Contract):
@@ -231,7 +248,7 @@ class EvalReport(Metrics):
         if (cost := set_of(self.model.features).cost) is not None:
             metrics["model/extraction_cost"] = cost
         if self.box:
-            metrics |= {"box/rmse": self.box.rmse, "box/max_abs_error": self.box.max_abs_error}
+            metrics |= self.box.metrics
         return metrics
 
     def metrics(self, prefix: str) -> Mapping[str, float]:

@@ -10,14 +10,17 @@ from vmaf_train.features import find_feature_set
 from vmaf_train.frames.table import FrameTable
 from vmaf_train.students.architectures import Student, build, find_architecture
 from vmaf_train.students.examples import Examples, Pool, make_pools, quotas, root_weights
+from vmaf_train.students.nets import Polynomial
 from vmaf_train.students.settings import Aim, Job, Settings
-from vmaf_train.students.solvers import Parts
+from vmaf_train.students.solvers import Parts, Rows
 
 # Batches per epoch, at most: students need steps, and beyond these more rows bring nothing.
 MOST_STEPS = 128
 # Steps whose rows are drawn at once.
 DRAWN_STEPS = 64
 
+# Least degree of polynomials whose largest error over the box is kept small.
+LEAST_EVEN_DEGREE = 4
 # Rows that a net's statistics are taken from at the end of an epoch.
 STATISTICS_ROWS = 4096
 
@@ -119,7 +122,7 @@ class BatchedFit:
             InputError: a loss or a weight is no longer finite.
         """
         jobs = list(zip(self.students.values(), self._pools, strict=True))
-        mean = self._solver.end_epoch(number, losses, [_weighted_parts(*job) for job in jobs])
+        mean = self._solver.end_epoch(number, losses, [_rows_of(*job) for job in jobs])
         for student, pools in jobs:
             if student.net.settles:
                 with torch.no_grad():
@@ -131,7 +134,18 @@ def _prepare(student: Student, examples: Examples, job: Job, aim: Aim) -> list[P
     """Standardise a student by the examples that its job may see; return the job's pools."""
     seen = examples.without(job.hold_out)
     student.standardise_by(torch.from_numpy(seen.frames), torch.from_numpy(seen.y_N))
-    return make_pools(seen, job, student.x_mean_F.numpy(), aim)
+    # A lower degree cannot follow the teacher over the whole box, so content would pay for it.
+    even = isinstance(student.net, Polynomial) and student.net.degree >= LEAST_EVEN_DEGREE
+    return make_pools(seen, job, student.x_mean_F.numpy(), aim, even=even)
+
+
+def _rows_of(student: Student, pools: Sequence[Pool]) -> Rows:
+    """Return all rows of a job's pools."""
+    even = next((pool for pool in pools if pool.even), None)
+    parts = _weighted_parts(student, [pool for pool in pools if not pool.even])
+    if even is None:
+        return Rows(parts)
+    return Rows(parts, (even.share.loss, *even.take(student, slice(None))))
 
 
 def _weighted_parts(student: Student, pools: Sequence[Pool]) -> Parts:

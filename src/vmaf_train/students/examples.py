@@ -16,7 +16,7 @@ from vmaf_train.students.architectures import Student
 from vmaf_train.students.settings import MOS, TEACHER, TEACHER_AIM, Aim, Job
 from vmaf_train.teacher.completion import CompletedTeacher
 from vmaf_train.teacher.opinions import FrameScorer, OpinionScorer, Rated
-from vmaf_train.teacher.points import cover, mixtures
+from vmaf_train.teacher.points import cover, grid_of, mixtures
 from vmaf_train.teacher.teachers import Teacher
 
 # Rows per part of `Pool.parts`, to bound memory.
@@ -118,6 +118,8 @@ class Share:
 CORPUS = Share(loss=1.0, batch=2)
 MIXTURES = Share(loss=1.0, batch=1)
 COVER = Share(loss=0.3, batch=1)
+# The even points are for solvers that keep the largest error over the box small.
+EVEN, EVEN_POINTS = Share(loss=0.003, batch=0), 16_000
 # Far from content, the completed teacher extrapolates a regression, and nobody rated anything, so
 # labels count less there.
 COVER_OF_COMPLETED = Share(loss=0.01, batch=1)
@@ -132,12 +134,14 @@ class Pool:
         rows: rows of `x` that each example reads, int64 of shape (examples,) or (examples, window).
         y: float64 of shape (examples,), targets, in score points.
         share: share of this kind.
+        even: whether the largest error of these examples counts, not their mean.
     """
 
     x: Tensor
     rows: Tensor
     y: Tensor
     share: Share
+    even: bool = False
 
     def take(self, student: Student, picks: Tensor | slice) -> tuple[Tensor, Tensor]:
         """Return standardised features and targets of some examples.
@@ -168,7 +172,12 @@ class Pool:
 
 
 def make_pools(
-    examples: Examples, job: Job, x_mean_F: np.ndarray, aim: Aim = TEACHER_AIM
+    examples: Examples,
+    job: Job,
+    x_mean_F: np.ndarray,
+    aim: Aim = TEACHER_AIM,
+    *,
+    even: bool = False,
 ) -> list[Pool]:
     """Return the pools of a job: the corpus first, then the teacher's points.
 
@@ -178,6 +187,8 @@ def make_pools(
         aim: what the students learn.
         x_mean_F: float64 of shape (features,), mean of the training rows; replaces the frames
             beyond a clip's ends.
+        even: add points of the box whose largest error counts, where the teacher labels them
+            exactly.
     """
     if not job.teacher_points and aim.targets == TEACHER:
         return [_pool_of(examples, examples.y_N)]
@@ -187,11 +198,13 @@ def make_pools(
     )
     if aim.targets == TEACHER:
         targets = _targets(examples, teacher)
-        points = _teacher_points(examples, teacher, job, x_mean_F)
+        points = [*_teacher_points(examples, teacher, job, x_mean_F)]
+        if even and job.teacher_points and not len(examples.missing_NM.T):
+            points.append(_even_points(examples, teacher, job))
     else:
         opinions = _opinions(examples, teacher, aim)
         targets = opinions.score(examples.frames)
-        points = _teacher_points(examples, opinions, job, x_mean_F)
+        points = [*_teacher_points(examples, opinions, job, x_mean_F)]
     return [pool for pool in (_pool_of(examples, targets), *points) if len(pool.y)]
 
 
@@ -259,6 +272,15 @@ def _teacher_points(
     yield _labelled(mixed, teacher, MIXTURES)
     exact = isinstance(teacher, CompletedTeacher) and not len(examples.missing_NM.T)
     yield _labelled(covering, teacher, COVER if exact else COVER_OF_COMPLETED)
+
+
+def _even_points(examples: Examples, teacher: FrameScorer, job: Job) -> Pool:
+    """Return points over the box, and its corners and the middles of its edges and faces."""
+    box = examples.teacher.box_of(examples.features)
+    ends = box.at(grid_of(len(examples.features)))
+    points = cover((EVEN_POINTS,), box, np.random.default_rng([job.seed, 2]))
+    points = examples.teacher.correct(np.concatenate([points, ends]), examples.features)
+    return replace(_labelled(points, teacher, EVEN), even=True)
 
 
 def _labelled(points: np.ndarray, teacher: FrameScorer, share: Share) -> Pool:

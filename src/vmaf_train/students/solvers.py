@@ -7,6 +7,7 @@ others.
 
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar
 
 import numpy as np
@@ -23,11 +24,31 @@ AnyNet = TypeVar("AnyNet", bound=Net)
 # (rows, features) and standardised targets (rows,). The weights of all rows add up to one.
 Parts = Iterable[tuple[float, Tensor, Tensor]]
 
+
+@dataclass(frozen=True)
+class Rows:
+    """All training rows of one job.
+
+    Attributes:
+        parts: the rows whose mean squared error counts.
+        even: the rows whose largest error counts, where there are any: the weight of all together,
+            features and targets.
+    """
+
+    parts: Parts
+    even: tuple[float, Tensor, Tensor] | None = None
+
+
 # Added to the diagonal of the normal equations.
 RIDGE = 1e-9
 
 # Default of Adam's highest learning rate.
 ADAM_RATE = 0.02
+
+# Rounds in which even rows are weighed again, and the highest power of the error that is minimised.
+EVEN_ROUNDS, HIGHEST_POWER = 16, 10
+# Least weight of an even row, as a share of the greatest.
+LEAST_WEIGHT = 1e-4
 
 
 class Solver(Generic[AnyNet]):
@@ -69,7 +90,7 @@ class Solver(Generic[AnyNet]):
         # Each solver that takes steps has its own; no loop calls this on the others.
         raise NotImplementedError
 
-    def end_epoch(self, number: int, losses: Sequence[Tensor], rows: Sequence[Parts]) -> Tensor:
+    def end_epoch(self, number: int, losses: Sequence[Tensor], rows: Sequence[Rows]) -> Tensor:
         """Write the weights to the nets.
 
         Args:
@@ -107,20 +128,24 @@ class LeastSquares(Solver[Polynomial]):
     def epochs(cls, wanted: int) -> int:
         return min(1, wanted)
 
-    def end_epoch(self, number: int, losses: Sequence[Tensor], rows: Sequence[Parts]) -> Tensor:
+    def end_epoch(self, number: int, losses: Sequence[Tensor], rows: Sequence[Rows]) -> Tensor:
         return torch.tensor(
-            [least_squares(net, parts) for net, parts in zip(self.nets, rows, strict=True)]
+            [least_squares(net, each) for net, each in zip(self.nets, rows, strict=True)]
         )
 
 
-def least_squares(net: Polynomial, parts: Parts) -> float:
+def least_squares(net: Polynomial, rows: Rows) -> float:
     """Set a polynomial's weights to the w that minimises sum_i c_i (phi(z_i) w - t_i)^2.
 
     phi(z) holds all monomials of a row, c is its weight, t its target. A small ridge keeps the
-    equations solvable.
+    equations solvable. The weights of even rows are proportional to |phi(z) w - t|^(p - 2) of the
+    round before, so that the sum of |phi(z) w - t|^p is small; p grows by one per round.
+
+    Source: Burrus, Barreto and Selesnick, Iterative reweighted least-squares design of FIR filters,
+    1994.
 
     Returns:
-        The weighted mean squared error.
+        The weighted mean squared error, without the even rows.
     """
     n = len(net.monomials)
     gram = torch.zeros(n, n, dtype=torch.float64)
@@ -128,7 +153,7 @@ def least_squares(net: Polynomial, parts: Parts) -> float:
     square = 0.0
 
     # G = sum c phi' phi, m = sum c phi' t, s = sum c t^2
-    for weight, z, t in parts:
+    for weight, z, t in rows.parts:
         phi = net.expand(z)
         gram += weight * phi.mT @ phi
         moment += weight * phi.mT @ t
@@ -137,11 +162,34 @@ def least_squares(net: Polynomial, parts: Parts) -> float:
     # (G + ridge I) w = m
     ridge = RIDGE * torch.eye(n, dtype=torch.float64)
     solved = torch.linalg.solve(gram + ridge, moment)
+    if rows.even:
+        solved = _evened(net, gram + 1e-3 * ridge, moment, rows.even)
     with torch.no_grad():
         net.weight.copy_(solved)
 
     # sum c (phi w - t)^2 = s - 2 w'm + w'G w
     return max(0.0, square - 2 * float(solved @ moment) + float(solved @ gram @ solved))
+
+
+def _evened(
+    net: Polynomial, gram: Tensor, moment: Tensor, even: tuple[float, Tensor, Tensor]
+) -> Tensor:
+    """Return the weights that also keep the largest error of even rows small."""
+    share, z, t = even
+    phi = net.expand(z)
+    weight_N = torch.full_like(t, 1 / len(t))
+    solved: Tensor | None = None
+    for power in range(2, 2 + EVEN_ROUNDS):
+        power = min(power, HIGHEST_POWER)
+        weighed = share * weight_N[:, None] * phi
+        step = torch.linalg.solve(gram + phi.mT @ weighed, moment + weighed.mT @ t)
+        # A whole step overshoots: it is right for the square, not for the power.
+        solved = step if solved is None else solved + (step - solved) / (power - 1)
+        error_N = (phi @ solved - t).abs()
+        weight_N = (error_N / error_N.max()) ** (power - 1) + LEAST_WEIGHT
+        weight_N /= weight_N.sum()
+    assert solved is not None
+    return solved
 
 
 class SteppingSolver(Solver[AnyNet]):
@@ -163,7 +211,7 @@ class SteppingSolver(Solver[AnyNet]):
         # Each subclass holds its weights in another form.
         raise NotImplementedError
 
-    def end_epoch(self, number: int, losses: Sequence[Tensor], rows: Sequence[Parts]) -> Tensor:
+    def end_epoch(self, number: int, losses: Sequence[Tensor], rows: Sequence[Rows]) -> Tensor:
         mean = torch.stack(list(losses)).mean(0)
         self.write_back()
         weights = [values.detach() for net in self.nets for values in net.parameters()]

@@ -6,6 +6,7 @@ like Chebyshev nodes, because a smooth fit has its largest errors there.
 """
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -52,6 +53,15 @@ def cover(shape: tuple[int, ...], box: Box, draw: np.random.Generator) -> np.nda
     """Draw float64 points of shape (*shape, features) over the feature box, more at its faces."""
     # With uniform u, (1 - cos(pi u)) / 2 has the arcsine distribution.
     return box.at((1 - np.cos(np.pi * draw.uniform(size=(*shape, len(box.highest_F))))) / 2)
+
+
+def grid_of(n_features: int) -> np.ndarray:
+    """Return corners, and middles of edges and faces of a box, as shares of the way through it.
+
+    Returns:
+        float64 of shape (3^features, features).
+    """
+    return np.array(list(product((0.0, 0.5, 1.0), repeat=n_features)))
 
 
 def uniform(n: int, box: Box, draw: np.random.Generator) -> np.ndarray:
