@@ -122,6 +122,8 @@ def test_metrics_of_an_arch_run_equal_its_row_of_the_comparison(swept):
             "oof/rmse_high": row.rmse_interval.high,
             "box/rmse": row.box.rmse,
             "box/max_abs_error": row.box.max_abs_error,
+            "box/worst_found": row.box.worst_found,
+            **({"box/proven": row.box.proven} if row.box.proven is not None else {}),
             "model/parameters": row.parameters,
             "model/onnx_bytes": row.onnx_bytes,
             "model/extraction_cost": 1.0,

@@ -12,7 +12,14 @@ from vmaf_train.students.architectures import build
 from vmaf_train.students.examples import training_rows
 from vmaf_train.students.nets import Polynomial
 from vmaf_train.students.settings import Job, Settings
-from vmaf_train.students.solvers import Adam, LeastSquares, NoTraining, least_squares, one_cycle
+from vmaf_train.students.solvers import (
+    Adam,
+    LeastSquares,
+    NoTraining,
+    Rows,
+    least_squares,
+    one_cycle,
+)
 from vmaf_train.students.training import fit
 
 
@@ -33,7 +40,7 @@ def test_least_squares_weights_rows_and_returns_the_error():
     t = torch.tensor([1.0, 4.0, 5.0], dtype=torch.float64)
     net = Polynomial(1, 1)
     parts = [(0.5, x[:1], t[:1]), (0.25, x[1:2], t[1:2]), (0.25, x[2:], t[2:])]
-    error = least_squares(net, parts)
+    error = least_squares(net, Rows(parts))
     assert net.weight.tolist() == pytest.approx([2, 3], abs=1e-6)
     assert error == pytest.approx(0.5 * 1 + 0.25 * 4, abs=1e-6)
 
@@ -96,3 +103,18 @@ def test_a_polynomial_with_points_is_the_weighted_least_squares_solution(make_ta
     np.testing.assert_allclose(given.numpy(), design @ solved, rtol=0, atol=1e-3)
     mean = np.average((design @ solved - y_N) ** 2, weights=root**2) / train.y_N.var()
     assert done.history[0].train_loss == pytest.approx(mean, rel=1e-4)
+
+
+def test_even_rows_lower_the_largest_error_and_leave_the_others_nearly_as_they_are():
+    x = torch.linspace(-1, 1, 400, dtype=torch.float64)[:, None]
+    t = torch.exp(2 * x[:, 0])
+    near = slice(150, 250)
+    largest, inside = [], []
+    for even in (None, (0.003, x, t)):
+        net = Polynomial(1, 4)
+        least_squares(net, Rows([(1 / 100, x[near], t[near])], even))
+        error = (net(x) - t).abs().detach()
+        largest.append(float(error.max()))
+        inside.append(float(error[near].max()))
+    assert largest[1] < 0.2 * largest[0]
+    assert inside[1] < 0.02
