@@ -55,6 +55,9 @@ def isolate(patch: pytest.MonkeyPatch, cache: Path) -> None:
     patch.setenv("VMAF_TINY_AI_CACHE", str(cache))
     for name in FOREIGN_VARIABLES:
         patch.delenv(name, raising=False)
+    # Few points and boxes: tests ask whether the fit and the proof are right, not how tight.
+    patch.setattr("vmaf_train.students.examples.EVEN_POINTS", 300)
+    patch.setattr("vmaf_train.judging.certificate.MOST_BOXES", 60)
 
 
 @pytest.fixture(autouse=True)
@@ -63,9 +66,6 @@ def isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     isolate(monkeypatch, tmp_path / "cache")
     # Lightning's logger sets the store of the whole process; no public call unsets it.
     monkeypatch.setattr("mlflow.tracking._tracking_service.utils._tracking_uri", None)
-    # Few points and boxes: tests ask whether the fit and the proof are right, not how tight.
-    monkeypatch.setattr("vmaf_train.students.examples.EVEN_POINTS", 300)
-    monkeypatch.setattr("vmaf_train.judging.certificate.MOST_BOXES", 60)
     # Without an address MLflow makes a store in the working folder.
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
