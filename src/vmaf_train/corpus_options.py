@@ -98,7 +98,7 @@ def teachers_in(text: str) -> tuple[Teacher, ...]:
     """
     if text == AUTO:
         return ()
-    return tuple(dict.fromkeys(find_teacher(name) for name in names_in(text, "teacher")))
+    return tuple(dict.fromkeys(find_teacher(name.strip()) for name in text.split(",")))
 
 
 def names_in(text: str, option: str) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ value. Source: the VmafOption tables of libvmaf's extractors, and feature_name.c
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from vmaf_train.errors import InputError
 
@@ -135,6 +136,7 @@ def feature_of(stem: str, options: Mapping[str, Value]) -> Feature:
     return Feature(stem, changed)
 
 
+@lru_cache(maxsize=1024)
 def parse_feature(name: str) -> Feature:
     """Return the feature of this name; the opposite of `Feature.name`.
 

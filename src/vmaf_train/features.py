@@ -65,11 +65,6 @@ class FeatureSet:
         """The part of `extraction` that reads single frames, for a pass that skips frames."""
         return extraction_of({k: v for k, v in self.extractors.items() if k != MOTION_EXTRACTOR})
 
-    @property
-    def stems(self) -> tuple[str, ...]:
-        """The features without their options."""
-        return tuple(parse_feature(name).stem for name in self.features)
-
     def options_of(self, feature: str) -> Mapping[str, Value]:
         """Return the options of the extractor that computes a feature of this set."""
         return self.extractors[parse_feature(feature).extractor]
@@ -163,7 +158,8 @@ SPEED = ("speed_chroma_uv", "speed_chroma_u", "speed_chroma_v")
 SET_NAMES = tuple(dict.fromkeys(name for family in FAMILIES for name in family))
 
 # One frame of the corpus `real` (clip yoga-07, frame 2; teacher score 82.1), for the examples
-# on model cards. It lies on no side of v1's correction: that of chroma is of a larger picture.
+# on model cards. The last three are of a frame with VMAF v1's options: a 1920x1080 clip of the same
+# corpus (concert_lights_hd-04, frame 2).
 EXAMPLE = {
     "adm2": 0.944,
     "vif_scale0": 0.463,
@@ -177,9 +173,9 @@ EXAMPLE = {
     "adm_scale3": 0.985,
     "adm3": 0.962,
     "aim": 0.020,
-    "cambi": 0.353,
-    "speed_chroma_uv": 2.182,
-    "motion3": 1.091,
+    "cambi": 7.557,
+    "speed_chroma_uv": 5.474,
+    "motion3": 3.269,
 }
 
 
@@ -232,6 +228,20 @@ def set_of(features: tuple[str, ...]) -> FeatureSet:
             if row.features == stems:
                 return row.with_options(options)
     return FeatureSet(OTHER, features, options, None)
+
+
+def known_set_of(features: tuple[str, ...], name: str) -> FeatureSet:
+    """Return the feature set that a student reads.
+
+    Raises:
+        InputError: no family holds it; the error names the student.
+    """
+    found = set_of(features)
+    if found.name == OTHER:
+        raise InputError(
+            f"{name} reads {', '.join(features)}, which is no known feature set; train another"
+        )
+    return found
 
 
 def find_feature_set(name: str, own: tuple[str, ...] = CANONICAL.features) -> FeatureSet:

@@ -142,4 +142,5 @@ def test_a_file_brings_its_own_teacher(exported, tmp_path):
     corpus = open_corpus(choice(tmp_path / "other.parquet"), Reporter(), few[:2])
     assert corpus.teacher is other
     assert corpus.table(()).teacher is other
+    assert corpus.table(()).features == few
     assert corpus.table(()).y_N.tolist() == table.y_N.tolist()

@@ -37,12 +37,12 @@ def test_no_point_of_the_box_has_an_error_above_the_bound(name, monkeypatch):
     x_NF = points_of(teacher)
     low, high = teacher.score_range
     off_N = np.abs(student(x_NF).clip(low, high) - teacher.score(x_NF, teacher.features))
-    found = worst_found(
-        lambda x_NF: student(teacher.correct(x_NF, teacher.features)).clip(low, high),
-        lambda x_NF: teacher.score(x_NF, teacher.features),
-        teacher.box_of(teacher.features),
-        x_NF,
-    )
+
+    def error(x_NF):
+        score_N = student(teacher.correct(x_NF, teacher.features)).clip(low, high)
+        return np.abs(score_N - teacher.score(x_NF, teacher.features))
+
+    found = worst_found(error, teacher.box_of(teacher.features), x_NF, off_N)
     bound = prove(student, 1, teacher, teacher.features, found).bound
     assert off_N.max() <= found <= bound < 2 * found
 
@@ -51,10 +51,12 @@ def test_the_shipped_polynomial_is_worst_in_a_corner_that_random_points_miss():
     student = OnnxStudent(EXACT.read_bytes(), "exact")
     box = DEFAULT_TEACHER.box_of(student.features)
     drawn = uniform(5000, box, np.random.default_rng(0))
-    found = worst_found(
-        student.score, lambda x_NF: DEFAULT_TEACHER.score(x_NF, student.features), box, drawn
-    )
-    off_N = np.abs(student.score(drawn) - DEFAULT_TEACHER.score(drawn, student.features))
+
+    def error(x_NF):
+        return np.abs(student.score(x_NF) - DEFAULT_TEACHER.score(x_NF, student.features))
+
+    off_N = error(drawn)
+    found = worst_found(error, box, drawn, off_N)
     assert found > 1.1 * off_N.max()
     proven = prove(unclipped(student.content), 5, DEFAULT_TEACHER, student.features, found)
     assert found <= proven.bound <= 1.2 * found and proven.remainder < 1e-3

@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 from vmaf_train.errors import InputError
 from vmaf_train.features import set_of
-from vmaf_train.frames.choice import ALL, AUTO, REAL, CorpusChoice
-from vmaf_train.frames.opening import open_corpus
+from vmaf_train.frames.choice import ALL, AUTO, CorpusChoice
+from vmaf_train.frames.opening import open_corpus, teacher_of
 from vmaf_train.judging.evaluation import evaluate, targets_of
 from vmaf_train.judging.figures import evaluation_figures
 from vmaf_train.judging.report import REPORT, EvalReport
@@ -13,7 +13,7 @@ from vmaf_train.onnx_file.expected_error import expected_error_of
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.reporting import Reporter
 from vmaf_train.shipping.finding import FOR_EVALUATE, find_student
-from vmaf_train.teacher.teachers import DEFAULT_TEACHER, find_teacher
+from vmaf_train.teacher.teachers import DEFAULT_TEACHER
 from vmaf_train.tracking.links import Links, links_to
 from vmaf_train.tracking.run import Run, tracked
 
@@ -84,14 +84,6 @@ def evaluate_model(
         return done
 
 
-def _with_teacher(choice: CorpusChoice, student: OnnxStudent) -> CorpusChoice:
-    """Return the choice with the teacher of the student, unless one is chosen or in a table."""
-    if choice.teachers or any(part.is_table and part.corpus != REAL for part in choice.parts):
-        return choice
-    named = str(student.facts.get("teacher", DEFAULT_TEACHER.name))
-    return replace(choice, teachers=(find_teacher(named),))
-
-
 def holds(report: EvalReport, expect: float) -> bool:
     """Tell whether the stated interval held for at least this share of the clips.
 
@@ -130,7 +122,8 @@ def evaluate_in(
     Raises:
         InputError: the corpus or the val_source is not usable.
     """
-    corpus = open_corpus(_with_teacher(choice, student), reporter, student.features)
+    teacher = teacher_of(choice, str(student.facts.get("teacher", DEFAULT_TEACHER.name)))
+    corpus = open_corpus(replace(choice, teachers=(teacher,)), reporter, student.features)
     if val_source not in (ALL, *corpus.sources):
         raise InputError(
             f"val_source {val_source} is not in the corpus; "

@@ -22,7 +22,7 @@ from vmaf_train.extraction.libvmaf import Ffmpeg, find_ffmpeg
 from vmaf_train.extraction.log_files import how_to_log, read_log
 from vmaf_train.extraction.sampling import Needed, Sample, sample_frames
 from vmaf_train.extraction.strata import Strata
-from vmaf_train.features import MOTION_FEATURE, FeatureSet, set_of
+from vmaf_train.features import MOTION_FEATURE, FeatureSet, known_set_of
 from vmaf_train.judging.sampled_mean import FEWEST, SampledMean, estimate_mean, frames_needed
 from vmaf_train.onnx_file.expected_error import ExpectedError, expected_error_of
 from vmaf_train.onnx_file.inference import OnnxStudent
@@ -245,7 +245,7 @@ def scorer_of(student: OnnxStudent, name: str) -> Scorer:
     Raises:
         InputError: the student reads no known feature set, or its metadata is malformed.
     """
-    return Scorer(student, set_of(student.features), expected_error_of(student, name))
+    return Scorer(student, known_set_of(student.features, name), expected_error_of(student, name))
 
 
 def score_video(

@@ -132,9 +132,10 @@ def sweep(
         InputError: an arch, a feature set, a fold, the targets or the corpus are not usable.
     """
     with tracked("sweep") as run:
-        sets = _choose_sets(tuple(dict.fromkeys(features)), teacher_of(choice))
+        teacher = teacher_of(choice)
+        sets = _choose_sets(tuple(dict.fromkeys(features)), teacher)
         named = tuple(dict.fromkeys(archs))
-        fits = list(_choose_fits(named, sets, teacher_of(choice), tuple(targets) or TARGETS))
+        fits = list(_choose_fits(named, sets, teacher, tuple(targets) or TARGETS))
         corpus = open_corpus(choice, reporter, [column for row in sets for column in row.features])
         chosen = choose_folds(corpus.clip_sources, folds)
 

@@ -9,6 +9,7 @@ Removing the folder is always safe.
 import logging
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +150,15 @@ class ClipCache:
             identity: of its files and of the pass.
             teachers: the teachers whose scores are wanted; some may be missing in the result.
         """
-        envelope = self._read(pair, identity)
+        try:
+            envelope = self._read(pair, identity)
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"]
+            path = self.path_of(pair)
+            log.warning(
+                "%s is not a valid cache file (%s); extracting the clip again", path, reason
+            )
+            return None
         held = [teacher for teacher in teachers if envelope and envelope.holds(teacher)]
         if envelope is None or not held:
             return None
@@ -166,7 +175,10 @@ class ClipCache:
         Raises:
             InputError: the folder cannot be written.
         """
-        held = self._read(pair, identity)
+        held = None
+        # `load` has told of a damaged file.
+        with suppress(ValidationError):
+            held = self._read(pair, identity)
         features = dict(zip(scores.features, scores.x_NF.T.tolist(), strict=True))
         by_teacher = {name: y_N.tolist() for name, y_N in scores.scores.items()}
         envelope = Envelope(
@@ -179,17 +191,14 @@ class ClipCache:
         self._write(self.path_of(pair), envelope.model_dump_json().encode())
 
     def _read(self, pair: Pair, identity: Identity) -> Envelope | None:
-        """Return the pair's envelope if it has this identity."""
-        path = self.path_of(pair)
+        """Return the pair's envelope if it has this identity.
+
+        Raises:
+            pydantic.ValidationError: the file is damaged.
+        """
         try:
-            envelope = Envelope.model_validate_json(path.read_bytes())
+            envelope = Envelope.model_validate_json(self.path_of(pair).read_bytes())
         except FileNotFoundError:
-            return None
-        except ValidationError as error:
-            reason = error.errors()[0]["msg"]
-            log.warning(
-                "%s is not a valid cache file (%s); extracting the clip again", path, reason
-            )
             return None
         lengths = {len(column) for column in envelope.features.values()}
         fits = identity.is_of(envelope.identity) and lengths == {pair.n_frames}

@@ -133,9 +133,10 @@ def frame_scores(
     ):
         for pair, found in extracted:
             cache.store(pair, identity(pair), found)
-            # A part of what is wanted was there already.
-            whole = cache.load(pair, identity(pair), ffmpeg.teachers)
-            scores = found if lacking[pair] == wanted or whole is None else whole
+            # If only a part was missing, the rest is in the cache.
+            part = lacking[pair] != wanted
+            scores = cache.load(pair, identity(pair), ffmpeg.teachers) if part else found
+            assert scores, "it was stored a moment ago"
             warn(pair, scores)
             advance(pair.n_frames)
             yield Scored(missing[pair], scores, extracted=True)

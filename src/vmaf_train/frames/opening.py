@@ -24,7 +24,7 @@ from vmaf_train.frames.log_folder import read_log_folder
 from vmaf_train.frames.opinions import Opinions, check_categories, matched, read_opinions
 from vmaf_train.frames.table import FrameTable, relabelled
 from vmaf_train.reporting import Reporter
-from vmaf_train.teacher.teachers import Teacher
+from vmaf_train.teacher.teachers import DEFAULT_TEACHER, Teacher, find_teacher
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,12 @@ def open_corpus(
     return corpus
 
 
-def teacher_of(choice: CorpusChoice) -> Teacher:
+def teacher_of(choice: CorpusChoice, default: str = DEFAULT_TEACHER.name) -> Teacher:
     """Return the teacher of a corpus: the one that was chosen, or that a Parquet file states.
+
+    Args:
+        choice: the corpus.
+        default: name of the teacher if nothing else says one.
 
     Raises:
         InputError: several were chosen, or the file is not usable.
@@ -96,7 +100,7 @@ def teacher_of(choice: CorpusChoice) -> Teacher:
             from vmaf_train.frames.parquet import teacher_in  # pyarrow takes long to import
 
             return teacher_in(part.path)
-    return choice.teacher
+    return find_teacher(default)
 
 
 def _open(

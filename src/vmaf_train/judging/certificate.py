@@ -12,7 +12,7 @@ The difference d of teacher and student is then a polynomial plus a remainder. W
 sum of the absolute coefficients of d bounds it on a box; terms of one feature alone are bounded by
 their exact range. The box with the largest bound is halved until bound and worst found are close.
 Scores are clipped. Where the teacher is at least t beyond the limit, a difference of at most e
-leaves at most e - t of it.
+leaves at most e - t of it. All is computed in float64, whose own rounding is not bounded.
 
 Source: Trefethen, Approximation Theory and Approximation Practice, 2013, theorems 8.1 and 8.2 (the
 remainder, from the maximum on a Bernstein ellipse).
@@ -30,7 +30,7 @@ from scipy.optimize import minimize
 from vmaf_train.teacher.points import Box, grid_of
 from vmaf_train.teacher.teachers import Teacher
 
-# Maps raw features, float64 (rows, features), to unclipped scores (rows,).
+# Maps features, float64 (rows, features), to numbers in score points, (rows,).
 Scorer = Callable[[np.ndarray], np.ndarray]
 
 # Part of a score point that truncating the teacher may cost.
@@ -41,8 +41,8 @@ DEGREES, ELLIPSES = range(2, 40), np.linspace(0.1, 6, 200)
 CLOSE, MOST_BOXES = 1.05, 2_000
 # What each halving may leave out of the series of the difference and of the teacher, per feature.
 LEFT_OUT, LEFT_OUT_OF_TEACHER = 1e-6, 1e-2
-# Starts of the search from the worst of the sampled points, and how many points are sampled.
-CLIMBS, SAMPLED = 12, 200_000
+# Number of points from which the search climbs: the worst that are known.
+CLIMBS = 12
 
 
 @dataclass(frozen=True)
@@ -60,22 +60,18 @@ class Certificate:
     boxes: int
 
 
-def worst_found(student: Scorer, teacher: Scorer, box: Box, sampled_NF: np.ndarray) -> float:
+def worst_found(error: Scorer, box: Box, sampled_NF: np.ndarray, sampled_N: np.ndarray) -> float:
     """Return the largest error that a search finds, in score points.
 
     Args:
-        student, teacher: score feature vectors; clipped scores give the error of clipped scores.
+        error: maps feature vectors to the absolute errors of their scores.
         box: the box to search.
         sampled_NF: float64 of shape (points, features), points of the box to start from.
+        sampled_N: float64 of shape (points,), the errors there.
     """
-
-    def error(x_NF: np.ndarray) -> np.ndarray:
-        off_N: np.ndarray = np.abs(student(x_NF) - teacher(x_NF))
-        return off_N
-
-    ends = grid_of(len(box.lowest_F))
-    starts_NF = np.concatenate([sampled_NF, box.at(ends)])
-    error_N = error(starts_NF)
+    ends_NF = box.at(grid_of(len(box.lowest_F)))
+    starts_NF = np.concatenate([sampled_NF, ends_NF])
+    error_N = np.concatenate([sampled_N, error(ends_NF)])
     span_F = box.highest_F - box.lowest_F
     found = float(error_N.max())
     for start in starts_NF[np.argsort(error_N)[-CLIMBS:]]:
@@ -97,7 +93,7 @@ def prove(
     """Bound the error of a polynomial student over the feature box.
 
     Args:
-        student: the polynomial of features that the teacher corrected.
+        student: the polynomial, of corrected features; it gives unclipped scores.
         degree: its degree.
         teacher: the teacher; it must read exactly these features.
         features: names of the features, in the student's order.

@@ -255,25 +255,29 @@ def _box_errors(student: OnnxStudent, teacher: Teacher) -> BoxErrors | None:
         return None
     x_NF, truth_N = _box(teacher, student.features)
     score_N = student.score(x_NF)
-    found = worst_found(
-        student.score,
-        lambda x_NF: teacher.score(x_NF, student.features),
-        teacher.box_of(student.features),
-        x_NF,
-    )
+    off_N = np.abs(score_N - truth_N)
+
+    def error(x_NF: np.ndarray) -> np.ndarray:
+        missed_N: np.ndarray = np.abs(student.score(x_NF) - teacher.score(x_NF, student.features))
+        return missed_N
+
+    found = worst_found(error, teacher.box_of(student.features), x_NF, off_N)
     return BoxErrors(
         n_samples=len(truth_N),
         rmse=rmse(score_N, truth_N),
-        max_abs_error=float(np.abs(score_N - truth_N).max()),
+        max_abs_error=float(off_N.max()),
         worst_found=found,
         proven=_proven(student, teacher, found),
     )
 
 
 def _proven(student: OnnxStudent, teacher: Teacher, found: float) -> float | None:
-    """Return a proven bound on the error of a polynomial over the box; None for other students."""
+    """Return a proven bound on the error of a polynomial over the box; None for other students.
+
+    Students of opinion scores need not follow the teacher, so a bound would say nothing.
+    """
     degree = DEGREES.get(str(student.facts.get("arch")))
-    if degree is None:
+    if degree is None or targets_of(student) != TEACHER:
         return None
     return prove(unclipped(student.content), degree, teacher, student.features, found).bound
 

@@ -13,7 +13,7 @@ import numpy as np
 from vmaf_train.clips.demo import make_demo_pair
 from vmaf_train.errors import VmafTrainError
 from vmaf_train.extraction.libvmaf import find_ffmpeg, score_with
-from vmaf_train.features import set_of
+from vmaf_train.features import OTHER, set_of
 from vmaf_train.frames.table import rated_clips
 from vmaf_train.judging.agreement import compare
 from vmaf_train.judging.evaluation import pool, score_table, targets_of
@@ -155,7 +155,7 @@ def runs_in_stock_libvmaf(candidate: Candidate, allowed: Allowed) -> Outcome | N
         InputError: there is no ffmpeg with libvmaf.
     """
     student, features = candidate.student, set_of(candidate.student.features)
-    if not runs_in_libvmaf(student):
+    if features.name == OTHER or not runs_in_libvmaf(student):
         return None
     ffmpeg = find_ffmpeg()
     try:

@@ -13,12 +13,11 @@ import numpy as np
 
 from vmaf_train.errors import InputError
 from vmaf_train.feature_names import parse_feature
-from vmaf_train.features import EXAMPLE, OTHER, set_of
+from vmaf_train.features import EXAMPLE, known_set_of, set_of
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.onnx_file.libvmaf_json import read_json, to_bytes, write_json
 from vmaf_train.onnx_file.polynomial import DEGREES, kernels_of, unclipped
 from vmaf_train.teacher.points import Box
-from vmaf_train.teacher.svr import correction_columns
 from vmaf_train.teacher.teachers import DEFAULT_TEACHER, Teacher, find_teacher
 
 SUFFIX = ".libvmaf.json"
@@ -65,12 +64,7 @@ def libvmaf_model_of(student: OnnxStudent, name: str) -> LibvmafModel:
     Raises:
         InputError: libvmaf cannot hold such students, or the file is not what its metadata says.
     """
-    arch, features = student.facts.get("arch"), set_of(student.features)
-    if features.name == OTHER and student.features != _teacher_of(student).features:
-        raise InputError(
-            f"{name} reads {', '.join(student.features)}, which is no known feature set; "
-            "train another"
-        )
+    arch, features = student.facts.get("arch"), known_set_of(student.features, name)
     if not runs_in_libvmaf(student):
         fact = f"{arch} is no polynomial" if arch else "its metadata names no arch"
         raise InputError(
@@ -87,7 +81,7 @@ def libvmaf_model_of(student: OnnxStudent, name: str) -> LibvmafModel:
 def _converted(content: bytes) -> LibvmafModel:
     """Convert the bytes of an ONNX file; register and sync ask for the same file several times."""
     student = OnnxStudent(content, "the student")
-    teacher = _teacher_of(student)
+    teacher = find_teacher(str(student.facts.get("teacher", DEFAULT_TEACHER.name)))
     box = teacher.box_of(student.features)
     x_NF = _vectors(student.features, box)
     facts = {"arch": str(student.facts["arch"]), "onnx_sha256": student.sha256}
@@ -96,23 +90,19 @@ def _converted(content: bytes) -> LibvmafModel:
 
     features, degree = set_of(student.features), DEGREES[facts["arch"]]
     score = unclipped(content)
-    corrects = correction_columns(student.features) is not None
+    correction = teacher.correction_in(student.features)
     written = write_json(
         kernels_of(score, degree, box.lowest_F, box.highest_F),
         features,
         facts,
         teacher.score_range,
-        teacher.correction if corrects else 0.0,
+        correction.parameter if correction else 0.0,
     )
     kernels = read_json(written)
     score_N = kernels.score(x_NF)
     _check_same(score_N.clip(*teacher.score_range), student, x_NF)
     error = float(np.abs(score_N - score(x_NF)).max())
     return LibvmafModel(written, degree, len(kernels.weights_P), error)
-
-
-def _teacher_of(student: OnnxStudent) -> Teacher:
-    return find_teacher(str(student.facts.get("teacher", DEFAULT_TEACHER.name)))
 
 
 def _teachers_own(

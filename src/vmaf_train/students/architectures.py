@@ -23,7 +23,6 @@ from vmaf_train.students.nets import (
     Transformer,
 )
 from vmaf_train.students.solvers import Adam, LeastSquares, NoTraining, Solver
-from vmaf_train.teacher.svr import correction_columns
 from vmaf_train.teacher.teachers import DEFAULT_TEACHER, Teacher
 
 
@@ -157,14 +156,14 @@ class Student(nn.Module):
         return score_N.clamp(*self.teacher.score_range).float()
 
     def _corrected(self, x_NF: Tensor) -> Tensor:
-        """Return features as the teacher corrects them; see `vmaf_train.teacher.svr.corrected`."""
-        columns = correction_columns(self.features)
-        if columns is None or not self.teacher.correction:
+        """Return features as the teacher corrects them; see `Correction` in teacher/svr.py."""
+        correction = self.teacher.correction_in(self.features)
+        if correction is None:
             return x_NF
-        chroma, adm3 = columns
-        stand_in = self.teacher.correction * (1 - x_NF[:, adm3])
+        chroma_N = x_NF[:, correction.chroma]
+        stand_in_N = correction.parameter * (1 - x_NF[:, correction.adm3])
         corrected = x_NF.clone()
-        corrected[:, chroma] = torch.where(x_NF[:, chroma] == 0, stand_in, x_NF[:, chroma])
+        corrected[:, correction.chroma] = torch.where(chroma_N == 0, stand_in_N, chroma_N)
         return corrected
 
 

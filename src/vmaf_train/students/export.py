@@ -33,7 +33,6 @@ from vmaf_train.students.nets import (
     TemporalMlp,
     Transformer,
 )
-from vmaf_train.teacher.svr import correction_columns
 
 # Adds a net to a graph; returns the name of its unclipped scores.
 Writer = Callable[[Graph, Student, Any], str]
@@ -77,9 +76,9 @@ def to_onnx(student: Student, facts: Mapping[str, object]) -> bytes:
 
 def _graph(student: Student) -> GraphProto:
     """Return the student's graph: its net, then the clip of the scores."""
-    graph, columns = Graph(), correction_columns(student.features)
-    if columns is not None and student.teacher.correction:
-        add_correction(graph, len(student.features), columns, student.teacher.correction)
+    graph = Graph()
+    if correction := student.teacher.correction_in(student.features):
+        add_correction(graph, len(student.features), correction)
     scores = WRITERS[type(student.net)](graph, student, student.net)
     lowest, highest = student.teacher.score_range
     graph.add("Clip", scores, np.array(lowest), np.array(highest))

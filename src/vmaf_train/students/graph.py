@@ -11,6 +11,7 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 from vmaf_train.onnx_file.contract import CORRECTED, INPUT
 from vmaf_train.students.architectures import Student
 from vmaf_train.students.nets import Dense
+from vmaf_train.teacher.svr import Correction
 
 # Factor that takes every chroma that libvmaf logs and that is not 0 above 1.
 PRESENT = 2e6
@@ -55,20 +56,21 @@ class Graph:
         return name
 
 
-def add_correction(graph: Graph, n_features: int, columns: tuple[int, int], factor: float) -> None:
-    """Add the correction of v1: where chroma is 0, factor (1 - adm3) stands for it.
+def add_correction(graph: Graph, n_features: int, correction: Correction) -> None:
+    """Add the correction of v1.
 
     Args:
         graph: an empty graph; the nodes after it read the corrected features.
         n_features: number of features.
-        columns: of chroma and of adm3.
-        factor: the teacher's `correction`.
+        correction: the teacher's.
     """
-    chroma_F, adm3_F = (np.eye(n_features)[column][None] for column in columns)
+    chroma_F = np.eye(n_features)[correction.chroma][None]
+    adm3_F = np.eye(n_features)[correction.adm3][None]
     # 1 where chroma is 0, and 0 from the least value that libvmaf logs, with six decimals.
     present = graph.dense(INPUT, chroma_F * PRESENT, np.zeros(1))
     absent = graph.add("Sub", np.ones(1), graph.add("Clip", present, np.array(0.0), np.array(1.0)))
-    stand_in = graph.dense(INPUT, -factor * adm3_F, np.array([factor]))
+    parameter = correction.parameter
+    stand_in = graph.dense(INPUT, -parameter * adm3_F, np.array([parameter]))
     added = graph.add("MatMul", graph.add("Mul", absent, stand_in), chroma_F)
     graph.add("Add", INPUT, added)
     graph.nodes[-1].output[0] = graph.features = CORRECTED

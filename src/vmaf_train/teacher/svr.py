@@ -28,7 +28,7 @@ class Svr:
         gamma: factor of the squared distance in the RBF kernel.
         clip: lowest and highest score.
         transform: coefficients of a polynomial of the score, from degree 0; empty for none.
-        chroma_correction: parameter of the correction of chroma, see `corrected`; 0 for none.
+        chroma_correction: parameter of the correction of chroma, see `Correction`; 0 for none.
     """
 
     features: tuple[str, ...]
@@ -55,7 +55,9 @@ class Svr:
             float64 of shape (frames,), in score points.
         """
         order = [list(features).index(name) for name in self.features]
-        x_NF = corrected(x_NF[:, order].astype(np.float64), self.features, self.chroma_correction)
+        x_NF = x_NF[:, order].astype(np.float64)
+        if correction := correction_in(self.features, self.chroma_correction):
+            x_NF = correction.apply(x_NF)
         scaled_NF = x_NF * self.slopes[1:] + self.intercepts[1:]
 
         value_N = np.empty(len(scaled_NF))
@@ -77,31 +79,36 @@ class Svr:
         return total_N
 
 
-def correction_columns(features: Sequence[str]) -> tuple[int, int] | None:
-    """Return the columns of chroma and of adm3; None if the features lack one of them."""
-    found = [
-        [column for column, name in enumerate(features) if name.startswith(stem)]
+@dataclass(frozen=True)
+class Correction:
+    """VMAF v1's correction: where chroma is exactly 0, parameter (1 - adm3) stands for it.
+
+    libvmaf computes no chroma for small pictures. A second correction changes nothing.
+
+    Attributes:
+        chroma, adm3: columns of these features.
+        parameter: `chroma_correction_parameter` of the model.
+    """
+
+    chroma: int
+    adm3: int
+    parameter: float
+
+    def apply(self, x_NF: np.ndarray) -> np.ndarray:
+        """Return corrected features; `x_NF` is float of shape (frames, features), raw values."""
+        x_NF = x_NF.copy()
+        absent = x_NF[:, self.chroma] == 0
+        x_NF[absent, self.chroma] = self.parameter * (1 - x_NF[absent, self.adm3])
+        return x_NF
+
+
+def correction_in(features: Sequence[str], parameter: float) -> Correction | None:
+    """Return the correction of some features; None if there is none, or a feature is missing."""
+    columns = [
+        next((column for column, name in enumerate(features) if name.startswith(stem)), None)
         for stem in (CORRECTED, CORRECTED_BY)
     ]
-    return (found[0][0], found[1][0]) if all(found) else None
-
-
-def corrected(x_NF: np.ndarray, features: Sequence[str], parameter: float) -> np.ndarray:
-    """Return features as the SVR of VMAF v1 reads them: where chroma is 0, adm3 stands for it.
-
-    libvmaf computes no chroma (exactly 0) for small pictures, and then takes parameter (1 - adm3).
-    A second correction changes nothing.
-
-    Args:
-        x_NF: float of shape (frames, features), raw libvmaf values.
-        features: names of the columns.
-        parameter: `chroma_correction_parameter` of the model; 0 changes nothing.
-    """
-    columns = correction_columns(features)
-    if not parameter or columns is None:
-        return x_NF
     chroma, adm3 = columns
-    x_NF = x_NF.copy()
-    absent = x_NF[:, chroma] == 0
-    x_NF[absent, chroma] = parameter * (1 - x_NF[absent, adm3])
-    return x_NF
+    if not parameter or chroma is None or adm3 is None:
+        return None
+    return Correction(chroma, adm3, parameter)

@@ -12,7 +12,7 @@ from vmaf_train.feature_names import Extractors, Feature, parse_feature
 from vmaf_train.features import ADM_DETAILS, CANONICAL, FAMILIES, OWN, FeatureSet, sets_for
 from vmaf_train.teacher.model_file import ModelFile, packaged_model, read_model
 from vmaf_train.teacher.points import Box
-from vmaf_train.teacher.svr import Svr, corrected, correction_columns
+from vmaf_train.teacher.svr import Correction, Svr, correction_in
 
 MODEL_SUFFIX = ".json"
 
@@ -64,16 +64,16 @@ class Teacher:
         """The feature sets for its students, by name."""
         return sets_for(self.features)
 
-    @property
-    def correction(self) -> float:
-        """Parameter of v1's correction of chroma; 0 for none."""
-        return self.svr.chroma_correction if correction_columns(self.features) else 0.0
+    def correction_in(self, features: Sequence[str]) -> Correction | None:
+        """Return the correction that the SVR applies to these features; None for none."""
+        # Most teachers correct nothing, and their model file need not be read to know it.
+        reads_chroma = any(parse_feature(name).extractor == "speed_chroma" for name in features)
+        return correction_in(features, self.svr.chroma_correction) if reads_chroma else None
 
     def correct(self, x_NF: np.ndarray, features: Sequence[str]) -> np.ndarray:
-        """Return features as the SVR reads them; see `svr.corrected`."""
-        if correction_columns(features) is None:
-            return x_NF
-        return corrected(x_NF, features, self.correction)
+        """Return features as the SVR reads them."""
+        correction = self.correction_in(features)
+        return correction.apply(x_NF) if correction else x_NF
 
     def score(self, x_NF: np.ndarray, features: Sequence[str], clip: bool = True) -> np.ndarray:
         """Score feature vectors without any pixel.
@@ -112,21 +112,27 @@ class Teacher:
         if feature.extractor == "motion":
             return 0.0, min(HIGHEST_MOTION, float(feature.option("motion_max_val")))
         if feature.extractor == "speed_chroma":
-            stand_in = self.correction * (1 - LEAST_ADM3)
-            return 0.0, max(float(feature.option("speed_max_val")), stand_in)
+            return 0.0, max(float(feature.option("speed_max_val")), self._most_corrected)
         gain = "vif_enhn_gain_limit" if feature.extractor == "vif" else "adm_enhn_gain_limit"
         highest = 1.0 if feature.option(gain) == 1 else HIGHEST_ENHANCED
-        # aim is none of those that the option limits.
-        limited = feature.stem == "adm3"
-        return float(feature.option("adm_min_val")) if limited else 0.0, highest
+        # The option limits no other feature of ADM.
+        lowest = float(feature.option("adm_min_val")) if feature.stem == "adm3" else 0.0
+        return lowest, highest
+
+    @property
+    def _most_corrected(self) -> float:
+        """The highest value that stands for a chroma of 0; 0 without a correction."""
+        correction = self.correction_in(self.features)
+        if correction is None:
+            return 0.0
+        lowest, _ = self._limits(parse_feature(self.features[correction.adm3]))
+        return correction.parameter * (1 - lowest)
 
 
 # An enhanced picture has higher features than its reference, unless the gain is limited to 1.
 HIGHEST_ENHANCED = 1.05
 # The highest motion of content, if the model states no limit.
 HIGHEST_MOTION = 40.0
-# `adm_min_val` of every model that has the correction.
-LEAST_ADM3 = 0.5
 
 
 @dataclass(frozen=True)
