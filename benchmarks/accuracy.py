@@ -5,7 +5,8 @@ Usage: python benchmarks/accuracy.py --corpus PATH [--assume-dims WxH] [--seeds 
 Nothing is chosen on the given corpus: default settings, every source, every frame.
 
 Printed are mean and deviation over seeds, the lowest SROCC, and the largest errors.
-Box errors are those on 200,000 random vectors from the box of possible features.
+Box errors are those on 200,000 random vectors from the box of possible features, then the largest
+that a search of the box finds, and for polynomials a bound that is proven.
 """
 
 import statistics
@@ -32,6 +33,8 @@ COLUMNS = (
     "max error",
     "box RMSE",
     "box max",
+    "box, found",
+    "box, proven",
 )
 
 
@@ -60,8 +63,15 @@ def cells(held_out: Sequence[EvalReport], judged: Sequence[EvalReport]) -> list[
         f"{min(report.srocc or 0 for report in judged):.6f}",
         f"{max(report.max_abs_error for report in judged):.3f}",
         spread([box.rmse for box in boxes]) if boxes else "-",
-        f"{max(box.max_abs_error for box in boxes):.3f}" if boxes else "-",
+        largest([box.max_abs_error for box in boxes]),
+        largest([box.worst_found for box in boxes]),
+        largest([box.proven for box in boxes]),
     ]
+
+
+def largest(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    return f"{max(known):.3f}" if known else "-"
 
 
 def spread(values: Sequence[float]) -> str:
