@@ -107,7 +107,9 @@ def prove(
     while heap[0].bound > CLOSE * found and len(heap) < MOST_BOXES:
         for half in heapq.heappop(heap).halves(limits):
             heapq.heappush(heap, half)
-    return Certificate(max(heap[0].bound, found), remainder, len(heap))
+    # No error is larger than the range of scores, and none that was found is wrong.
+    bound = min(max(heap[0].bound, found), limits.highest - limits.lowest)
+    return Certificate(bound, remainder, len(heap))
 
 
 @dataclass(frozen=True)
