@@ -25,7 +25,7 @@ from long_videos import LongVideo, make_long_videos, references
 
 from vmaf_train.clips.layouts import scan
 from vmaf_train.clips.video import YuvFormat, parse_dims
-from vmaf_train.commands.score import Scorer, load_scorer
+from vmaf_train.commands.scorer import Scorer, load_scorer
 from vmaf_train.commands.video_score import Sampling
 from vmaf_train.extraction.graphs import Branch, extracting
 from vmaf_train.extraction.libvmaf import Ffmpeg, find_ffmpeg

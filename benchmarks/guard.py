@@ -14,7 +14,7 @@ import numpy as np
 from common import choice_of, header, make_parser, row, run_ffmpeg, table_of, throw_away_folder
 
 from vmaf_train.clips.video import Video
-from vmaf_train.commands.score import Scorer, load_scorer
+from vmaf_train.commands.scorer import Scorer, load_scorer
 from vmaf_train.extraction.graphs import Branch, extracting
 from vmaf_train.extraction.libvmaf import Ffmpeg, find_ffmpeg
 from vmaf_train.extraction.logs import parse_features

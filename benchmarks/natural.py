@@ -16,8 +16,9 @@ from common import choice_of, header, make_parser, names, row, table_of
 from matplotlib.figure import Figure
 
 from vmaf_train.features import find_feature_set
-from vmaf_train.frames.choice import AUTO, DEMO, REAL, REAL_TABLE, CorpusChoice
+from vmaf_train.frames.choice import AUTO, DEMO, REAL, CorpusChoice
 from vmaf_train.frames.parquet import read_parquet
+from vmaf_train.frames.real import REAL_TABLES
 from vmaf_train.frames.table import FrameTable
 from vmaf_train.judging.agreement import compare
 from vmaf_train.judging.evaluation import pool, score_table
@@ -27,6 +28,7 @@ from vmaf_train.students.export import to_onnx
 from vmaf_train.students.settings import Job, Settings
 from vmaf_train.students.training import fit_many
 from vmaf_train.teacher.completion import CompletedTeacher
+from vmaf_train.teacher.teachers import DEFAULT_TEACHER
 
 # Sources learnt from, random choices of them, and sources that each choice is judged on.
 CURVE, DRAWS, JUDGED = (2, 4, 8, 12, 18, 26), 40, 5
@@ -142,7 +144,7 @@ def main() -> None:
     parser.add_argument("--features", type=names, default=["lite", "lite_vif"])
     parser.add_argument("--curve", help="file of the figure")
     options = parser.parse_args()
-    clips = read_parquet(REAL_TABLE).clips
+    clips = read_parquet(REAL_TABLES[DEFAULT_TEACHER.name]).clips
     sizes = {clip.clip: f"{clip.identity['width']}x{clip.identity['height']}" for clip in clips}
     kinds = {clip.clip: str(clip.identity["kind"]) for clip in clips}
 

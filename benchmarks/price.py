@@ -43,7 +43,7 @@ from matplotlib.figure import Figure
 from score import SIZE, draw_pair
 
 from vmaf_train.clips.video import Video
-from vmaf_train.commands.score import Scorer, load_scorer, scorer_of
+from vmaf_train.commands.scorer import Scorer, load_scorer, scorer_of
 from vmaf_train.commands.video_score import Sampling
 from vmaf_train.extraction.graphs import Branch, branch_arguments, extracting
 from vmaf_train.extraction.libvmaf import Ffmpeg, filter_with, find_ffmpeg

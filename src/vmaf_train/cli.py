@@ -286,6 +286,7 @@ def score(
     ref: options.Ref = None,
     dis: options.Dis = None,
     model: options.ScoreModel = DEFAULT_MODEL,
+    teacher: options.ScoreTeacher = options.NONE,
     format: options.PrintFormat = options.Format.json,
     per_frame: options.PerFrame = False,
     size: options.Size = "",
@@ -305,11 +306,15 @@ def score(
         from vmaf_train.clips.manifest import PairRow
         from vmaf_train.clips.pairs import parse_offset
         from vmaf_train.commands.score import score_log, score_pair
+        from vmaf_train.commands.scorer import load_scorer
         from vmaf_train.commands.video_score import Sampling
 
         sampling = Sampling(every, within, seed)
         _check_inputs(log, manifest, (ref, dis), all_frames=sampling.all_frames)
         check_scale(scale)
+        if teacher != options.NONE and model != DEFAULT_MODEL:
+            raise InputError("--model and --teacher both say what scores; pass one of the two")
+        scorer = load_scorer(model, teacher)
         if manifest:
             from vmaf_train.commands.score_manifest import score_manifest
 
@@ -317,7 +322,7 @@ def score(
                 manifest,
                 out,
                 TerminalReporter(),
-                model=model,
+                scorer=scorer,
                 size=size,
                 pix_fmt=pix_fmt,
                 jobs=jobs,
@@ -332,11 +337,11 @@ def score(
                 )
         else:
             if log:
-                scored = score_log(log, model=model)
+                scored = score_log(log, scorer=scorer)
             else:
                 assert ref and dis
                 pair = PairRow(ref, dis, size, pix_fmt, scale=scale, offset=parse_offset(offset))
-                scored = score_pair(pair, model=model, jobs=jobs, sampling=sampling)
+                scored = score_pair(pair, scorer=scorer, jobs=jobs, sampling=sampling)
             for remark in scored.remarks:
                 err.print(f"warning: {remark}", markup=False)
             print_score(scored, format, per_frame=per_frame)

@@ -238,6 +238,12 @@ Dis = Annotated[Path | None, typer.Argument(help="The distorted video.")]
 ScoreModel = Annotated[
     str, typer.Option(help="Id of a shipped model, path of an .onnx file, or models:/ URI.")
 ]
+ScoreTeacher = Annotated[
+    str,
+    typer.Option(
+        help="Score with a VMAF model itself, not with a student: a name or path as in train."
+    ),
+]
 ExportModel = Annotated[
     str,
     typer.Argument(

@@ -16,7 +16,8 @@ from conftest import write_corpus
 
 from vmaf_train.clips.layouts import scan
 from vmaf_train.clips.video import YuvFormat
-from vmaf_train.commands.score import load_scorer, score_video
+from vmaf_train.commands.score import score_video
+from vmaf_train.commands.scorer import load_scorer
 from vmaf_train.extraction.schedule import Pass
 from vmaf_train.features import FEATURE_SETS
 from vmaf_train.judging import familiarity

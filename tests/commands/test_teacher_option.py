@@ -11,6 +11,7 @@ from vmaf_train.errors import InputError
 from vmaf_train.extraction.cache import cache_root
 from vmaf_train.frames.choice import REAL, CorpusChoice
 from vmaf_train.frames.opening import open_corpus
+from vmaf_train.frames.real import REAL_TABLES
 from vmaf_train.reporting import Reporter
 from vmaf_train.teacher.teachers import DEFAULT_TEACHER, find_teacher
 
@@ -83,6 +84,7 @@ def test_a_table_is_labelled_by_another_teacher_that_reads_the_same_features():
 
 
 def test_a_table_without_a_teachers_features_is_refused_with_their_names():
-    choice = CorpusChoice(corpus=REAL, teachers=(find_teacher("vmaf_v0.6.1neg"),))
+    corpus = str(REAL_TABLES["vmaf_v0.6.1"])
+    choice = CorpusChoice(corpus=corpus, teachers=(find_teacher("vmaf_v0.6.1neg"),))
     with pytest.raises(InputError, match=r"not the adm2_egl_1, .*; pass a corpus of clips"):
         open_corpus(choice, Reporter())

@@ -1,19 +1,23 @@
 """Corpora joined by "+": names of sources, and what cannot be joined."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
+from conftest import Lines
 
 from vmaf_train.errors import InputError
 from vmaf_train.extraction.libvmaf import find_ffmpeg
 from vmaf_train.features import CANONICAL
-from vmaf_train.frames.choice import REAL, REAL_TABLE, CorpusChoice
+from vmaf_train.frames.choice import REAL, CorpusChoice
 from vmaf_train.frames.joining import check_joinable, check_no_copies, join_tables, unique_names
 from vmaf_train.frames.opening import open_corpus
 from vmaf_train.frames.parquet import read_parquet, write_parquet
+from vmaf_train.frames.real import REAL_TABLES
 from vmaf_train.reporting import Reporter
-from vmaf_train.teacher.teachers import DEFAULT_TEACHER
+from vmaf_train.teacher.model_file import packaged_model
+from vmaf_train.teacher.teachers import TEACHERS, find_teacher
 
 
 def export(table, folder, version="1"):
@@ -79,16 +83,45 @@ def test_the_same_frames_under_two_source_names_are_found_and_both_named(make_ta
 
 def test_the_packaged_corpus_needs_no_ffmpeg_and_holds_what_the_teacher_says(monkeypatch):
     monkeypatch.setenv("VMAF_FFMPEG", "no-such-ffmpeg")
-    corpus = opened(REAL)
-    table = corpus.table(())
-    assert len(corpus.sources) == 31 and len(table) == 16_520
-    scored_N = DEFAULT_TEACHER.score(table.x_NF, table.features)
-    assert np.abs(scored_N - table.y_N).max() < 2e-4
+    for name in REAL_TABLES:
+        teacher = find_teacher(name)
+        corpus = open_corpus(CorpusChoice(corpus=REAL, teachers=(teacher,)), Reporter())
+        table = corpus.table(())
+        assert len(corpus.sources) == 31 and len(table) == 16_520 and table.teacher is teacher
+        assert table.features == teacher.features
+        scored_N = teacher.score(table.x_NF, table.features)
+        assert np.abs(scored_N - table.y_N).max() < 3e-4
+
+
+def test_the_packaged_corpus_serves_every_teacher_of_the_table():
+    for name in TEACHERS:
+        teacher = find_teacher(name)
+        table = open_corpus(CorpusChoice(corpus=REAL, teachers=(teacher,)), Reporter()).table(())
+        assert table.features == teacher.features and table.teacher is teacher
+        assert np.abs(teacher.score(table.x_NF, table.features) - table.y_N).max() < 3e-4
+
+
+def test_the_packaged_corpus_says_where_its_vectors_stand_for_those_of_other_options():
+    reporter, teacher = Lines(), find_teacher("vmaf_v1.0.16_5d0h")
+    open_corpus(CorpusChoice(corpus=REAL, teachers=(teacher,)), reporter)
+    assert "vectors stand for frames with those of vmaf_v1.0.16_5d0h" in reporter.said[0]
+
+
+def test_the_packaged_corpus_refuses_a_teacher_of_another_kind(tmp_path):
+    content = json.loads(packaged_model("vmaf_v0.6.1").read_bytes())
+    content["model_dict"]["slopes"][1] *= 2
+    content["model_dict"]["feature_opts_dicts"] = [{"adm_norm_view_dist": 5.0}] + [{}] * 5
+    path = tmp_path / "other.json"
+    path.write_text(json.dumps(content))
+    choice = CorpusChoice(corpus=REAL, teachers=(find_teacher(str(path)),))
+    with pytest.raises(InputError, match="real holds no frames for other-"):
+        open_corpus(choice, Reporter())
 
 
 def test_the_packaged_corpus_is_of_the_libvmaf_that_the_packages_bring(monkeypatch):
     monkeypatch.delenv("VMAF_FFMPEG", raising=False)
-    assert read_parquet(REAL_TABLE).libvmaf_version == find_ffmpeg().libvmaf_version
+    for path in REAL_TABLES.values():
+        assert read_parquet(path).libvmaf_version == find_ffmpeg().libvmaf_version
 
 
 def test_the_demo_and_the_packaged_corpus_are_one_corpus(demo_cache, monkeypatch):

@@ -21,6 +21,7 @@ from vmaf_train.clips.video import (
     stamp_of,
 )
 from vmaf_train.errors import InputError
+from vmaf_train.features import check_size
 
 # Looks at files, and what is wrong with those that cannot be looked at.
 LooksAt = Mapping[Path, Look | InputError]
@@ -72,21 +73,25 @@ def show(path: Path, size: str, pix_fmt: str, looks: LooksAt) -> Shown:
     return Shown(replace(video, held=seen.frames), seen.format, seen.full_range, doubts)
 
 
-def open_pair(row: PairRow, looks: Looks) -> tuple[Video, Video, list[str]]:
+def open_pair(
+    row: PairRow, looks: Looks, features: Sequence[str]
+) -> tuple[Video, Video, list[str]]:
     """Open the two videos of a row to compare them as they are, frame 0 with frame 0.
 
     Args:
         row: names the videos.
         looks: takes the looks.
+        features: libvmaf features that will be extracted.
 
     Returns:
         The reference, the distorted video, and what makes the comparison doubtful.
 
     Raises:
-        InputError: see `show` and `align_sizes`.
+        InputError: see `show` and `align_sizes`; or the picture is too small for the features.
     """
     looked = look_at([row.ref, row.dis], looks)
     ref, dis = (show(path, row.size, row.pix_fmt, looked) for path in (row.ref, row.dis))
+    check_size(features, ref.format.width, ref.format.height, str(row.ref))
     doubts = [shown.doubts for shown in (ref, dis) if shown.doubts]
     return ref.video, align_sizes(ref, dis, scale=row.scale == SCALE_TO_REF), doubts
 

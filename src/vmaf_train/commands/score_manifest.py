@@ -9,7 +9,8 @@ from pathlib import Path
 from vmaf_train.clips.manifest import PairRow, read_pairs
 from vmaf_train.clips.pairs import Offset
 from vmaf_train.clips.video import NO_SCALE
-from vmaf_train.commands.score import Scorer, load_scorer, score_row
+from vmaf_train.commands.score import score_row
+from vmaf_train.commands.scorer import Scorer
 from vmaf_train.commands.video_score import ALL_FRAMES, Sampling, VideoScore, pooled_columns
 from vmaf_train.errors import InputError, VmafTrainError
 from vmaf_train.extraction.libvmaf import Ffmpeg, find_ffmpeg
@@ -78,7 +79,7 @@ def score_manifest(
     out: Path,
     reporter: Reporter,
     *,
-    model: str,
+    scorer: Scorer,
     size: str,
     pix_fmt: str,
     jobs: int,
@@ -92,14 +93,14 @@ def score_manifest(
         manifest: the CSV file of pairs.
         out: the CSV table, to which rows are added.
         reporter: follows the work, and receives one line per pair that failed.
-        model: id of a shipped student, path of an .onnx file, or models:/ URI.
+        scorer: the student or teacher.
         size, pix_fmt: for raw files whose row does not state them.
         jobs: number of pairs that are scored at once; 0 is one per core.
         sampling: which frames to score.
         scale, offset: for rows that do not state them; see `PairRow`.
 
     Raises:
-        InputError: the model, the manifest or the table is not usable.
+        InputError: the manifest or the table is not usable.
     """
     rows = [
         replace(
@@ -109,7 +110,6 @@ def score_manifest(
         )
         for row in read_pairs(manifest, size, pix_fmt)
     ]
-    scorer = load_scorer(model)
     workers = jobs or cores()
     failed = score_rows(
         scorer, rows, out, find_ffmpeg(), reporter, workers=workers, sampling=sampling

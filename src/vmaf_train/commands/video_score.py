@@ -71,13 +71,14 @@ class VideoScore:
     """A student's scores of a video.
 
     Attributes:
-        score_S: scores of the scored frames, float64 of shape (scored,), 0 to 100.
+        score_S: scores of the scored frames, float64 of shape (scored,).
         frame_S: numbers of these frames, int64 of shape (scored,), ascending.
         n_frames: frames of the video.
         estimate: of the mean of all frames, without the student's own error.
         own_error: the error that the student states; None if it states none.
         seed: seed of the choice of frames; None if every frame was to be scored.
         remarks: facts that make the scores doubtful, for the user.
+        score_range: lowest and highest score.
     """
 
     score_S: np.ndarray
@@ -87,6 +88,7 @@ class VideoScore:
     own_error: OwnError | None
     seed: int | None = None
     remarks: tuple[str, ...] = ()
+    score_range: tuple[float, float] = (SCORE_MIN, SCORE_MAX)
 
     @property
     def half_width(self) -> float | None:
@@ -113,7 +115,8 @@ class VideoScore:
         mean, half_width = self.estimate.mean, self.half_width
         low = high = None
         if half_width is not None:
-            low, high = max(SCORE_MIN, mean - half_width), min(SCORE_MAX, mean + half_width)
+            lowest, highest = self.score_range
+            low, high = max(lowest, mean - half_width), min(highest, mean + half_width)
         sampled = self.seed is not None
         counts = (self.n_frames, len(self.score_S), self.seed) if sampled else (self.n_frames,)
         harmonic_mean = float(1 / np.mean(1 / (self.score_S + 1)) - 1)

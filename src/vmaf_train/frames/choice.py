@@ -5,6 +5,7 @@ from pathlib import Path
 
 from vmaf_train.clips.video import NO_SCALE, YuvFormat, check_pix_fmt, parse_dims
 from vmaf_train.errors import InputError
+from vmaf_train.frames.real import real_table
 from vmaf_train.processes import cores
 from vmaf_train.teacher.teachers import DEFAULT_TEACHER, Teacher
 
@@ -18,8 +19,6 @@ TABLE_SUFFIX = ".parquet"
 LIST_SUFFIX = ".csv"
 NO_OFFSET = "0"
 LOG_SUFFIXES = (".json", ".xml", ".csv")
-# The packaged table of real frames; docs/real-corpus.md describes it.
-REAL_TABLE = Path(__file__).with_name(f"real{TABLE_SUFFIX}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,9 +116,13 @@ class CorpusChoice:
 
     @property
     def path(self) -> Path:
-        """Absolute path of the corpus; means nothing for the demo."""
+        """Absolute path of the corpus; means nothing for the demo.
+
+        Raises:
+            InputError: the corpus is "real", which has no frames for the teacher.
+        """
         if self.corpus == REAL:
-            return REAL_TABLE
+            return real_table(self.teacher)
         return Path(self.corpus).expanduser().absolute()
 
     def format_or(self, default: YuvFormat) -> YuvFormat:

@@ -22,7 +22,7 @@ from vmaf_train.frames.joining import (
 )
 from vmaf_train.frames.log_folder import read_log_folder
 from vmaf_train.frames.opinions import Opinions, check_categories, matched, read_opinions
-from vmaf_train.frames.table import FrameTable, relabelled
+from vmaf_train.frames.table import FrameTable, relabelled, renamed
 from vmaf_train.reporting import Reporter
 from vmaf_train.teacher.teachers import DEFAULT_TEACHER, Teacher, find_teacher
 
@@ -275,6 +275,12 @@ def _open_table(
     exported = read_parquet(choice.path)
     check_no_copies(exported.table)
     table = exported.table
+    if choice.corpus == REAL and table.teacher.features != choice.teacher.features:
+        reporter.say(
+            f"{REAL}: its frames have the feature options of {table.teacher.name}; here their "
+            f"vectors stand for frames with those of {choice.teacher.name}"
+        )
+        table = renamed(table, choice.teacher)
     if table.teacher is not choice.teacher:
         table = relabelled(table, choice.teacher, choice.corpus)
         reporter.say(f"{choice.corpus}: labelled by the model file of {choice.teacher.name}")

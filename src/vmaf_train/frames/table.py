@@ -12,6 +12,8 @@ import numpy as np
 
 from vmaf_train.errors import InputError
 from vmaf_train.extraction.logs import FrameScores
+from vmaf_train.feature_names import parse_feature
+from vmaf_train.features import options_by_extractor
 from vmaf_train.teacher.teachers import DEFAULT_TEACHER, Teacher
 
 
@@ -188,6 +190,16 @@ def relabelled(table: FrameTable, teacher: Teacher, name: str) -> FrameTable:
         )
     y_N = teacher.score(table.x_NF, table.features)
     return replace(table, y_N=y_N, teacher=teacher)
+
+
+def renamed(table: FrameTable, teacher: Teacher) -> FrameTable:
+    """Return a table whose features have the options of another teacher, in name only.
+
+    The vectors are then those of other frames, which the teacher can label.
+    """
+    options = options_by_extractor([parse_feature(name) for name in teacher.features])
+    names = [parse_feature(name).with_options(options).name for name in table.features]
+    return replace(table, features=tuple(names))
 
 
 def rated_clips(table: FrameTable) -> np.ndarray:

@@ -70,6 +70,15 @@ class Svr:
             score_N = np.polynomial.polynomial.polyval(score_N, self.transform)
         return score_N.clip(*self.clip) if clip else score_N
 
+    def same_kernel(self, other: "Svr") -> bool:
+        """Tell whether two SVRs give the same value before `transform` and `clip`."""
+        arrays, others = (
+            (each.slopes, each.intercepts, each.support_SF, each.weights_S)
+            for each in (self, other)
+        )
+        same = all(np.array_equal(a, b) for a, b in zip(arrays, others, strict=True))
+        return same and (self.rho, self.gamma) == (other.rho, other.gamma)
+
     def _kernel_sum(self, z_NF: np.ndarray) -> np.ndarray:
         """Return sum_s weight_s exp(-gamma |z - support_s|^2) for each row."""
         # |z - s|^2 = |z|^2 + |s|^2 - 2 z.s

@@ -64,6 +64,13 @@ class Teacher:
         """The feature sets for its students, by name."""
         return sets_for(self.features)
 
+    def is_variant_of(self, other: "Teacher") -> bool:
+        """Tell whether two teachers differ in options of features, transform and clip only."""
+        stems, others = (
+            [parse_feature(name).stem for name in each.features] for each in (self, other)
+        )
+        return stems == others and self.svr.same_kernel(other.svr)
+
     def correction_in(self, features: Sequence[str]) -> Correction | None:
         """Return the correction that the SVR applies to these features; None for none."""
         # Most teachers correct nothing, and their model file need not be read to know it.
