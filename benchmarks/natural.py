@@ -1,15 +1,17 @@
 """Error of students on natural content that they did not learn from, by size, kind and sources.
 
 Usage: python benchmarks/natural.py [--corpus PATH [--assume-dims WxH]] [--archs mlp_small]
-           [--features lite,lite_vif] [--curve FILE.png]
+           [--features lite,lite_vif] [--teacher NAME] [--curve FILE.png]
 Students learn from the packaged corpus `real`. Out of fold: each of its sources is scored by a
 student of all others. With --corpus, a student of all of `real` scores the corpus at PATH too. RMSE
 per frame and pooled, in score points; the interval (95 %) comes from resampling sources. --curve
 draws the error of the completed teacher, which students imitate, by number of sources that it
-learnt from: over 40 random choices of sources, each judged on five sources left out.
+learnt from: over 40 random choices of sources, each judged on five sources left out. Students of
+VMAF v1 are also judged on clips with and without banding, per size.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from common import choice_of, header, make_parser, names, row, table_of
@@ -18,7 +20,6 @@ from matplotlib.figure import Figure
 from vmaf_train.features import find_feature_set
 from vmaf_train.frames.choice import AUTO, DEMO, REAL, CorpusChoice
 from vmaf_train.frames.parquet import read_parquet
-from vmaf_train.frames.real import REAL_TABLES
 from vmaf_train.frames.table import FrameTable
 from vmaf_train.judging.agreement import compare
 from vmaf_train.judging.evaluation import pool, score_table
@@ -28,11 +29,13 @@ from vmaf_train.students.export import to_onnx
 from vmaf_train.students.settings import Job, Settings
 from vmaf_train.students.training import fit_many
 from vmaf_train.teacher.completion import CompletedTeacher
-from vmaf_train.teacher.teachers import DEFAULT_TEACHER
+from vmaf_train.teacher.teachers import DEFAULT_TEACHER, find_teacher
 
 # Sources learnt from, random choices of them, and sources that each choice is judged on.
 CURVE, DRAWS, JUDGED = (2, 4, 8, 12, 18, 26), 40, 5
 RESAMPLES = 2000
+# Mean CAMBI of a clip with visible banding: from 5 on, by the rule of thumb of libvmaf's cambi.md.
+BANDING = 5.0
 COLUMNS = ("student", "judged on", "frames", "RMSE", "interval", "pooled", "worst", "SROCC")
 
 
@@ -101,6 +104,18 @@ def print_groups(
         print(line(name, f"{what}, {group}", table.take(clips), score_N[frames]), flush=True)
 
 
+def banding_of(table: FrameTable, sizes: Mapping[str, str]) -> dict[str, str]:
+    """Return the size of each clip and whether it has banding, if the table holds CAMBI."""
+    column = next((i for i, name in enumerate(table.features) if name.startswith("cambi")), None)
+    if column is None:
+        return {}
+    groups = {}
+    for clip, rows in zip(table.clips, table.clip_rows, strict=True):
+        banded = table.x_NF[rows, column].mean() >= BANDING
+        groups[clip] = f"{sizes[clip]}, CAMBI {'from' if banded else 'below'} {BANDING:g}"
+    return groups
+
+
 def completed_error(
     features: Sequence[str], table: FrameTable, learnt: Sequence[str], judged: Sequence[str]
 ) -> float:
@@ -142,23 +157,28 @@ def draw_curves(curves: Mapping[str, Mapping[int, np.ndarray]], path: str) -> No
 def main() -> None:
     parser = make_parser(__doc__, corpus=DEMO, assume_dims=AUTO, archs=["mlp_small"])
     parser.add_argument("--features", type=names, default=["lite", "lite_vif"])
+    parser.add_argument("--teacher", type=find_teacher, default=DEFAULT_TEACHER)
     parser.add_argument("--curve", help="file of the figure")
     options = parser.parse_args()
-    clips = read_parquet(REAL_TABLES[DEFAULT_TEACHER.name]).clips
+    own, teachers = options.teacher.features, (options.teacher,)
+    choice = CorpusChoice(corpus=REAL, teachers=teachers)
+    clips = read_parquet(choice.path).clips
     sizes = {clip.clip: f"{clip.identity['width']}x{clip.identity['height']}" for clip in clips}
     kinds = {clip.clip: str(clip.identity["kind"]) for clip in clips}
 
     print(header(*COLUMNS))
     for set_name in options.features:
-        features = find_feature_set(set_name).features
-        real = table_of(CorpusChoice(corpus=REAL), features)
-        given = None if options.corpus == DEMO else table_of(choice_of(options), features)
+        features = find_feature_set(set_name, own).features
+        real = table_of(choice, features)
+        named = replace(choice_of(options), teachers=teachers)
+        given = None if options.corpus == DEMO else table_of(named, features)
         for arch in options.archs:
             settings, name = Settings(features=set_name), f"{arch}, {set_name}"
             score_N = out_of_fold(arch, real, settings)
             print(line(name, "out of fold", real, score_N), flush=True)
             print_groups(name, "out of fold", real, score_N, sizes)
             print_groups(name, "out of fold", real, score_N, kinds)
+            print_groups(name, "out of fold", real, score_N, banding_of(real, sizes))
             if given:
                 job = Job(teacher_points=settings.teacher_points)
                 (of_given,) = scores_of(arch, real, [job], settings, given).values()
@@ -166,8 +186,8 @@ def main() -> None:
     if options.curve:
         curves = {}
         for set_name in options.features:
-            features = find_feature_set(set_name).features
-            curves[set_name] = curve(features, table_of(CorpusChoice(corpus=REAL), features))
+            features = find_feature_set(set_name, own).features
+            curves[set_name] = curve(features, table_of(choice, features))
             for n, errors in curves[set_name].items():
                 print(row(set_name, f"{n} sources learnt", "", f"{np.median(errors):.3f}"))
         draw_curves(curves, options.curve)

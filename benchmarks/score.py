@@ -31,15 +31,18 @@ from vmaf_train.clips.video import Video, YuvFormat
 from vmaf_train.extraction.libvmaf import Ffmpeg, find_ffmpeg
 from vmaf_train.features import FEATURE_SETS
 from vmaf_train.processes import cores
-from vmaf_train.teacher.teachers import DEFAULT_TEACHER
+from vmaf_train.teacher.teachers import DEFAULT_TEACHER, find_teacher
 
 SIZE = YuvFormat(1920, 1080)
 NOISE = "noise=c0s=4:c0f=t"
 FULL = "full"
+V1 = find_teacher("vmaf_v1.0.16_3d0h")
+SETS = FEATURE_SETS | {f"v1 {name}": features for name, features in V1.sets.items()}
 # libvmaf's options of each way to run the bare filter.
-FILTERS = {FULL: f"model=version={DEFAULT_TEACHER.name}"} | {
-    name: f"model='':feature='{features.extraction}'" for name, features in FEATURE_SETS.items()
-}
+FILTERS = {
+    FULL: f"model=version={DEFAULT_TEACHER.name}",
+    "full v1": f"model=version={V1.name}",
+} | {name: f"model='':feature='{features.extraction}'" for name, features in SETS.items()}
 # The whole command: the model, and the bare way with the same features.
 MODELS = {
     "score canonical": ("vmaf_tiny_exact", "canonical"),

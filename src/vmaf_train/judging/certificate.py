@@ -38,7 +38,7 @@ REMAINDER = 1e-4
 # Degrees that are tried for the series, and the logarithms of the ellipse's sum of semi-axes.
 DEGREES, ELLIPSES = range(2, 40), np.linspace(0.1, 6, 200)
 # The bound is close enough if it is at most this factor of the worst found; the most boxes.
-CLOSE, MOST_BOXES = 1.05, 2_000
+CLOSE, MOST_BOXES = 1.05, 16_000
 # What each halving may leave out of the series of the difference and of the teacher, per feature.
 LEFT_OUT, LEFT_OUT_OF_TEACHER = 1e-6, 1e-2
 # Number of points from which the search climbs: the worst that are known.
