@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from vmaf_train.contracts import Contract
 from vmaf_train.feature_names import parse_feature
-from vmaf_train.features import CANONICAL, EXAMPLE, set_of
+from vmaf_train.features import CANONICAL, EXAMPLE, MOTION_EXTRACTOR, set_of
 from vmaf_train.judging.evaluation import targets_of
 from vmaf_train.judging.report import REPORT, EvalReport
 from vmaf_train.onnx_file.contract import INPUT, OPSET, OUTPUT
@@ -94,6 +94,30 @@ SHIPPED = (
         arch="quartic",
         features="lite",
         description="VMAF without the finest scale of VIF, learnt from real content",
+    ),
+    ShippedModel(
+        id="vmaf_tiny_neg",
+        alias="neg",
+        arch="quintic",
+        features="canonical",
+        description="VMAF NEG, which gives enhancement no gain, as a polynomial of degree five",
+        teacher="vmaf_v0.6.1neg",
+    ),
+    ShippedModel(
+        id="vmaf_tiny_4k",
+        alias="4k",
+        arch="quintic",
+        features="canonical",
+        description="VMAF for 4K television, as a polynomial of degree five",
+        teacher="vmaf_4k_v0.6.1",
+    ),
+    ShippedModel(
+        id="vmaf_v1_tiny",
+        alias="v1",
+        arch="quintic",
+        features="canonical",
+        description="VMAF v1 for 1080p as a polynomial of degree five",
+        teacher="vmaf_v1.0.16_3d0h",
     ),
     # Empty until someone who has opinion scores fills it.
     ShippedModel(
@@ -319,14 +343,17 @@ def index_of(sidecars: Mapping[str, Sidecar], others: Sequence[IndexEntry]) -> b
 
 def card_of(row: ShippedModel, sidecar: Sidecar, report: EvalReport, student: OnnxStudent) -> bytes:
     """Return the model card as Markdown; every fact in it comes from the files."""
+    features = [parse_feature(name) for name in sidecar.features]
     page = template("vmaf_train.shipping", "model_card.md.j2").render(
         row=row,
         sidecar=sidecar,
         report=report,
         facts=student.facts,
-        example=[EXAMPLE[parse_feature(name).stem] for name in sidecar.features],
+        example=[EXAMPLE[feature.stem] for feature in features],
+        looks_ahead=[each.name for each in features if each.extractor == MOTION_EXTRACTOR],
         cost=set_of(sidecar.features).cost,
         missing=find_teacher(sidecar.teacher).missing_from(sidecar.features),
+        teacher=find_teacher(sidecar.teacher),
         rated=targets_of(student) != TEACHER,
         opinions=report.opinions,
     )

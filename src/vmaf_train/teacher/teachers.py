@@ -1,7 +1,7 @@
 """The table of teachers: the VMAF models that students imitate."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -28,6 +28,7 @@ class Teacher:
         byproducts: further features in the log of the same pass; some builds do not log all.
         file: the model file that libvmaf must be given; None for a model that it knows by name.
         score_range: lowest and highest score, in score points.
+        viewing: what the scores are meant for, in words.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Teacher:
     byproducts: tuple[str, ...]
     file: Path | None = None
     score_range: tuple[float, float] = (0.0, 100.0)
+    viewing: str = "what the makers of its teacher say"
 
     @cached_property
     def model(self) -> ModelFile:
@@ -53,6 +55,19 @@ class Teacher:
             InputError: the model file is missing or cannot be read.
         """
         return self.model.svr
+
+    @property
+    def limits_gain(self) -> bool:
+        """Whether an enhanced picture gets no more than its reference would."""
+        adm = (parse_feature(name) for name in self.features)
+        return any(
+            each.option("adm_enhn_gain_limit") == 1 for each in adm if each.extractor == "adm"
+        )
+
+    @property
+    def corrected(self) -> bool:
+        """Whether the SVR corrects a feature that is exactly 0."""
+        return self.correction_in(self.features) is not None
 
     @property
     def logged(self) -> tuple[str, ...]:
@@ -144,31 +159,50 @@ HIGHEST_MOTION = 40.0
 
 @dataclass(frozen=True)
 class Row:
-    """A model that libvmaf knows by name: its file in the package, and options that it adds."""
+    """A model that libvmaf knows by name.
+
+    Attributes:
+        file: name of its file in the package.
+        viewing: what its scores are meant for.
+        options: options of extractors that libvmaf adds to those of the file.
+    """
 
     file: str
-    options: Extractors
+    viewing: str
+    options: Extractors = field(default_factory=dict)
 
 
 NO_ENHANCEMENT_GAIN: Extractors = {
     "vif": {"vif_enhn_gain_limit": 1.0},
     "adm": {"adm_enhn_gain_limit": 1.0},
 }
+HD_VIEWING = "1080p, SDR, 8 bits, seen from three times the height of the picture"
+TV_VIEWING = "2160p, SDR, 8 bits, seen from one and a half times the height of the picture"
 _V1 = "vmaf_v1.0.16_{}"
-_V1_VIEWINGS = ("3d0h", "5d0h", "1d5h_2160", "3d0h_2160")
+# By the end of the model's name: the height of the display and the distance of the viewer.
+_V1_VIEWINGS = {
+    "3d0h": "1080p, seen from three times the height of the picture",
+    "5d0h": "1080p, seen from five times the height of the picture",
+    "1d5h_2160": "2160p, seen from one and a half times the height of the picture",
+    "3d0h_2160": "2160p, seen from three times the height of the picture",
+}
+V1_REMARK = ", in SDR, with 10 bits where the video has them"
+HFR_REMARK = ", at high frame rates"
 ROWS = {
-    **{name: Row(name, {}) for name in ("vmaf_v0.6.1", "vmaf_v0.6.1neg", "vmaf_4k_v0.6.1")},
+    "vmaf_v0.6.1": Row("vmaf_v0.6.1", HD_VIEWING),
+    "vmaf_v0.6.1neg": Row("vmaf_v0.6.1neg", HD_VIEWING),
+    "vmaf_4k_v0.6.1": Row("vmaf_4k_v0.6.1", TV_VIEWING),
     # libvmaf has this model, the package does not: the SVR of the 4K model, the options of NEG.
-    "vmaf_4k_v0.6.1neg": Row("vmaf_4k_v0.6.1", NO_ENHANCEMENT_GAIN),
+    "vmaf_4k_v0.6.1neg": Row("vmaf_4k_v0.6.1", TV_VIEWING, NO_ENHANCEMENT_GAIN),
     **{
-        (name := _V1.format(prefix + viewing)): Row(name, {})
-        for prefix in ("", "hfr_")
-        for viewing in _V1_VIEWINGS
+        (name := _V1.format(prefix + end)): Row(name, f"{viewing}{remark}{V1_REMARK}")
+        for prefix, remark in (("", ""), ("hfr_", HFR_REMARK))
+        for end, viewing in _V1_VIEWINGS.items()
     },
 }
 TEACHERS = tuple(ROWS)
 # Stated here, because its file is not needed for most of what is done with it.
-VMAF_V061 = Teacher("vmaf_v0.6.1", CANONICAL.features, ADM_DETAILS)
+VMAF_V061 = Teacher("vmaf_v0.6.1", CANONICAL.features, ADM_DETAILS, viewing=HD_VIEWING)
 DEFAULT_TEACHER = VMAF_V061
 # Teachers of model files that this process has read, by name.
 _OPENED: dict[str, Teacher] = {}
@@ -182,7 +216,7 @@ def _read(name: str) -> ModelFile:
 
 @lru_cache
 def _known(name: str) -> Teacher:
-    return _teacher_of(name, _read(name), None)
+    return replace(_teacher_of(name, _read(name), None), viewing=ROWS[name].viewing)
 
 
 def _teacher_of(name: str, model: ModelFile, file: Path | None) -> Teacher:
