@@ -81,7 +81,7 @@ def evaluate(
         per_source=_by_source(score_N, table, student.facts.get("train_sources")),
         per_clip=_by_clip(score_N, table, pooled_C, pooled_truth_C),
         references=_references(table, student.facts),
-        box=_box_errors(student, table.teacher),
+        box=box_errors(student, table.teacher),
         without_teacher_points=without,
         latency=LatencyFacts(**vars(student.measure_latency())),
         interval_check=_check_interval(student, name, table, pooled_C),
@@ -249,7 +249,7 @@ def _references(table: FrameTable, facts: Mapping[str, object]) -> dict[str, Met
     return rows
 
 
-def _box_errors(student: OnnxStudent, teacher: Teacher) -> BoxErrors | None:
+def box_errors(student: OnnxStudent, teacher: Teacher) -> BoxErrors | None:
     """Compare student and teacher over the feature box; None if their features differ."""
     if set(student.features) != set(teacher.features):
         return None

@@ -119,7 +119,7 @@ CORPUS = Share(loss=1.0, batch=2)
 MIXTURES = Share(loss=1.0, batch=1)
 COVER = Share(loss=0.3, batch=1)
 # The even points are for solvers that keep the largest error over the box small.
-EVEN, EVEN_POINTS = Share(loss=0.003, batch=0), 16_000
+EVEN, EVEN_POINTS = Share(loss=0.005, batch=0), 16_000
 # Far from content, the completed teacher extrapolates a regression, and nobody rated anything, so
 # labels count less there.
 COVER_OF_COMPLETED = Share(loss=0.01, batch=1)
