@@ -79,7 +79,7 @@ def test_a_sweep_over_sets_skips_the_teacher_where_features_are_missing(
     monkeypatch.setitem(FEATURE_SETS, other.name, other)
     choice = dataclasses.replace(demo_choice, max_pairs=18)
     options = {"folds": ["Weather"], "seeds": 1}
-    swept = sweep(choice, SHORT, Reporter(), features=(), **options).comparison
+    swept = sweep(choice, SHORT, Reporter(), features=(), **options).comparisons[0]
     assert {row.arch: row.extraction_cost for row in swept.rows} == {
         "linear": 1.0,
         "teacher_svr": 1.0,

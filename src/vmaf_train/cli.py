@@ -170,7 +170,8 @@ def sweep(
         features=names_in(features, "features"),
         targets=names_in(targets, "targets"),
     )
-    print_comparison(done.comparison)
+    for comparison in done.comparisons:
+        print_comparison(comparison)
     print_links(done.links)
 
 

@@ -193,8 +193,8 @@ ClipsPerSource = Annotated[
 TeacherName = Annotated[
     str,
     typer.Option(
-        help="A VMAF model by libvmaf's name, or the path of a model file; prewarm takes several, "
-        "with commas. auto is that of a table of frames or of the evaluated model, or vmaf_v0.6.1."
+        help="A VMAF model by libvmaf's name, or the path of a model file; prewarm and sweep take "
+        "several, with commas. auto is that of a table of frames, or vmaf_v0.6.1."
     ),
 ]
 Scheduler = Annotated[

@@ -55,7 +55,7 @@ def test_train_evaluate_and_sweep_read_the_file_without_ffmpeg(exported, store, 
     swept = sweep(
         choice(exported, max_pairs=18), SHORT, Reporter(), archs=["linear"], folds=["Sand"], seeds=1
     )
-    assert swept.comparison.rows[0].arch == "linear"
+    assert swept.comparisons[0].rows[0].arch == "linear"
     trained = train(choice(exported), "linear", SHORT, Reporter(), val_source="Sand")
     judged = evaluate_model(choice(exported), trained.links.run_id, Reporter(), val_source="Sand")
     assert judged.report.rmse == trained.report.rmse

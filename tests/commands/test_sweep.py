@@ -101,7 +101,7 @@ def test_a_sweep_makes_one_run_per_arch_and_one_for_the_comparison(swept):
     assert {name: run.info.status for name, run in runs.items()} == dict.fromkeys(
         (*ARCHS, "sweep"), "FINISHED"
     )
-    assert {run.data.tags["sweep"] for run in runs.values()} == {done.comparison.sweep}
+    assert {run.data.tags["sweep"] for run in runs.values()} == {done.comparisons[0].sweep}
     assert not any(
         key in run.data.tags for run in runs.values() for key in ("mlflow.parentRunId", "error")
     )
@@ -111,7 +111,7 @@ def test_a_sweep_makes_one_run_per_arch_and_one_for_the_comparison(swept):
 def test_metrics_of_an_arch_run_equal_its_row_of_the_comparison(swept):
     done, runs = swept
     rows = comparison_of(runs["sweep"]).rows
-    assert [row.arch for row in rows] == [row.arch for row in done.comparison.rows]
+    assert [row.arch for row in rows] == [row.arch for row in done.comparisons[0].rows]
     for row in rows:
         expected = {
             "loso/mean_rmse": row.mean_fold.mean,
@@ -140,7 +140,7 @@ def test_metrics_of_an_arch_run_equal_its_row_of_the_comparison(swept):
 
 
 def test_the_comparison_covers_the_wanted_archs_folds_and_seeds(swept):
-    comparison = swept[0].comparison
+    comparison = swept[0].comparisons[0]
     assert {row.arch: row.parameters for row in comparison.rows} == {"linear": 7, "mlp_small": 257}
     assert (comparison.folds, comparison.seeds, comparison.teacher_points) == (SOURCES, 2, 256)
     assert (comparison.n_frames, comparison.n_clips, comparison.corpus) == (3 * 2 * 6, 6, "corpus")
@@ -189,10 +189,10 @@ def test_an_arch_run_holds_its_student_as_file_and_as_mlflow_model(swept):
 def test_the_sweep_run_holds_the_comparison_and_its_figures(swept):
     done, runs = swept
     assert artifacts(runs["sweep"]) == {"comparison.md", "comparison.json", *FIGURES}
-    assert comparison_of(runs["sweep"]) == done.comparison
+    assert comparison_of(runs["sweep"]) == done.comparisons[0]
     markdown = mlflow.artifacts.load_text(f"runs:/{runs['sweep'].info.run_id}/comparison.md")
-    assert markdown == done.comparison.to_markdown()
-    assert done.comparison.recommendation in markdown
+    assert markdown == done.comparisons[0].to_markdown()
+    assert done.comparisons[0].recommendation in markdown
 
 
 def test_the_charts_link_shows_only_runs_of_this_sweep(swept):
@@ -200,11 +200,11 @@ def test_the_charts_link_shows_only_runs_of_this_sweep(swept):
     assert done.links.run_id == runs["sweep"].info.run_id
     charted = done.links.charts
     assert "compareRunsMode=CHART&workflowType=machine_learning" in charted
-    key = done.comparison.sweep
+    key = done.comparisons[0].sweep
     assert charted.endswith(f"viewStateShareKey={key}")
     tags = mlflow.get_experiment(runs["sweep"].info.experiment_id).tags
     view = json.loads(tags[f"mlflow.sharedViewState.{key}"])
-    assert view["searchFilter"] == f"tags.sweep = '{done.comparison.sweep}'"
+    assert view["searchFilter"] == f"tags.sweep = '{done.comparisons[0].sweep}'"
     found = mlflow.search_runs(
         search_all_experiments=True,
         output_format="list",
@@ -223,11 +223,13 @@ def test_a_repeated_sweep_gives_the_same_students_under_another_tag(swept, choic
         choice, QUICK, Reporter(), archs=("linear", "mlp_small", "linear"), folds=SOURCES, seeds=2
     )
     assert {arch: runs_by_name()[arch].data.tags["onnx_sha256"] for arch in ARCHS} == hashes
-    assert again.comparison.sweep != done.comparison.sweep
+    assert again.comparisons[0].sweep != done.comparisons[0].sweep
     unlike = {"sweep", "rows", "differences", "recommendation"}
-    assert again.comparison.model_dump(exclude=unlike) == done.comparison.model_dump(exclude=unlike)
+    assert again.comparisons[0].model_dump(exclude=unlike) == done.comparisons[0].model_dump(
+        exclude=unlike
+    )
     scores = [
-        {row.arch: (row.folds, row.frames, row.clips) for row in s.comparison.rows}
+        {row.arch: (row.folds, row.frames, row.clips) for row in s.comparisons[0].rows}
         for s in (again, done)
     ]
     assert scores[0] == scores[1]

@@ -64,7 +64,7 @@ def test_pictures_that_are_too_small_for_a_teacher_are_refused_before_any_pass(t
 
 def test_only_prewarm_takes_several_teachers():
     choice = CorpusChoice(corpus=REAL, teachers=teachers_in("vmaf_v0.6.1,vmaf_4k_v0.6.1"))
-    with pytest.raises(InputError, match="only prewarm takes several"):
+    with pytest.raises(InputError, match="only prewarm and sweep take several"):
         open_corpus(choice, Reporter())
 
 

@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
+from vmaf_train.commands.prewarm import fill_cache
 from vmaf_train.features import CANONICAL, OWN, FeatureSet, find_feature_set
 from vmaf_train.frames.choice import ALL, CorpusChoice
-from vmaf_train.frames.opening import open_corpus, teacher_of
+from vmaf_train.frames.opening import Corpus, open_corpus, teacher_of
 from vmaf_train.frames.opinions import check_learnable
 from vmaf_train.frames.splits import choose_folds
 from vmaf_train.frames.table import FrameTable
@@ -25,9 +26,9 @@ SWEEP_TAG = "sweep"
 
 @dataclass(frozen=True, eq=False)
 class Swept:
-    """A sweep: the comparison, and links to its run and charts."""
+    """A sweep: one comparison per teacher, and links to its run and charts."""
 
-    comparison: Comparison
+    comparisons: tuple[Comparison, ...]
     links: Links
 
 
@@ -37,19 +38,21 @@ class _Fits:
 
     arch: Architecture
     features: FeatureSet
-    targets: str = TEACHER
+    targets: str
+    teacher: Teacher
 
-    @property
-    def name(self) -> str:
+    def name_beside(self, teachers: Sequence[Teacher]) -> str:
+        """Return the name of the row in a sweep over these teachers."""
         parts = [self.arch.name]
         parts += [self.features.name] if self.features.name != OWN else []
         parts += [self.targets] if self.targets != TEACHER else []
+        parts += [self.teacher.name] if len(teachers) > 1 else []
         return "-".join(parts)
 
 
 @dataclass(frozen=True, eq=False)
 class _Sweep:
-    """Data and settings that all fits of a sweep share.
+    """Data and settings that all fits of one teacher share.
 
     Attributes:
         id: value of the tag `sweep` of all its runs.
@@ -77,6 +80,7 @@ class _Sweep:
             SWEEP_TAG: self.id,
             "dataset_digest": self.table.digest,
             "libvmaf_version": self.libvmaf_version,
+            "teacher": self.table.teacher.name,
         }
 
     def fit(self, row: _Fits) -> CrossValidated:
@@ -118,7 +122,8 @@ def sweep(
     these runs have the same value of the tag `sweep`.
 
     Args:
-        choice: the corpus.
+        choice: the corpus. Each architecture is fitted for each of its teachers; students of
+            different teachers are charted together and compared among their own.
         settings: settings of every fit.
         reporter: receives one line per architecture.
         archs: names of architectures; empty is all.
@@ -132,34 +137,75 @@ def sweep(
         InputError: an arch, a feature set, a fold, the targets or the corpus are not usable.
     """
     with tracked("sweep") as run:
-        teacher = teacher_of(choice)
-        sets = _choose_sets(tuple(dict.fromkeys(features)), teacher)
+        teachers = choice.teachers or (teacher_of(choice),)
         named = tuple(dict.fromkeys(archs))
-        fits = list(_choose_fits(named, sets, teacher, tuple(targets) or TARGETS))
-        corpus = open_corpus(choice, reporter, [column for row in sets for column in row.features])
-        chosen = choose_folds(corpus.clip_sources, folds)
+        fits = {
+            teacher: _fits_of(teacher, named, tuple(features), tuple(targets) or TARGETS)
+            for teacher in teachers
+        }
+        if len(teachers) > 1:
+            _extract(choice, reporter)
+        corpora = {
+            teacher: _open(choice, teacher, rows, reporter) for teacher, rows in fits.items()
+        }
+        chosen = choose_folds(corpora[teachers[0]].clip_sources, folds)
 
         run.start("sweep")
         logged = _logged_settings(choice, settings, folds, seeds)
-        run.log_settings({**logged, **_named(fits, named)})
-
-        table = corpus.table(())
-        if any(row.targets != TEACHER for row in fits):
-            check_learnable(table, chosen)
-        work = _Sweep(
-            id=run.run_id[:8],
-            table=table,
-            judged=table.only(chosen),
-            settings=settings,
-            seeds=seeds,
-            corpus=choice.name,
-            libvmaf_version=str(corpus.libvmaf_version),
-            scores=corpus.scores,
+        run.log_settings(
+            {**logged, **_named([row for rows in fits.values() for row in rows], named)}
         )
-        results = {row.name: _fit_in_own_run(row, work, logged, reporter) for row in fits}
-        comparison = work.compare(results)
-        log_comparison(run, comparison, table, work.tags)
-        return Swept(comparison, links_to(run.run_id, _share(run.run_id, work)))
+
+        comparisons = []
+        for teacher, corpus in corpora.items():
+            work = _work_of(corpus, choice.name, chosen, settings, seeds, run.run_id[:8])
+            if any(row.targets != TEACHER for row in fits[teacher]):
+                check_learnable(work.table, chosen)
+            results = {
+                row.name_beside(teachers): _fit_in_own_run(row, work, logged, reporter, teachers)
+                for row in fits[teacher]
+            }
+            comparisons.append(work.compare(results))
+            folder = teacher.name if len(teachers) > 1 else ""
+            log_comparison(run, comparisons[-1], work.table, work.tags, folder)
+        return Swept(tuple(comparisons), links_to(run.run_id, _share(run.run_id, work)))
+
+
+def _work_of(
+    corpus: Corpus,
+    name: str,
+    chosen: Sequence[str],
+    settings: Settings,
+    seeds: int,
+    sweep_id: str,
+) -> _Sweep:
+    """Compute the frames of a corpus, for all fits on it."""
+    table = corpus.table(())
+    return _Sweep(
+        id=sweep_id,
+        table=table,
+        judged=table.only(chosen),
+        settings=settings,
+        seeds=seeds,
+        corpus=name,
+        libvmaf_version=str(corpus.libvmaf_version),
+        scores=corpus.scores,
+    )
+
+
+def _extract(choice: CorpusChoice, reporter: Reporter) -> None:
+    """Let one pass per pair serve all teachers."""
+    for part in choice.parts:
+        if not (part.is_table or part.is_logs):
+            fill_cache(part, reporter)
+
+
+def _open(
+    choice: CorpusChoice, teacher: Teacher, fits: Sequence[_Fits], reporter: Reporter
+) -> Corpus:
+    """Open the corpus with the scores of a teacher and the features of its fits."""
+    columns = [column for row in fits for column in row.features.features]
+    return open_corpus(replace(choice, teachers=(teacher,)), reporter, columns)
 
 
 def log_arch(
@@ -180,31 +226,40 @@ def log_arch(
 
 
 def log_comparison(
-    run: Run, comparison: Comparison, table: FrameTable, tags: Mapping[str, str]
+    run: Run, comparison: Comparison, table: FrameTable, tags: Mapping[str, str], folder: str = ""
 ) -> None:
-    """Log the comparison of all architectures of a sweep."""
+    """Log the comparison of all architectures of a sweep for one teacher.
+
+    The tags of a sweep over several teachers are those of the last.
+    """
     run.log_tags(tags)
     run.log_dataset(table, comparison.corpus, "sweep")
     run.log_files(
         {
             "comparison.json": comparison.model_dump_json(indent=2).encode(),
             "comparison.md": comparison.to_markdown().encode(),
-        }
+        },
+        folder,
     )
-    run.log_files(sweep_figures(comparison))
+    run.log_files(sweep_figures(comparison), folder)
 
 
 def _fit_in_own_run(
-    row: _Fits, work: _Sweep, logged: Mapping[str, object], reporter: Reporter
+    row: _Fits,
+    work: _Sweep,
+    logged: Mapping[str, object],
+    reporter: Reporter,
+    teachers: Sequence[Teacher],
 ) -> CrossValidated:
-    with tracked(row.name) as run:
-        run.start(row.name)
+    name = row.name_beside(teachers)
+    with tracked(name) as run:
+        run.start(name)
         own = {"arch": row.arch.name, "features": row.features.name, "targets": row.targets}
         run.log_settings({**logged, **own})
         result = work.fit(row)
-        comparison = work.compare({row.name: result})
+        comparison = work.compare({name: result})
         log_arch(run, comparison, result, work.table, work.tags)
-        reporter.say(f"{row.name}: out-of-fold RMSE {comparison.rows[0].frames.rmse:.4f}")
+        reporter.say(f"{name}: out-of-fold RMSE {comparison.rows[0].frames.rmse:.4f}")
         return result
 
 
@@ -229,6 +284,14 @@ def _choose_sets(names: Sequence[str], teacher: Teacher) -> list[FeatureSet]:
     return [row for row in teacher.sets.values() if set(row.features) <= set(teacher.logged)]
 
 
+def _fits_of(
+    teacher: Teacher, archs: Sequence[str], features: Sequence[str], targets: Sequence[str]
+) -> list[_Fits]:
+    """Return what is fitted for a teacher; see `_choose_fits`."""
+    sets = _choose_sets(tuple(dict.fromkeys(features)), teacher)
+    return list(_choose_fits(archs, sets, teacher, targets))
+
+
 def _choose_fits(
     archs: Sequence[str], sets: Sequence[FeatureSet], teacher: Teacher, targets: Sequence[str]
 ) -> Iterator[_Fits]:
@@ -246,7 +309,7 @@ def _choose_fits(
                 if aim != TEACHER and (archs or architecture.trained):
                     check_learns(architecture, aim)
                 if aim == TEACHER or architecture.trained:
-                    yield _Fits(architecture, row, aim)
+                    yield _Fits(architecture, row, aim, teacher)
 
 
 def _share(run_id: str, work: _Sweep) -> str:

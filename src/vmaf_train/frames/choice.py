@@ -144,5 +144,5 @@ def one_teacher(choice: CorpusChoice) -> Teacher:
     """
     if len(choice.teachers) > 1:
         named = ", ".join(teacher.name for teacher in choice.teachers)
-        raise InputError(f"teacher names {named}; only prewarm takes several, pass one")
+        raise InputError(f"teacher names {named}; only prewarm and sweep take several, pass one")
     return choice.teacher
