@@ -18,7 +18,6 @@ from vmaf_train.frames.choice import ALL, AUTO, DEMO, CorpusChoice
 from vmaf_train.students.settings import PLAIN, Settings
 from vmaf_train.terminal import (
     TerminalReporter,
-    err,
     print_comparison,
     print_export,
     print_gates,
@@ -313,8 +312,7 @@ def score(
         sampling = Sampling(every, within, seed)
         _check_inputs(log, manifest, (ref, dis), all_frames=sampling.all_frames)
         check_scale(scale)
-        if teacher != options.NONE and model != DEFAULT_MODEL:
-            raise InputError("--model and --teacher both say what scores; pass one of the two")
+        _check_one(model, teacher)
         scorer = load_scorer(model, teacher)
         if manifest:
             from vmaf_train.commands.score_manifest import score_manifest
@@ -343,8 +341,6 @@ def score(
                 assert ref and dis
                 pair = PairRow(ref, dis, size, pix_fmt, scale=scale, offset=parse_offset(offset))
                 scored = score_pair(pair, scorer=scorer, jobs=jobs, sampling=sampling)
-            for remark in scored.remarks:
-                err.print(f"warning: {remark}", markup=False)
             print_score(scored, format, per_frame=per_frame)
 
 
@@ -352,6 +348,12 @@ def run() -> None:
     """Run the command line as a process."""
     with quick_and_interruptible():
         app()
+
+
+def _check_one(model: str, teacher: str) -> None:
+    """Raise InputError if `score` is given both a model and a teacher."""
+    if teacher != options.NONE and model != DEFAULT_MODEL:
+        raise InputError("--model and --teacher both say what scores; pass one of the two")
 
 
 def _check_inputs(

@@ -126,25 +126,25 @@ V1_SETS = {
             name=OWN,
             features=("cambi", "speed_chroma_uv", "adm3", "motion3"),
             extractors={"cambi": {}, "speed_chroma": {}, "adm": {}, "motion": {}},
-            cost=None,
+            cost=0.59,
         ),
         FeatureSet(
             name="no_cambi",
             features=("speed_chroma_uv", "adm3", "motion3"),
             extractors={"speed_chroma": {}, "adm": {}, "motion": {}},
-            cost=None,
+            cost=0.43,
         ),
         FeatureSet(
             name="no_speed",
             features=("cambi", "adm3", "motion3"),
             extractors={"cambi": {}, "adm": {}, "motion": {}},
-            cost=None,
+            cost=0.46,
         ),
         FeatureSet(
             name="adm_motion",
             features=("adm3", "motion3"),
             extractors={"adm": {}, "motion": {}},
-            cost=None,
+            cost=0.30,
         ),
     )
 }

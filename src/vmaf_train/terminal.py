@@ -301,7 +301,10 @@ def print_score(score: "VideoScore", format: str, *, per_frame: bool) -> None:
     """Print the pooled scores of a video, or with `per_frame` its frame scores, as JSON or CSV.
 
     JSON always holds the pooled scores. CSV holds either the frame scores or the pooled scores.
+    What makes the scores doubtful goes to standard error.
     """
+    for remark in score.remarks:
+        err.print(f"warning: {remark}", markup=False)
     if format == "json":
         frames = {}
         if per_frame and score.seed is not None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from promotion import register
 
+from vmaf_train.feature_names import parse_feature
 from vmaf_train.features import EXAMPLE, FEATURE_SETS
 from vmaf_train.judging.report import EvalReport
 from vmaf_train.onnx_file.expected_error import expected_error_of
@@ -28,7 +29,7 @@ from vmaf_train.shipping.libvmaf_model import libvmaf_model_of
 from vmaf_train.shipping.sync import write_tree
 from vmaf_train.shipping.tree import Tree, check
 from vmaf_train.students.settings import HYBRID, MOS
-from vmaf_train.teacher.teachers import DEFAULT_TEACHER
+from vmaf_train.teacher.teachers import DEFAULT_TEACHER, find_teacher
 
 ROOT = Path(__file__).parents[2]
 
@@ -186,7 +187,9 @@ print(session.run(["vmaf"], {{"features": x_NF}})[0].shape)
 def test_the_example_on_a_shipped_card_is_within_three_rmse_of_the_teacher(row):
     card = (ROOT / "docs" / "ai" / "models" / f"{row.id}.md").read_text()
     score = float(run_example(card, ROOT))
-    teacher_N = DEFAULT_TEACHER.score(np.array([list(EXAMPLE.values())]), list(EXAMPLE))
+    teacher = find_teacher(row.teacher)
+    example = [EXAMPLE[parse_feature(name).stem] for name in teacher.features]
+    teacher_N = teacher.score(np.array([example]), teacher.features)
     sidecar = (ROOT / "model" / "tiny" / f"{row.id}.json").read_bytes()
     stated = Sidecar.model_validate_json(sidecar).metrics
     assert score == pytest.approx(float(teacher_N[0]), abs=3 * stated.rmse)

@@ -159,15 +159,10 @@ def sweep(
         comparisons = []
         for teacher, corpus in corpora.items():
             work = _work_of(corpus, choice.name, chosen, settings, seeds, run.run_id[:8])
-            if any(row.targets != TEACHER for row in fits[teacher]):
-                check_learnable(work.table, chosen)
-            results = {
-                row.name_beside(teachers): _fit_in_own_run(row, work, logged, reporter, teachers)
-                for row in fits[teacher]
-            }
-            comparisons.append(work.compare(results))
+            comparison = _fit_all(fits[teacher], work, logged, reporter, teachers)
             folder = teacher.name if len(teachers) > 1 else ""
-            log_comparison(run, comparisons[-1], work.table, work.tags, folder)
+            log_comparison(run, comparison, work.table, work.tags, folder)
+            comparisons.append(comparison)
         return Swept(tuple(comparisons), links_to(run.run_id, _share(run.run_id, work)))
 
 
@@ -242,6 +237,28 @@ def log_comparison(
         folder,
     )
     run.log_files(sweep_figures(comparison), folder)
+
+
+def _fit_all(
+    rows: Sequence[_Fits],
+    work: _Sweep,
+    logged: Mapping[str, object],
+    reporter: Reporter,
+    teachers: Sequence[Teacher],
+) -> Comparison:
+    """Fit all rows of one teacher, each in a run of its own, and compare them.
+
+    Raises:
+        InputError: opinion scores are to be learnt, and there are too few.
+    """
+    if any(row.targets != TEACHER for row in rows):
+        check_learnable(work.table, work.judged.sources)
+    return work.compare(
+        {
+            row.name_beside(teachers): _fit_in_own_run(row, work, logged, reporter, teachers)
+            for row in rows
+        }
+    )
 
 
 def _fit_in_own_run(

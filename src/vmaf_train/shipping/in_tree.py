@@ -113,7 +113,8 @@ SHIPPED = (
     ),
     ShippedModel(
         id="vmaf_v1_tiny",
-        alias="v1",
+        # MLflow reserves "v1" and its like for versions.
+        alias="vmaf-v1",
         arch="quintic",
         features="canonical",
         description="VMAF v1 for 1080p as a polynomial of degree five",
