@@ -98,26 +98,26 @@ SHIPPED = (
     ShippedModel(
         id="vmaf_tiny_neg",
         alias="neg",
-        arch="quintic",
+        arch=None,
         features="canonical",
-        description="VMAF NEG, which gives enhancement no gain, as a polynomial of degree five",
+        description="VMAF NEG, which gives enhancement no gain",
         teacher="vmaf_v0.6.1neg",
     ),
     ShippedModel(
         id="vmaf_tiny_4k",
         alias="4k",
-        arch="quintic",
+        arch=None,
         features="canonical",
-        description="VMAF for 4K television, as a polynomial of degree five",
+        description="VMAF for 4K television",
         teacher="vmaf_4k_v0.6.1",
     ),
     ShippedModel(
         id="vmaf_v1_tiny",
         # MLflow reserves "v1" and its like for versions.
         alias="vmaf-v1",
-        arch="quintic",
+        arch=None,
         features="canonical",
-        description="VMAF v1 for 1080p as a polynomial of degree five",
+        description="VMAF v1 for 1080p",
         teacher="vmaf_v1.0.16_3d0h",
     ),
     # Empty until someone who has opinion scores fills it.
