@@ -283,7 +283,7 @@ def trained_once(demo_cache, store_template, tmp_path_factory) -> tuple[str, Tra
     """Train mlp_small on the demo corpus; return the address of the store, and the result."""
     address = store_template(tmp_path_factory.mktemp("trained"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VMAF_TINY_AI_CACHE", str(demo_cache))
+        isolate(patch, demo_cache)
         patch.setenv("MLFLOW_TRACKING_URI", address)
         return address, train(CorpusChoice(), "mlp_small", Settings(), Reporter())
 
@@ -315,7 +315,7 @@ def runs(trained_once, demo_cache, tmp_path_factory) -> tuple[Path, dict[str, st
     shutil.copy(address.removeprefix("sqlite:///"), database)
     ids = {"small": done.links.run_id}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VMAF_TINY_AI_CACHE", str(demo_cache))
+        isolate(patch, demo_cache)
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
         for name, options in RUNS.items():
             ids[name] = train(

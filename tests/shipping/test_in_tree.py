@@ -239,8 +239,11 @@ def test_model_tiny_holds_exactly_the_files_of_a_sync():
 def test_only_rows_of_the_table_are_shipped():
     assert place_of("linear", "canonical", DEFAULT_TEACHER.name) is None
     assert place_of("quartic", "canonical", DEFAULT_TEACHER.name) is None
-    assert place_of("mlp_small", "canonical", "vmaf_4k_v0.6.1") is None
-    assert [place_of(row.arch, row.features, row.teacher) for row in FILLED] == FILLED
+    assert place_of("linear", "canonical", "vmaf_4k_v0.6.1") is None
+    assert place_of("mlp_small", "canonical", "vmaf_4k_v0.6.1neg") is None
+    assert place_of("quartic", "canonical", "vmaf_v1.0.16_3d0h").id == "vmaf_v1_tiny"
+    found = [place_of(row.arch or "mlp_small", row.features, row.teacher) for row in FILLED]
+    assert found == FILLED
 
 
 def test_opinion_scores_have_a_place_of_their_own_for_every_shipped_arch():
