@@ -1,12 +1,46 @@
-"""Atomic writes: a reader sees the old content or the new content of a file, never a part."""
+"""Files: atomic writes, and reads of what may be anything.
 
+A reader sees the old content or the new content of a file, never a part.
+"""
+
+import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
+from vmaf_train.errors import InputError
+
+# The most bytes of a file that is read whole, if the reader states no other limit.
+MOST_BYTES = 64 << 20
 # Of the names of temporary files.
 PREFIX, SUFFIX = ".vmaf-train-", ".part"
+
+
+def read_whole(path: Path, most: int = MOST_BYTES) -> bytes:
+    """Read a regular file, or a link to one, up to a size.
+
+    Raises:
+        FileNotFoundError: there is none.
+        InputError: it is something else, such as a folder, a pipe or a device, it is larger, or it
+            cannot be read.
+    """
+    try:
+        # Without O_NONBLOCK, opening a pipe waits for a writer.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        with os.fdopen(descriptor, "rb") as file:
+            facts = os.fstat(descriptor)
+            if not stat.S_ISREG(facts.st_mode):
+                raise InputError(f"{path} is no regular file; remove it, or name another")
+            content = file.read(most + 1)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}; name another file") from error
+    if len(content) > most:
+        raise InputError(f"{path} is larger than the {most:,} bytes that are read; name another")
+    return content
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -5,6 +5,7 @@ import errno
 import json
 import logging
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from conftest import write_corpus
 from vmaf_train.clips.layouts import scan
 from vmaf_train.clips.video import YuvFormat
 from vmaf_train.errors import InputError
-from vmaf_train.extraction.cache import ClipCache, cache_root, identity_of
+from vmaf_train.extraction.cache import ClipCache, cache_root, identity_of, seal
 from vmaf_train.extraction.logs import FrameScores
 from vmaf_train.features import CANONICAL
 from vmaf_train.teacher.teachers import DEFAULT_TEACHER, find_teacher
@@ -85,11 +86,61 @@ def test_each_frame_range_has_its_own_entry(pair, stored):
     assert cache.load(other, identity_of(other, "v1")) is None
 
 
+def rewrite(path, change, *, sealed):
+    """Change the content of an entry, with its hash or as an older version wrote it."""
+    content = json.loads(path.read_text())
+    del content["sha256"]
+    body = json.dumps(change(content)).encode()
+    path.write_bytes(seal(body) if sealed else body)
+
+
 def damage(change):
-    return lambda path: path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    """Change the content of an entry; its hash is right."""
+    return lambda path: rewrite(path, change, sealed=True)
+
+
+def lie(change):
+    """Change the content of an entry of an older version, which has no hash."""
+    return lambda path: rewrite(path, change, sealed=False)
+
+
+def with_score(score):
+    return lie(lambda e: {**e, "scores": {NAME: [score, *e["scores"][NAME][1:]]}})
+
+
+def with_feature(value):
+    return lie(lambda e: {**e, "features": {**e["features"], "adm2": [value] * 6}})
+
+
+def replaced(make):
+    """Put something else in the place of an entry."""
+
+    def change(path):
+        path.unlink()
+        make(path)
+
+    return change
 
 
 DAMAGES = {
+    "a score changed by hand": lambda path: path.write_bytes(
+        re.sub(rb"(\"scores\":.*?\[)\d+", rb"\g<1>41", path.read_bytes())
+    ),
+    "an old entry with a score of 150": with_score(150.0),
+    "an old entry with a score of -20": with_score(-20.0),
+    "an old entry with a score of 1e308": with_score(1e308),
+    "an old entry with a feature of -3": with_feature(-3.0),
+    "an old entry with a feature of 1e300": with_feature(1e300),
+    "an old entry without frames": lie(
+        lambda e: {**e, "features": {name: [] for name in e["features"]}, "scores": {NAME: []}}
+    ),
+    "a folder": replaced(lambda path: (path / "in it").mkdir(parents=True)),
+    "a pipe": replaced(os.mkfifo),
+    "a link to a device": replaced(lambda path: path.symlink_to("/dev/zero")),
+    "a loop of links": replaced(lambda path: path.symlink_to(path)),
+    "a link to nothing that can be read": replaced(lambda path: path.symlink_to("/proc/self/mem")),
+    "more bytes than any entry has": lambda path: path.write_bytes(b" " * (1 << 20)),
+    "deep nesting": lambda path: path.write_bytes(b"[" * 50_000),
     "truncated": lambda path: path.write_bytes(path.read_bytes()[:-9]),
     "empty": lambda path: path.write_bytes(b""),
     "not a number": lambda path: path.write_text(
@@ -110,13 +161,36 @@ DAMAGES = {
 
 def test_an_entry_of_an_older_version_serves_the_teacher_that_it_holds(pair, stored):
     cache, identity, scores = stored
-    content = json.loads(cache.path_of(pair).read_text())
-    content["identity"] |= {"schema_version": 2, "teacher": NAME}
-    content["teacher_scores"] = content.pop("scores")[NAME]
-    cache.path_of(pair).write_text(json.dumps(content))
+
+    def of_one_teacher(content):
+        identity = {**content["identity"], "schema_version": 2, "teacher": NAME}
+        return {**content, "identity": identity, "teacher_scores": content.pop("scores")[NAME]}
+
+    rewrite(cache.path_of(pair), of_one_teacher, sealed=False)
     loaded = cache.load(pair, identity)
     np.testing.assert_array_equal(loaded.x_NF, scores.x_NF)
     np.testing.assert_array_equal(loaded.scores[NAME], scores.scores[NAME])
+
+
+def test_an_entry_without_a_hash_gets_one_when_it_is_read(pair, stored):
+    cache, identity, _ = stored
+    path = cache.path_of(pair)
+    sealed = path.read_bytes()
+    rewrite(path, lambda content: content, sealed=False)
+    assert cache.load(pair, identity) is not None
+    assert path.read_bytes() == sealed
+
+
+def test_no_flipped_bit_of_an_entry_is_believed(pair, stored):
+    cache, identity, _ = stored
+    path = cache.path_of(pair)
+    content = path.read_bytes()
+    draw = np.random.default_rng(0)
+    for bit in draw.choice(8 * len(content), 500, replace=False):
+        flipped = bytearray(content)
+        flipped[bit // 8] ^= 1 << (bit % 8)
+        path.write_bytes(flipped)
+        assert cache.load(pair, identity) is None, f"bit {bit}"
 
 
 def test_another_teachers_scores_join_the_entry(pair, stored):

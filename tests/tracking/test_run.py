@@ -4,6 +4,7 @@ import mlflow
 import numpy as np
 import pytest
 from conftest import write_corpus
+from mlflow.exceptions import MlflowException
 from mlflow_runs import all_runs, only_run, train_smoke
 
 from vmaf_train.commands.train import train
@@ -37,14 +38,35 @@ def test_metrics_that_are_logged_before_the_start_reach_the_run(store):
         (InputError("bad value"), "FAILED", "InputError: bad value"),
         (RuntimeError("bug"), "FAILED", "RuntimeError: bug"),
         (KeyboardInterrupt(), "KILLED", "interrupted"),
+        (SystemExit(1), "KILLED", "interrupted"),
     ],
-    ids=["bad input", "a bug", "an interrupt"],
+    ids=["bad input", "a bug", "an interrupt", "an exit, as Lightning's after an interrupt"],
 )
 def test_a_run_ends_as_its_work_does_and_names_the_error(error, status, reason, store):
     with pytest.raises(type(error)), tracked("work") as run:
         run.start("work")
         raise error
     assert (only_run().info.status, only_run().data.tags["error"]) == (status, reason)
+
+
+def test_a_run_whose_store_refuses_metrics_and_tags_for_a_while_never_ends_finished(
+    store, monkeypatch, caplog
+):
+    def refuse(*args, **kwargs):
+        raise MlflowException("not now")
+
+    with pytest.raises(VmafTrainError, match="not now"), tracked("work") as run:
+        run.start("work")
+        run.log_metrics({"sent": 1.0})
+        run.log_metrics({"pending": 2.0})
+        monkeypatch.setattr(mlflow.MlflowClient, "log_batch", refuse)
+        monkeypatch.setattr(mlflow.MlflowClient, "set_tag", refuse)
+
+    monkeypatch.undo()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    assert mlflow.active_run() is None
+    assert only_run().info.status == "FAILED"
+    assert "could not get its tag: not now" in caplog.text
 
 
 def test_an_error_of_mlflow_says_to_check_the_store(store):

@@ -2,12 +2,18 @@
 
 Path: `$VMAF_TINY_AI_CACHE/<source>/<clip>.json`, by default below `~/.cache/vmaf-tiny-ai`; for a
 range of frames, `<clip>.<first>-<end>.json`, and `.offset<n>` before the ending for an offset. An
-envelope with another identity is a miss, and so is a file that does not parse. Writes are atomic.
-Removing the folder is always safe.
+envelope with another identity is a miss. Writes are atomic. Removing the folder is always safe.
+
+The first key of the file is the SHA-256 of the rest. A file is believed only with it; any other is
+damaged: a miss, of which a warning tells, and which the next pass replaces. Entries of older
+versions have no hash. They are believed if their values are possible, and then get one.
 """
 
+import hashlib
 import logging
 import os
+import re
+import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -22,12 +28,18 @@ from vmaf_train.contracts import Contract
 from vmaf_train.errors import InputError
 from vmaf_train.extraction.logs import FrameScores
 from vmaf_train.feature_names import parse_feature
-from vmaf_train.files import write_whole
+from vmaf_train.files import read_whole, write_whole
 from vmaf_train.teacher.teachers import DEFAULT_TEACHER, TEACHERS, Teacher, find_teacher
 
 SCHEMA_VERSION, SCHEMA_OF_ONE_TEACHER = 3, 2
 # Options of the pass, apart from the teacher.
 FEATURE_OPTIONS = "default"
+# The start of a file with a hash.
+SEAL = re.compile(rb'\{"sha256":"([0-9a-f]{64})",')
+# The most bytes of an entry: a start, and per frame 64 columns of 26 characters.
+MOST_BYTES, MOST_BYTES_PER_FRAME = 1 << 16, 64 * 26
+# No feature of libvmaf that students read is larger: this is the default limit of motion.
+HIGHEST_FEATURE = 10_000.0
 log = logging.getLogger(__name__)
 
 
@@ -96,6 +108,22 @@ class Envelope(Contract):
             raise ValueError(f"its columns have different lengths: {sorted(lengths)}")
         return self
 
+    def check_possible(self) -> None:
+        """Check the values of an entry without a hash.
+
+        Raises:
+            ValueError: libvmaf does not give such values.
+        """
+        if not all((*self.features.values(), *self.scores.values())):
+            raise ValueError("it holds no frames")
+        for name, column in self.features.items():
+            if not 0 <= min(column) <= max(column) <= HIGHEST_FEATURE:
+                raise ValueError(f"its values of {name} are not possible")
+        for name, column in self.scores.items():
+            known = find_teacher(name).score_range if name in TEACHERS else (0.0, 110.0)
+            if not known[0] <= min(column) <= max(column) <= known[1]:
+                raise ValueError(f"its scores of {name} are not possible")
+
     def holds(self, teacher: Teacher) -> bool:
         """Tell whether the scores and the features of a teacher are here."""
         return teacher.name in self.scores and set(teacher.features) <= self.features.keys()
@@ -128,6 +156,30 @@ def identity_of(pair: Pair, libvmaf_version: str) -> Identity:
     )
 
 
+class _DamagedError(Exception):
+    """A file of the cache is not what was written; the message says why."""
+
+
+def seal(body: bytes) -> bytes:
+    """Return a JSON object with the hash of its bytes as first key."""
+    return b'{"sha256":"' + hashlib.sha256(body).hexdigest().encode() + b'",' + body[1:]
+
+
+def unseal(content: bytes) -> tuple[bytes, bool]:
+    """Return a JSON object without its hash, and whether it had one.
+
+    Raises:
+        ValueError: the hash is of other bytes.
+    """
+    found = SEAL.match(content)
+    if not found:
+        return content, False
+    body = b"{" + content[found.end() :]
+    if hashlib.sha256(body).hexdigest().encode() != found[1]:
+        raise ValueError("its content was changed after it was written")
+    return body, True
+
+
 class ClipCache:
     """The cache under one root folder."""
 
@@ -152,11 +204,11 @@ class ClipCache:
         """
         try:
             envelope = self._read(pair, identity)
-        except ValidationError as error:
-            reason = error.errors()[0]["msg"]
-            path = self.path_of(pair)
+        except _DamagedError as error:
             log.warning(
-                "%s is not a valid cache file (%s); extracting the clip again", path, reason
+                "%s is not a valid cache file (%s); extracting the clip again",
+                self.path_of(pair),
+                error,
             )
             return None
         held = [teacher for teacher in teachers if envelope and envelope.holds(teacher)]
@@ -177,7 +229,7 @@ class ClipCache:
         """
         held = None
         # `load` has told of a damaged file.
-        with suppress(ValidationError):
+        with suppress(_DamagedError):
             held = self._read(pair, identity)
         features = dict(zip(scores.features, scores.x_NF.T.tolist(), strict=True))
         by_teacher = {name: y_N.tolist() for name, y_N in scores.scores.items()}
@@ -188,20 +240,33 @@ class ClipCache:
             offset_found=scores.offset,
             psnr=scores.psnr,
         )
-        self._write(self.path_of(pair), envelope.model_dump_json().encode())
+        self._write(self.path_of(pair), seal(envelope.model_dump_json().encode()))
 
     def _read(self, pair: Pair, identity: Identity) -> Envelope | None:
         """Return the pair's envelope if it has this identity.
 
         Raises:
-            pydantic.ValidationError: the file is damaged.
+            _DamagedError: the file is damaged.
         """
+        path = self.path_of(pair)
         try:
-            envelope = Envelope.model_validate_json(self.path_of(pair).read_bytes())
+            content = read_whole(path, MOST_BYTES + MOST_BYTES_PER_FRAME * pair.n_frames)
+            body, sealed = unseal(content)
+            envelope = Envelope.model_validate_json(body)
+            if not sealed:
+                envelope.check_possible()
         except FileNotFoundError:
             return None
+        except ValidationError as error:
+            raise _DamagedError(error.errors()[0]["msg"]) from error
+        except (InputError, ValueError) as error:
+            raise _DamagedError(str(error)) from error
         lengths = {len(column) for column in envelope.features.values()}
         fits = identity.is_of(envelope.identity) and lengths == {pair.n_frames}
+        if fits and not sealed:
+            # A cache that cannot be written still serves.
+            with suppress(InputError):
+                self._write(path, seal(envelope.model_dump_json().encode()))
         return envelope if fits else None
 
     def check_writable(self) -> None:
@@ -217,6 +282,8 @@ class ClipCache:
     def _write(self, path: Path, content: bytes) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
             write_whole(path, content)
         except OSError as error:
             raise InputError(

@@ -81,14 +81,31 @@ class Run:
         if RANDOM_RUN_NAME.fullmatch(mlflow.get_run(self.run_id).info.run_name or ""):
             mlflow.set_tag("mlflow.runName", name)
 
-    def end(self, status: str, error: str = "") -> None:
-        """Close the run, if it was started, as FINISHED, FAILED or KILLED; tag the error."""
+    def finish(self) -> None:
+        """Close the run, if it was started, as FINISHED."""
+        if self.run_id:
+            self._flush()
+            mlflow.end_run("FINISHED")
+
+    def end_after_failure(self, status: str, error: str) -> None:
+        """Close the run, if it was started, as FAILED or KILLED; then tag the error.
+
+        The store can be the cause of the failure, so each step is tried, and what fails is logged.
+        """
         if not self.run_id:
             return
-        self._flush()
-        if error:
-            mlflow.set_tag("error", error[:LONGEST_TAG])
-        mlflow.end_run(status)
+        client = mlflow.MlflowClient()
+        steps = {
+            # First of all: MLflow would close a run that is still open as FINISHED.
+            f"be marked {status}": lambda: mlflow.end_run(status),
+            "get its tag": lambda: client.set_tag(self.run_id, "error", error[:LONGEST_TAG]),
+            "get its last metrics": self._flush,
+        }
+        for what, step in steps.items():
+            try:
+                step()
+            except Exception as failure:  # the first error is the one to raise
+                log.warning("run %s could not %s: %s", self.run_id, what, first_line(failure))
 
     def log_settings(self, settings: Mapping[str, object]) -> None:
         """Log parameters, except those that `mlflow run` has already logged."""
@@ -197,22 +214,16 @@ def tracked(name: str) -> Iterator[Run]:
         if RUN_ID_VARIABLE in os.environ:
             run.start(name)
         yield run
-        run.end("FINISHED")
-    except KeyboardInterrupt:
-        _end_after_failure(run, "KILLED", "interrupted")
-        raise
+        run.finish()
     except Exception as error:
-        _end_after_failure(run, "FAILED", f"{type(error).__name__}: {error}")
+        run.end_after_failure("FAILED", f"{type(error).__name__}: {error}")
         if type(error).__module__.partition(".")[0] in MLFLOW_PACKAGES:
             raise VmafTrainError(
                 f"MLflow failed: {without_password(first_line(error))}; "
                 "check the tracking store (MLFLOW_TRACKING_URI) and run again"
             ) from error
         raise
-
-
-def _end_after_failure(run: Run, status: str, reason: str) -> None:
-    try:
-        run.end(status, reason)
-    except Exception as error:  # the store can be the cause; the first error is the one to raise
-        log.warning("run %s could not be marked %s: %s", run.run_id, status, first_line(error))
+    except BaseException:
+        # An interrupt, or the exit that Lightning makes of one.
+        run.end_after_failure("KILLED", "interrupted")
+        raise
