@@ -249,20 +249,27 @@ def register(
 @app.command()
 def sync(
     check: options.Check = False,
+    adopt: options.Adopt = False,
     tree: options.Tree = ".",
 ) -> None:
     """Write the students of the registry's aliases to model/tiny/, and their model cards."""
     with exit_code():
         from vmaf_train.commands import promote
 
-        if not check:
+        if check and adopt:
+            raise InputError("--check changes nothing, --adopt registers; pass one of the two")
+        if adopt:
+            adopted = promote.adopt_tree(Path(tree))
+            print("\n".join(adopted) or "the registry has an alias for all that the tree ships")
+        elif not check:
             changed = promote.sync_tree(Path(tree))
             print("\n".join(changed) or "the tree is up to date")
         elif differences := promote.check_tree(Path(tree)):
             print("\n".join(differences))
             raise VmafTrainError(
                 f"{len(differences)} difference(s) between the tree and the registry; "
-                "vmaf-train sync writes the students of the registry in MLFLOW_TRACKING_URI"
+                "vmaf-train sync writes the students of the registry in MLFLOW_TRACKING_URI, "
+                "vmaf-train sync --adopt registers what the tree ships and no alias names"
             )
         else:
             print("the tree and the registry agree")

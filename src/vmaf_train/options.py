@@ -233,6 +233,13 @@ AllowDirty = Annotated[
 Check = Annotated[
     bool, typer.Option("--check", help="Write nothing; list the differences and exit 1 if any.")
 ]
+Adopt = Annotated[
+    bool,
+    typer.Option(
+        "--adopt",
+        help="Register what the tree ships where no alias names a student; write no file.",
+    ),
+]
 Ref = Annotated[Path | None, typer.Argument(help="The reference video.")]
 Dis = Annotated[Path | None, typer.Argument(help="The distorted video.")]
 ScoreModel = Annotated[

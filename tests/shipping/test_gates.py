@@ -13,7 +13,7 @@ from promotion import alias, refused_gates, register, tree_files, versions
 from vmaf_train.commands.promote import check_tree
 from vmaf_train.errors import GateRefusedError, InputError
 from vmaf_train.shipping.candidate import find_candidate
-from vmaf_train.shipping.gates import GATES, compare_with_holder, judge
+from vmaf_train.shipping.gates import GATES, Allowed, compare_with_holder, judge, not_worse
 from vmaf_train.shipping.libvmaf_model import LibvmafModel, libvmaf_model_of
 from vmaf_train.shipping.registry import fetch
 
@@ -105,9 +105,8 @@ def test_a_worse_rmse_is_refused_whatever_the_plcc(ours, passes, ids, monkeypatc
     register(ids["small"])
     candidate = find_candidate(ids["short"])
     monkeypatch.setattr(candidate.student, "score", lambda x_NF: ours(candidate.held_out.y_N))
-    gates = judge(candidate, allow_worse=False, allow_dirty=True)
-    (gate,) = [gate for gate in gates if gate.name == "not worse"]
-    assert gate.passed is passes, gate.fact
+    outcome = not_worse(candidate, Allowed(worse=False, dirty=True))
+    assert outcome.passed is passes, outcome.fact
 
 
 def test_a_worse_plcc_is_refused_whatever_the_rmse(ids, monkeypatch):
@@ -130,30 +129,62 @@ def gates_against(candidate):
     return [gate.name for gate in gates if not gate.passed]
 
 
-def test_a_report_that_the_model_does_not_reproduce_is_refused(ids):
+@pytest.mark.parametrize("key", ["rmse", "plcc", "srocc", "krocc", "max_abs_error", "bias"])
+@pytest.mark.parametrize("part", ["frames", "pooled"])
+def test_a_report_that_the_model_does_not_reproduce_is_refused(part, key, ids):
     candidate = find_candidate(ids["small"])
-    halved = candidate.report.model_copy(update={"rmse": candidate.report.rmse / 2})
-    assert gates_against(replace(candidate, report=halved)) == ["report reproduced"]
+    report = candidate.report
+    metrics = report if part == "frames" else report.pooled
+    forged = metrics.model_copy(update={key: getattr(metrics, key) / 2 + 0.001})
+    if part == "pooled":
+        forged = report.model_copy(update={"pooled": forged})
+    assert gates_against(replace(candidate, report=forged)) == ["report reproduced"]
+
+
+@pytest.mark.parametrize("key", ["rmse", "max_abs_error", "worst_found", "proven"])
+def test_a_report_that_states_too_little_error_over_the_box_is_refused(key, ids):
+    candidate = find_candidate(ids["quintic"])
+    box = candidate.report.box
+    forged = box.model_copy(update={key: getattr(box, key) / 2})
+    report = candidate.report.model_copy(update={"box": forged})
+    assert "box reproduced" in gates_against(replace(candidate, report=report))
 
 
 def test_a_model_of_another_run_is_refused(ids):
     candidate = find_candidate(ids["small"])
     other = find_candidate(ids["medium"]).student
-    gates = ["one file everywhere", "report reproduced"]
-    assert gates_against(replace(candidate, student=other)) == gates
+    assert gates_against(replace(candidate, student=other))[:3] == [
+        "one file everywhere",
+        "facts agree",
+        "report reproduced",
+    ]
 
 
-def test_a_student_of_another_teacher_takes_no_place_of_this_one(ids):
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("teacher", "vmaf_4k_v0.6.1"), ("libvmaf_version", "9.9"), ("hold_out", "Sand")],
+)
+def test_a_report_that_says_else_than_the_file_is_refused(key, value, ids):
     candidate = find_candidate(ids["small"])
-    other = candidate.report.model_copy(update={"teacher": "vmaf_4k_v0.6.1"})
-    assert gates_against(replace(candidate, report=other)) == ["shipped arch"]
+    other = candidate.report.model_copy(update={key: value})
+    assert "facts agree" in gates_against(replace(candidate, report=other))
+
+
+def test_a_report_that_names_the_arch_of_another_place_is_refused(ids):
+    candidate = find_candidate(ids["small"])
+    model = candidate.report.model.model_copy(update={"arch": "quintic"})
+    other = candidate.report.model_copy(update={"model": model})
+    assert "facts agree" in gates_against(replace(candidate, report=other))
 
 
 def test_a_report_without_correlations_is_refused_before_anything_changes(ids):
     candidate = find_candidate(ids["small"])
     pooled = candidate.report.pooled.model_copy(update={"plcc": None})
     one_clip = candidate.report.model_copy(update={"pooled": pooled})
-    assert gates_against(replace(candidate, report=one_clip)) == ["enough to judge"]
+    assert gates_against(replace(candidate, report=one_clip)) == [
+        "enough to judge",
+        "report reproduced",
+    ]
     assert versions() == {}
 
 

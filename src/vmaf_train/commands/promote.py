@@ -1,16 +1,21 @@
 """`register` and `sync`: from a training run to the registry's alias and to model/tiny/."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from vmaf_train.errors import GateRefusedError
+from vmaf_train.feature_names import parse_feature
+from vmaf_train.features import EXAMPLE
+from vmaf_train.judging.report import REPORT
 from vmaf_train.shipping import registry
 from vmaf_train.shipping.candidate import find_candidate
 from vmaf_train.shipping.gates import Gate, judge
-from vmaf_train.shipping.in_tree import ShippedModel
+from vmaf_train.shipping.in_tree import SHIPPED, ShippedModel, report_name
 from vmaf_train.shipping.sync import locked, write_tree
-from vmaf_train.shipping.tree import Tree, check
+from vmaf_train.shipping.tree import Held, Tree, check
 from vmaf_train.tracking.run import tracked
 
 
@@ -44,6 +49,8 @@ def register(
         # replaces.
         with locked(tree):
             candidate = find_candidate(run_id)
+            held = tree.held(candidate.place) if candidate.place else None
+            candidate = replace(candidate, shipped=held.promoted if held else None)
             gates = judge(candidate, allow_worse=allow_worse, allow_dirty=allow_dirty)
             if refused := [gate.name for gate in gates if not gate.passed]:
                 raise GateRefusedError(
@@ -80,6 +87,41 @@ def sync_tree(root: Path) -> list[str]:
     tree = Tree(root)
     with locked(tree):
         return write_tree(tree, registry.promoted_students())
+
+
+def adopt_tree(root: Path) -> list[str]:
+    """Register what a checkout ships, where the registry has no alias; return a line for each.
+
+    The tree is not changed: the versions are made of its files, so a sync finds no difference.
+
+    Raises:
+        InputError: there is no such checkout, or the registry cannot be used.
+    """
+    tree = Tree(root)
+    with locked(tree):
+        lines = []
+        for row in SHIPPED:
+            held = tree.held(row)
+            if held and registry.version_at(row.alias) is None:
+                version = _adopt(row, held)
+                lines.append(f"alias {row.alias} names version {version}: {row.id} of the tree")
+        return lines
+
+
+def _adopt(row: ShippedModel, held: Held) -> str:
+    """Register the student of a place, with a run that holds its files; return the version."""
+    with tracked(f"adopt {row.id}") as run:
+        promoted = held.promoted
+        if known := registry.version_with(promoted.student.sha256):
+            registry.point_at(row, known)
+            return known
+        run.start(f"adopt {row.id}")
+        run.log_tags({**promoted.report.tags, "kind": "adopted", "origin": promoted.run_id})
+        run.log_files({f"{row.id}.onnx": promoted.student.content})
+        run.log_files({REPORT: held.files[report_name(held.sidecar)]})
+        example = [EXAMPLE[parse_feature(name).stem] for name in promoted.student.features]
+        model = run.log_model(promoted.student, np.array([example]))
+        return registry.adopt(model, row, promoted)
 
 
 def check_tree(root: Path) -> list[str]:

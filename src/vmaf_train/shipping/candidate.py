@@ -15,7 +15,7 @@ from vmaf_train.judging.report import EvalReport
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.shipping.fetching import asking, download, download_onnx, report_of
 from vmaf_train.shipping.finding import RUN_ID
-from vmaf_train.shipping.in_tree import ShippedModel, place_of
+from vmaf_train.shipping.in_tree import Promoted, ShippedModel, place_of
 from vmaf_train.teacher.teachers import find_teacher
 
 
@@ -32,6 +32,7 @@ class Candidate:
         report: the logged evaluation on the held-out source.
         held_out: the frames of the held-out source, with the teacher's scores.
         score_N: the student's scores of these frames in the report; float64 of shape (frames,).
+        shipped: the student that the tree holds in the candidate's place; None if there is none.
     """
 
     run_id: str
@@ -42,6 +43,7 @@ class Candidate:
     report: EvalReport
     held_out: FrameTable
     score_N: np.ndarray
+    shipped: Promoted | None = None
 
     @property
     def feature_set(self) -> str:

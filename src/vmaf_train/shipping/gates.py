@@ -16,7 +16,7 @@ from vmaf_train.extraction.libvmaf import find_ffmpeg, score_with
 from vmaf_train.features import OTHER, set_of
 from vmaf_train.frames.table import rated_clips
 from vmaf_train.judging.agreement import compare
-from vmaf_train.judging.evaluation import pool, score_table, targets_of
+from vmaf_train.judging.evaluation import box_errors, pool, score_table, targets_of
 from vmaf_train.judging.opinion_report import STUDENT
 from vmaf_train.judging.report import Metrics
 from vmaf_train.onnx_file.contract import check_contract
@@ -26,12 +26,16 @@ from vmaf_train.shipping.candidate import Candidate
 from vmaf_train.shipping.in_tree import Promoted
 from vmaf_train.shipping.libvmaf_model import libvmaf_model_of, runs_in_libvmaf
 from vmaf_train.students.settings import TEACHER
+from vmaf_train.teacher.teachers import find_teacher
 
 # Largest difference between two scores, or two RMSEs, that count as the same.
 SAME_SCORE = 1e-4
 # Largest difference between libvmaf's score and that of the ONNX file. libvmaf's log has six
 # decimals of each feature, and onnxruntime has the precision of float32.
 SAME_SCORE_IN_LIBVMAF = 1e-3
+# A search may find a little more on another machine than the report says.
+SAME_BOX = 1.05
+BOX_FIGURES = ("rmse", "max_abs_error", "worst_found", "proven")
 CORRELATIONS = ("plcc", "srocc", "krocc")
 
 
@@ -134,16 +138,70 @@ def one_file(candidate: Candidate, allowed: Allowed) -> Outcome:
     return Outcome(len(hashes) == 1, fact)
 
 
+def facts_agree(candidate: Candidate, allowed: Allowed) -> Outcome:
+    """Pass if the ONNX file says of itself what the report says of it."""
+    report = candidate.report
+    said = {
+        "arch": report.model.arch,
+        "features": list(report.model.features),
+        "parameters": report.model.parameters,
+        "teacher": report.teacher,
+        "libvmaf_version": report.libvmaf_version,
+        "hold_out": report.hold_out,
+        "targets": report.targets,
+    }
+    # Only students of opinion scores state their targets.
+    own = {"targets": candidate.targets, **candidate.student.facts}
+    differs = [
+        f"{name} {own.get(name)}, not {value}"
+        for name, value in said.items()
+        if own.get(name) != value
+    ]
+    return Outcome(not differs, f"the file says {'; '.join(differs) or 'the same'}")
+
+
 def report_reproduced(candidate: Candidate, allowed: Allowed) -> Outcome:
-    """Pass if scoring the logged frames again gives the logged scores and the report's RMSE."""
+    """Pass if scoring the logged frames again gives the logged scores and the report's metrics."""
     table, report = candidate.held_out, candidate.report
     if table.digest != report.dataset.digest:
         return Outcome(False, "the logged held-out frames are not those of the report")
     again_N = score_table(candidate.student, table)
     off = float(np.abs(again_N - candidate.score_N).max())
-    off_rmse = abs(compare(again_N, table.y_N).rmse - report.rmse)
-    fact = f"scores within {off:.1e}, RMSE within {off_rmse:.1e} on {len(table)} frames"
-    return Outcome(max(off, off_rmse) <= SAME_SCORE, fact)
+    again = {
+        "frames": (compare(again_N, table.y_N), report),
+        "pooled": (compare(pool(again_N, table), pool(table.y_N, table)), report.pooled),
+    }
+    differs = [
+        f"{what} {key} {getattr(said, key)}, again {getattr(found, key)}"
+        for what, (found, said) in again.items()
+        for key in Metrics.model_fields
+        if not _same(getattr(found, key), getattr(said, key))
+    ]
+    if differs:
+        return Outcome(False, f"the report is not of these frames: {'; '.join(differs)}")
+    fact = f"scores within {off:.1e}, the same metrics on {len(table)} frames"
+    return Outcome(off <= SAME_SCORE, fact)
+
+
+def box_reproduced(candidate: Candidate, allowed: Allowed) -> Outcome | None:
+    """Pass if the errors over the feature box are not above what the report says."""
+    said = candidate.report.box
+    if said is None:
+        return None
+    found = box_errors(candidate.student, find_teacher(candidate.report.teacher))
+    if found is None:
+        return Outcome(False, "the report has errors over a box that this student does not have")
+    pairs = {key: (getattr(said, key), getattr(found, key)) for key in BOX_FIGURES}
+    low = [
+        f"{key} {old:.3f}, again {new:.3f}"
+        for key, (old, new) in pairs.items()
+        # Older reports lack some.
+        if old is not None and new is not None and new > SAME_BOX * old
+    ]
+    if low:
+        return Outcome(False, f"the report states too little: {', '.join(low)}")
+    proven = "" if found.proven is None else f", proven {found.proven:.3f}"
+    return Outcome(True, f"largest error found {found.worst_found:.3f}{proven}")
 
 
 def runs_in_stock_libvmaf(candidate: Candidate, allowed: Allowed) -> Outcome | None:
@@ -172,19 +230,22 @@ def runs_in_stock_libvmaf(candidate: Candidate, allowed: Allowed) -> Outcome | N
 
 
 def not_worse(candidate: Candidate, allowed: Allowed) -> Outcome | None:
-    """Pass a candidate that is no worse than the holder of its alias; needs a place in the tree."""
+    """Pass a candidate that is no worse than the student that it replaces; needs a place.
+
+    That is the holder of its alias; or what the tree ships, if the alias names nothing.
+    """
     if candidate.place is None:
         return None
     version = registry.version_at(candidate.place.alias)
-    if version is None:
-        return Outcome(True, "nothing holds the alias yet")
     try:
-        holder = registry.fetch(version)
+        holder = registry.fetch(version) if version else candidate.shipped
     except VmafTrainError as error:
         fact = f"version {version} cannot be read: {error}"
         return _unless_allowed(fact, holds=False, allow=allowed.worse)
+    if holder is None:
+        return Outcome(True, "nothing holds the alias yet, and the tree ships nothing there")
     if holder.student.sha256 == candidate.student.sha256:
-        return Outcome(True, f"it holds {candidate.place.alias} already")
+        return Outcome(True, f"{holder.name} is this student already")
     return compare_with_holder(candidate, holder, allow_worse=allowed.worse)
 
 
@@ -198,14 +259,11 @@ def compare_with_holder(candidate: Candidate, holder: Promoted, *, allow_worse: 
     hold_out = candidate.report.hold_out
     trained_on = holder.student.facts.get("train_sources")
     if not isinstance(trained_on, list) or hold_out in trained_on:
-        fact = (
-            f"version {holder.version} was trained on {hold_out}, "
-            "so the two cannot be compared on it"
-        )
+        fact = f"{holder.name} was trained on {hold_out}, so the two cannot be compared on it"
         return _unless_allowed(fact, holds=False, allow=allow_worse)
     rated = candidate.targets != TEACHER
     if rated != (targets_of(holder.student) != TEACHER):
-        fact = f"version {holder.version} learnt something else, so the two are never compared"
+        fact = f"{holder.name} learnt something else, so the two are never compared"
         return Outcome(False, fact)
     ours, theirs = _metrics(candidate.student, candidate), _metrics(holder.student, candidate)
     name, figure = ("SROCC", "srocc") if rated else ("PLCC", "plcc")
@@ -214,7 +272,7 @@ def compare_with_holder(candidate: Candidate, holder: Promoted, *, allow_worse: 
     against = " of opinion scores" if rated else ""
     fact = (
         f"RMSE {ours.rmse:.4f} against {theirs.rmse:.4f}, "
-        f"{name} {own:.6f} against {other:.6f} of version {holder.version}{against}"
+        f"{name} {own:.6f} against {other:.6f} of {holder.name}{against}"
     )
     holds = ours.rmse <= theirs.rmse and own >= other
     return _unless_allowed(fact, holds=holds, allow=allow_worse)
@@ -237,6 +295,13 @@ def _metrics(student: OnnxStudent, candidate: Candidate) -> Metrics:
     return compare(pool(score_N, held_out)[rated], held_out.mos_C[rated])
 
 
+def _same(found: float | None, said: float | None) -> bool:
+    """Tell whether two figures are the same; a correlation can be missing."""
+    if found is None or said is None:
+        return found is said
+    return abs(found - said) <= SAME_SCORE
+
+
 def _unless_allowed(fact: str, *, holds: bool, allow: bool) -> Outcome:
     return Outcome(holds or allow, f"{fact}, allowed" if allow else fact)
 
@@ -248,7 +313,9 @@ GATES: Mapping[str, Callable[[Candidate, Allowed], Outcome | None]] = {
     "shipped arch": shipped_arch,
     "model contract": model_contract,
     "one file everywhere": one_file,
+    "facts agree": facts_agree,
     "report reproduced": report_reproduced,
+    "box reproduced": box_reproduced,
     "runs in libvmaf": runs_in_stock_libvmaf,
     "not worse": not_worse,
     "clean checkout": clean_checkout,

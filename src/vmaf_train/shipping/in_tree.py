@@ -155,6 +155,11 @@ class Promoted:
     with_libvmaf: bool = True
 
     @property
+    def name(self) -> str:
+        """The student in words, for people."""
+        return f"version {self.version}" if self.version else "the student in the tree"
+
+    @property
     def libvmaf_model(self) -> LibvmafModel | None:
         """libvmaf's model file of the student, if its files have one.
 

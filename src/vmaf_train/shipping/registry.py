@@ -9,6 +9,8 @@ from mlflow.entities.model_registry import ModelVersion
 
 from vmaf_train.errors import InputError, VmafTrainError
 from vmaf_train.features import CANONICAL
+from vmaf_train.judging.evaluation import targets_of
+from vmaf_train.judging.report import EvalReport
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.shipping.candidate import Candidate
 from vmaf_train.shipping.fetching import asking, download_onnx, report_of
@@ -35,7 +37,9 @@ def promote(candidate: Candidate, place: ShippedModel) -> str:
         store_lock(mlflow.get_registry_uri()),
         asking(f"registered model {REGISTERED_MODEL}") as client,
     ):
-        version = _version_of(client, candidate.student.sha256) or _register(candidate)
+        version = _version_of(client, candidate.student.sha256) or _register(
+            candidate.model_id, _tags_of(candidate)
+        )
         if _aliases(client).get(place.alias) != version:
             client.set_registered_model_alias(REGISTERED_MODEL, place.alias, version)
     return version
@@ -66,6 +70,51 @@ def point_back(version: str) -> ShippedModel:
         fetch(version)
         client.set_registered_model_alias(REGISTERED_MODEL, place.alias, version)
     return place
+
+
+def version_with(sha256: str) -> str | None:
+    """Return the oldest version of a file; None if the file is not registered."""
+    with asking(f"registered model {REGISTERED_MODEL}") as client:
+        return _version_of(client, sha256)
+
+
+def point_at(place: ShippedModel, version: str) -> None:
+    """Point the alias of a place at a version.
+
+    Raises:
+        InputError: the registry cannot be used.
+    """
+    with asking(f"registered model {REGISTERED_MODEL}") as client:
+        client.set_registered_model_alias(REGISTERED_MODEL, place.alias, version)
+
+
+def adopt(model_id: str, place: ShippedModel, promoted: Promoted) -> str:
+    """Register a student of the tree, and point the alias of its place at it.
+
+    Args:
+        model_id: id of the MLflow model that holds its file.
+        place: its place.
+        promoted: the student, with the run and the commit that the tree states.
+
+    Returns:
+        The version.
+
+    Raises:
+        InputError: the registry cannot be used.
+    """
+    report = promoted.report
+    facts = {
+        "run_id": promoted.run_id,
+        "arch": report.model.arch,
+        "features": place.features,
+        "sha256": promoted.student.sha256,
+        "teacher": report.teacher,
+        "targets": targets_of(promoted.student),
+        "git_commit": promoted.git_commit,
+    }
+    version = _register(model_id, _as_tags(report, facts))
+    point_at(place, version)
+    return version
 
 
 def version_at(alias: str) -> str | None:
@@ -114,7 +163,11 @@ def fetch(version: str) -> Promoted:
                 "Register the run again, or point the alias at another version"
             )
     commit = registered.tags.get("git_commit", "unknown")
-    return Promoted(student, report, run_id=run_id, git_commit=commit, version=str(version))
+    # The run that trained it; an adopted version was logged by another.
+    origin = registered.tags.get("run_id", run_id)
+    if not RUN_ID.fullmatch(origin):
+        raise VmafTrainError(f"{name} says run {origin!r}, which is not a run id; adopt it again")
+    return Promoted(student, report, run_id=origin, git_commit=commit, version=str(version))
 
 
 def _version_of(client: MlflowClient, sha256: str) -> str | None:
@@ -130,15 +183,15 @@ def _aliases(client: MlflowClient) -> dict[str, str]:
     return {alias: str(version) for model in found for alias, version in model.aliases.items()}
 
 
-def _register(candidate: Candidate) -> str:
-    uri = f"models:/{candidate.model_id}"
-    version: ModelVersion = mlflow.register_model(uri, REGISTERED_MODEL, tags=_tags_of(candidate))
+def _register(model_id: str, tags: Mapping[str, str]) -> str:
+    uri = f"models:/{model_id}"
+    version: ModelVersion = mlflow.register_model(uri, REGISTERED_MODEL, tags=dict(tags))
     return str(version.version)
 
 
 def _tags_of(candidate: Candidate) -> dict[str, str]:
     report = candidate.report
-    facts: Mapping[str, object] = {
+    facts = {
         "run_id": candidate.run_id,
         "arch": report.model.arch,
         "features": candidate.feature_set,
@@ -146,10 +199,15 @@ def _tags_of(candidate: Candidate) -> dict[str, str]:
         "dataset_digest": candidate.tags.get("dataset_digest"),
         "teacher": report.teacher,
         "targets": candidate.targets,
-        "hold_out": report.hold_out,
         "git_commit": candidate.tags.get("git_commit"),
-        **{f"val_{key}": getattr(report, key) for key in VAL_METRICS},
     }
+    return _as_tags(report, facts)
+
+
+def _as_tags(report: EvalReport, facts: Mapping[str, object]) -> dict[str, str]:
+    """Return facts as tags, with figures of the report."""
+    figures = {f"val_{key}": getattr(report, key) for key in VAL_METRICS}
+    every = {**facts, "hold_out": report.hold_out, **figures}
     return {
-        key: value if isinstance(value, str) else json.dumps(value) for key, value in facts.items()
+        key: value if isinstance(value, str) else json.dumps(value) for key, value in every.items()
     }

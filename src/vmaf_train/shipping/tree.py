@@ -34,14 +34,22 @@ class Held:
         files: content of the model, the sidecar, the report and, if the sidecar names one, the
             model file for libvmaf, by path below model/tiny/.
         sidecar: the sidecar, parsed.
-        report: the report of the evaluation on the held-out source, parsed.
-        student: the model, loaded.
+        promoted: the student that the files are of.
     """
 
     files: Mapping[str, bytes]
     sidecar: Sidecar
-    report: EvalReport
-    student: OnnxStudent
+    promoted: Promoted
+
+    @property
+    def report(self) -> EvalReport:
+        """The report of the evaluation on the held-out source."""
+        return self.promoted.report
+
+    @property
+    def student(self) -> OnnxStudent:
+        """The model, loaded."""
+        return self.promoted.student
 
 
 class Tree:
@@ -93,7 +101,7 @@ class Tree:
             agree = files_of(row, origin) == files
         except (ValidationError, InputError):
             return None
-        return Held(files, sidecar, report, student) if agree else None
+        return Held(files, sidecar, origin) if agree else None
 
     def sidecar(self, row: ShippedModel) -> Sidecar | None:
         """Read a place's sidecar; None if it is missing or breaks its contract."""

@@ -151,11 +151,15 @@ class Run:
         )
         mlflow.log_input(dataset, context=context)
 
-    def log_model(self, student: OnnxStudent, example_NF: np.ndarray) -> None:
-        """Log the ONNX file as an MLflow model with its signature and a few example rows."""
+    def log_model(self, student: OnnxStudent, example_NF: np.ndarray) -> str:
+        """Log the ONNX file as an MLflow model with its signature and a few example rows.
+
+        Returns:
+            The id of the model.
+        """
         inputs = TensorSpec(np.dtype("float32"), (-1, len(student.features)), INPUT)
         outputs = TensorSpec(np.dtype("float32"), (-1,), OUTPUT)
-        mlflow.onnx.log_model(
+        logged = mlflow.onnx.log_model(
             onnx.load_model_from_string(student.content),
             name="model",
             save_as_external_data=False,
@@ -165,6 +169,7 @@ class Run:
             input_example={INPUT: example_NF.astype(np.float32)},
             onnx_execution_providers=["CPUExecutionProvider"],
         )
+        return str(logged.model_id)
 
     def _open(self, name: str) -> None:
         open_store()
