@@ -17,6 +17,8 @@ from vmaf_train.feature_names import Extractors, Feature, Value, parse_feature
 MOTION_EXTRACTOR, MOTION_FEATURE = "motion", "motion2"
 # Range of a student's scores, in score points, unless its teacher has another.
 SCORE_MIN, SCORE_MAX = 0.0, 100.0
+# No teacher's scores are higher.
+HIGHEST_SCORE = 110.0
 # The name of the set of the teacher's own features.
 OWN = "canonical"
 # The name of a set that no family holds.

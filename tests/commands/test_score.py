@@ -22,7 +22,7 @@ from vmaf_train.extraction.schedule import Pass
 from vmaf_train.features import FEATURE_SETS
 from vmaf_train.judging import familiarity
 from vmaf_train.onnx_file.expected_error import KEY
-from vmaf_train.onnx_file.inference import METADATA_PREFIX
+from vmaf_train.onnx_file.facts import METADATA_PREFIX
 
 ROOT = Path(__file__).parents[2]
 

@@ -1,9 +1,7 @@
 """Run an ONNX student in onnxruntime: its metadata, scores and latency."""
 
 import hashlib
-import json
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,12 +9,13 @@ import numpy as np
 import onnxruntime
 
 from vmaf_train.errors import InputError
-from vmaf_train.feature_names import parse_feature
-from vmaf_train.features import CANONICAL
+from vmaf_train.features import CANONICAL, HIGHEST_SCORE, SCORE_MIN
+from vmaf_train.onnx_file.facts import facts_in
 
-METADATA_PREFIX = "vmaf_train."
 # Rows per call of onnxruntime, to bound memory.
 ROWS_PER_CALL = 65536
+# What float32 may add to a limit.
+ROUNDING = 1e-3
 # Latency is measured on one row and on a clip of this many rows; the calls are split into rounds.
 CLIP_ROWS = 240
 LATENCY_ROUNDS = 5
@@ -53,10 +52,13 @@ class OnnxStudent:
     def __init__(self, content: bytes, name: str) -> None:
         self.content = content
         self._session = _load(content, name)
-        self.facts = _facts_of(self._session, name)
-        self.features = _features_of(self.facts, name)
-        stated = self.facts.get("window", 1)
-        self.window: int = stated if isinstance(stated, int) else 1
+        self.facts = facts_in(self._session.get_modelmeta().custom_metadata_map, name)
+        named = self.facts.get("features") or CANONICAL.features
+        assert isinstance(named, list | tuple)
+        self.features = tuple(map(str, named))
+        window = self.facts.get("window", 1)
+        assert isinstance(window, int)
+        self.window = window
         self._input, self._output = _check_shapes(self._session, self.features, name)
 
     @staticmethod
@@ -73,20 +75,41 @@ class OnnxStudent:
         """Score raw feature rows: float of shape (frames, features) to float64 of shape (frames,).
 
         Raises:
-            InputError: a score is not finite.
+            InputError: the model cannot compute the rows, does not give one score for each, or
+                gives a score that is not finite or beyond every teacher's range.
         """
         rows_NF = np.ascontiguousarray(x_NF, dtype=np.float32)
         # If scores depend on windows of frames, a clip must not be cut.
         size = ROWS_PER_CALL if self.window == 1 else len(rows_NF)
         parts = []
         for start in range(0, len(rows_NF), size):
-            feed = {self._input: rows_NF[start : start + size]}
-            parts.append(self._session.run([self._output], feed)[0].reshape(-1))
+            parts.append(self._scores_of(rows_NF[start : start + size]))
         score_N = np.concatenate(parts).astype(np.float64)
         if not np.isfinite(score_N).all():
             frame = int(np.argmin(np.isfinite(score_N)))
             raise InputError(f"the model gives scores that are no numbers, first for frame {frame}")
+        beyond_N = (score_N < SCORE_MIN - ROUNDING) | (score_N > HIGHEST_SCORE + ROUNDING)
+        if beyond_N.any():
+            frame = int(np.argmax(beyond_N))
+            raise InputError(
+                f"the model gives a score of {score_N[frame]:g} for frame {frame}; no teacher's "
+                f"scores are below {SCORE_MIN:g} or above {HIGHEST_SCORE:g}"
+            )
         return score_N
+
+    def _scores_of(self, rows_NF: np.ndarray) -> np.ndarray:
+        """Return the scores of the rows of one call, float32 of shape (rows,)."""
+        try:
+            (scores,) = self._session.run([self._output], {self._input: rows_NF})
+        except Exception as error:  # onnxruntime's errors share no public base class
+            raise InputError(f"the model cannot score {len(rows_NF)} frames: {error}") from error
+        if np.size(scores) != len(rows_NF):
+            raise InputError(
+                f"the model gives {np.size(scores)} scores for {len(rows_NF)} frames; "
+                "a student gives one for each"
+            )
+        flat: np.ndarray = np.reshape(scores, -1)
+        return flat
 
     def measure_latency(self, calls: int = LATENCY_CALLS) -> Latency:
         """Measure the latency of one row in `calls` calls, and of a clip in a tenth of them.
@@ -123,31 +146,6 @@ def _load(content: bytes, name: str) -> onnxruntime.InferenceSession:
         raise InputError(
             f"{name} is not an ONNX model that onnxruntime can load: {error}"
         ) from error
-
-
-def _facts_of(session: onnxruntime.InferenceSession, name: str) -> Mapping[str, object]:
-    metadata = session.get_modelmeta().custom_metadata_map
-    try:
-        return {
-            key.removeprefix(METADATA_PREFIX): json.loads(value)
-            for key, value in metadata.items()
-            if key.startswith(METADATA_PREFIX)
-        }
-    except ValueError as error:
-        raise InputError(
-            f"{name} has metadata of vmaf-train that is no JSON: {error}; export it again"
-        ) from error
-
-
-def _features_of(facts: Mapping[str, object], name: str) -> tuple[str, ...]:
-    named = facts.get("features", CANONICAL.features)
-    features = tuple(map(str, named)) if isinstance(named, list | tuple) else ()
-    try:
-        for feature in features:
-            parse_feature(feature)
-    except InputError as error:
-        raise InputError(f"{name} reads what libvmaf does not compute: {error}") from error
-    return features
 
 
 def _check_shapes(

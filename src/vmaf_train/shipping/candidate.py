@@ -13,6 +13,7 @@ from vmaf_train.frames.table import FrameTable
 from vmaf_train.judging.evaluation import targets_of
 from vmaf_train.judging.report import EvalReport
 from vmaf_train.onnx_file.inference import OnnxStudent
+from vmaf_train.onnx_file.outside import student_from_outside
 from vmaf_train.shipping.fetching import asking, download, download_onnx, report_of
 from vmaf_train.shipping.finding import RUN_ID
 from vmaf_train.shipping.in_tree import Promoted, ShippedModel, place_of
@@ -79,12 +80,13 @@ def find_candidate(run_id: str) -> Candidate:
     report = report_of(run_id)
     archive = download(f"runs:/{run_id}/{HELD_OUT}")
     held_out, score_N = unpack(archive, find_teacher(report.teacher))
+    name = f"the model of run {run_id}"
     return Candidate(
         run_id=run_id,
         model_id=model_id,
         status=_status_of(run),
         tags=run.data.tags,
-        student=OnnxStudent(download_onnx(f"models:/{model_id}"), f"the model of run {run_id}"),
+        student=student_from_outside(download_onnx(f"models:/{model_id}"), name),
         report=report,
         held_out=held_out,
         score_N=score_N,

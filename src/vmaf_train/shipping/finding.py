@@ -3,12 +3,14 @@
 MLflow is imported only for a name that MLflow knows. Paths and ids are found without it.
 """
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vmaf_train.errors import InputError
+from vmaf_train.files import read_whole
 from vmaf_train.onnx_file.inference import OnnxStudent
 
 RUN_ID = re.compile(r"[0-9a-f]{32}")
@@ -68,16 +70,27 @@ def find_student(model: str, kinds: Sequence[Kind]) -> Found:
 
 
 def _from_mlflow(address: str, choices: str) -> Found:
+    from vmaf_train.onnx_file.outside import student_from_outside
     from vmaf_train.shipping.fetching import download_onnx
 
-    student = OnnxStudent(download_onnx(address), address)
+    student = student_from_outside(download_onnx(address), address)
     return Found(student, str(student.facts.get("arch", address)))
 
 
 def _from_file(model: str, choices: str) -> Found:
-    if not Path(model).is_file():
+    path = Path(model)
+    if not path.exists():
         raise InputError(f"no file {model}; pass {choices}")
-    return _load(Path(model))
+    content = read_whole(path)
+    sidecar = _check_sidecar(path, content)
+    # What this checkout ships needs no more than its hash.
+    own = sidecar and path.resolve().parent == (CHECKOUT / "model" / "tiny").resolve()
+    if own:
+        return Found(OnnxStudent(content, str(path)), path.stem, path)
+
+    from vmaf_train.onnx_file.outside import student_from_outside  # onnx takes long to import
+
+    return Found(student_from_outside(content, str(path)), path.stem, path)
 
 
 def _from_tree(model: str, choices: str) -> Found:
@@ -89,11 +102,38 @@ def _from_tree(model: str, choices: str) -> Found:
     if path is None:
         looked = " and ".join(map(str, places))
         raise InputError(f"no model {model}: looked for {looked}; pass {choices}")
-    return _load(path)
+    content = read_whole(path)
+    if not _check_sidecar(path, content):
+        raise InputError(f"{path} has no sidecar {path.stem}.json; restore it, or pass {choices}")
+    return Found(OnnxStudent(content, str(path)), path.stem, path)
 
 
-def _load(path: Path) -> Found:
-    return Found(OnnxStudent(path.read_bytes(), str(path)), path.stem, path)
+def _check_sidecar(path: Path, content: bytes) -> bool:
+    """Tell whether a model has a sidecar beside it.
+
+    Raises:
+        InputError: the sidecar cannot be read, or it is of another file.
+    """
+    sidecar = path.with_suffix(".json")
+    try:
+        facts = json.loads(read_whole(sidecar))
+    except FileNotFoundError:
+        return False
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"{sidecar} is no JSON ({error}); restore it with: git checkout -- model/tiny"
+        ) from error
+    # Another file can have such a name.
+    if not isinstance(facts, dict) or "sha256" not in facts:
+        return False
+    stated, sha256 = facts["sha256"], OnnxStudent.hash_of(content)
+    if stated != sha256:
+        raise InputError(
+            f"{path} is not the file that its sidecar is of: its sha256 is {sha256[:12]}…, "
+            f"{sidecar.name} says {str(stated)[:12]}…; restore both with: "
+            "git checkout -- model/tiny"
+        )
+    return True
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from vmaf_train.errors import InputError, VmafTrainError
 from vmaf_train.features import CANONICAL
 from vmaf_train.judging.evaluation import targets_of
 from vmaf_train.judging.report import EvalReport
-from vmaf_train.onnx_file.inference import OnnxStudent
+from vmaf_train.onnx_file.outside import student_from_outside
 from vmaf_train.shipping.candidate import Candidate
 from vmaf_train.shipping.fetching import asking, download_onnx, report_of
 from vmaf_train.shipping.finding import RUN_ID
@@ -151,7 +151,7 @@ def fetch(version: str) -> Promoted:
             f"{name} names run {run_id!r}, which is not a run id; register the run again"
         )
     onnx = download_onnx(f"models:/{REGISTERED_MODEL}/{version}")
-    student = OnnxStudent(onnx, f"version {version}")
+    student = student_from_outside(onnx, f"version {version}")
     report = report_of(run_id)
     wanted = registered.tags.get("sha256", "none")
     found = {"file": student.sha256, "report": report.model.onnx_sha256}

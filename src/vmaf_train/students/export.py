@@ -15,7 +15,8 @@ from onnx import GraphProto, TensorProto, helper
 from vmaf_train.errors import VmafTrainError
 from vmaf_train.frames.table import FrameTable
 from vmaf_train.onnx_file.contract import INPUT, IR_VERSION, OPSET, OUTPUT, check_contract
-from vmaf_train.onnx_file.inference import METADATA_PREFIX, OnnxStudent
+from vmaf_train.onnx_file.facts import METADATA_PREFIX
+from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.students.architectures import Student
 from vmaf_train.students.export_networks import (
     write_mlp,
