@@ -2,11 +2,19 @@
 
 import errno
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from vmaf_train.files import PREFIX, SUFFIX, remove_leftovers, write_whole
+from vmaf_train.files import (
+    PREFIX,
+    SUFFIX,
+    remove_abandoned,
+    remove_leftovers,
+    temporary_folder,
+    write_whole,
+)
 
 
 @pytest.fixture
@@ -58,3 +66,18 @@ def test_leftovers_of_a_kill_are_removed_and_other_files_kept(folder):
     remove_leftovers(folder)
     assert list(folder.iterdir()) == [folder / "mine.part"]
     remove_leftovers(folder / "none")
+
+
+def test_temporary_folders_of_killed_processes_are_removed_later(folder, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    gone, other = 2**22 + 1, os.getppid()
+    names = [f"vmaf-train-{gone}-old", f"vmaf-train-{gone}-young", f"vmaf-train-{other}-old", "own"]
+    for name in names:
+        (folder / name).mkdir()
+        (folder / name / "log.json").write_text("")
+        if not name.endswith("young"):
+            os.utime(folder / name, (1, 1))
+    with temporary_folder() as own:
+        remove_abandoned()
+        assert own.is_dir()
+    assert sorted(path.name for path in folder.iterdir()) == sorted(names[1:])

@@ -3,6 +3,8 @@
 import os
 import sys
 import threading
+import time
+from pathlib import Path
 
 import pytest
 
@@ -59,3 +61,37 @@ def test_stop_kills_running_commands_and_refuses_new_ones():
     assert processes.running == 0
     with pytest.raises(ExtractionError, match="stopped before it ran"):
         processes.run(python("pass"))
+
+
+def sleeping(marker):
+    """Return the number of processes whose command line holds a marker."""
+    lines = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+    return sum(marker in line for line in lines)
+
+
+def test_a_command_that_takes_too_long_is_ended_with_its_children():
+    marker = "time.sleep(61.5)"
+    code = (
+        f"import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; {marker}'])"
+    )
+    with pytest.raises(ExtractionError, match=r"did not end in 1 s and was stopped\. Command: "):
+        Processes().run(python(code), seconds=1)
+    for _ in range(100):
+        if not sleeping(marker.encode()):
+            return
+        time.sleep(0.05)
+    raise AssertionError("the child of the command still runs")
+
+
+def test_only_the_end_of_standard_error_is_kept():
+    code = "import sys; sys.stderr.write('x' * 300_000_000 + chr(10) + 'the end'); sys.exit(1)"
+    before = peak()
+    with pytest.raises(ExtractionError, match="the end"):
+        Processes().run(python(code))
+    assert peak() - before < 50
+
+
+def peak():
+    """Return the peak memory of this process, in megabytes."""
+    (line,) = [x for x in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in x]
+    return int(line.split()[1]) / 1024

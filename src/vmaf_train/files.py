@@ -4,7 +4,11 @@ A reader sees the old content or the new content of a file, never a part.
 """
 
 import os
+import re
+import shutil
 import stat
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +20,8 @@ from vmaf_train.errors import InputError
 MOST_BYTES = 64 << 20
 # Of the names of temporary files.
 PREFIX, SUFFIX = ".vmaf-train-", ".part"
+# Of the names of temporary folders, and how old one must be to be removed by another process.
+FOLDER, ABANDONED_SECONDS = "vmaf-train-", 3600.0
 
 
 def read_whole(path: Path, most: int = MOST_BYTES) -> bytes:
@@ -71,6 +77,40 @@ def whole_file(path: Path) -> Iterator[Path]:
         with suppress(OSError):
             temporary.unlink()
         raise
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Make a folder in the system's temporary folder, and remove it at the end.
+
+    Its name holds the id of this process, so that a later one knows it as abandoned.
+    """
+    with tempfile.TemporaryDirectory(prefix=f"{FOLDER}{os.getpid()}-") as name:
+        yield Path(name)
+
+
+def remove_abandoned() -> None:
+    """Remove the temporary folders of processes that were killed.
+
+    The process must be gone and the folder old: machines that share a temporary folder can have
+    processes of the same ids.
+    """
+    for path in Path(tempfile.gettempdir()).glob(f"{FOLDER}*"):
+        found = re.match(rf"{FOLDER}(\d+)-", path.name)
+        with suppress(OSError):
+            old = time.time() - path.lstat().st_mtime > ABANDONED_SECONDS
+            if found and old and not _is_running(int(found[1])):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # of another user
+        return True
+    return True
 
 
 def remove_leftovers(folder: Path) -> None:

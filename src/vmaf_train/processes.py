@@ -2,12 +2,17 @@
 
 import os
 import shlex
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread
 
 from vmaf_train.errors import ExtractionError, InputError
+
+# How much of standard error is kept, and how long its end is waited for.
+TAIL_BYTES, TAIL_SECONDS = 1 << 16, 5.0
 
 
 def cores() -> int:
@@ -36,6 +41,7 @@ class Processes:
         cwd: Path | None = None,
         stdin: bytes = b"",
         env: Mapping[str, str] | None = None,
+        seconds: float | None = None,
     ) -> bytes:
         """Run a command and return what it wrote to standard output.
 
@@ -44,18 +50,27 @@ class Processes:
             cwd: working folder; None is that of this process.
             stdin: bytes for its standard input.
             env: variables to add to the environment.
+            seconds: time limit; None sets none.
 
         Raises:
-            ExtractionError: the command failed; the message holds it and its last lines of error.
+            ExtractionError: the command failed, or took too long; the message holds it and its last
+                lines of error.
             InputError: the command failed because a disk is full.
             OSError: the command could not be started.
         """
         process = self._start(command, cwd, env)
+        tail = _Tail(process)
         try:
-            out, err = process.communicate(stdin)
+            out, _ = process.communicate(stdin, timeout=seconds)
+        except subprocess.TimeoutExpired as error:
+            raise ExtractionError(
+                f"it did not end in {seconds:.0f} s and was stopped. Command: {shlex.join(command)}"
+            ) from error
         finally:
-            process.kill()
+            if process.poll() is None:
+                _kill(process)
             process.wait()
+            err = tail.read()
             with self._lock:
                 self._children.discard(process)
         if process.returncode:
@@ -67,7 +82,7 @@ class Processes:
         with self._lock:
             self._stopped = True
             for process in self._children:
-                process.kill()
+                _kill(process)
 
     def _start(
         self, command: Sequence[str], cwd: Path | None, env: Mapping[str, str] | None
@@ -88,6 +103,35 @@ class Processes:
             )
             self._children.add(process)
         return process
+
+
+class _Tail:
+    """Reads what a process writes to standard error, and keeps the end of it."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stderr
+        self._stream, self._kept = process.stderr, b""
+        # So that `communicate` leaves it alone: it would keep all.
+        process.stderr = None
+        self._thread = Thread(target=self._follow, daemon=True)
+        self._thread.start()
+
+    def read(self) -> bytes:
+        """Return the last bytes; call it after the process has ended."""
+        # A child of the process can hold the stream open.
+        self._thread.join(timeout=TAIL_SECONDS)
+        return self._kept
+
+    def _follow(self) -> None:
+        with self._stream as stream:
+            while more := os.read(stream.fileno(), TAIL_BYTES):
+                self._kept = (self._kept + more)[-TAIL_BYTES:]
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process and its children, which are the group that it leads."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _failure(command: Sequence[str], status: int, stderr: bytes) -> ExtractionError | InputError:

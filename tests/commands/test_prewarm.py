@@ -53,6 +53,15 @@ def test_a_range_of_frames_is_cached_apart_from_whole_clips(choice):
     assert [(each.extracted, each.frames) for each in done] == [(4, 12), (0, 12), (4, 24)]
 
 
+def test_a_pass_that_hangs_is_stopped_named_and_stops_no_other(choice, monkeypatch, fake_ffmpeg):
+    hangs = fake_ffmpeg('case "$*" in *Alpha*) sleep 600;; esac; exec "$REAL" "$@"')
+    monkeypatch.setenv("VMAF_FFMPEG", str(hangs))
+    monkeypatch.setattr("vmaf_train.extraction.libvmaf.START_SECONDS", 2.0)
+    with pytest.raises(ExtractionError, match=r"Alpha.*did not end in 2 s and was stopped"):
+        prewarm(choice, Reporter())
+    assert [path.parent.name for path in files_below(cache_root())] == ["Beta", "Beta"]
+
+
 def test_a_failed_pair_does_not_stop_the_others(choice, corpus, monkeypatch, fake_ffmpeg):
     clip = min(path.stem for path in (corpus / "dis").iterdir())
     broken = fake_ffmpeg(

@@ -9,13 +9,13 @@ import json
 import os
 import shlex
 import shutil
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from vmaf_train.clips.pairs import Pair
 from vmaf_train.clips.video import Video, YuvFormat
 from vmaf_train.errors import ExtractionError, InputError
 from vmaf_train.extraction.alignment import offset_in, remark
@@ -38,6 +38,7 @@ from vmaf_train.extraction.logs import (
 )
 from vmaf_train.extraction.schedule import Pass
 from vmaf_train.features import FeatureSet, least_sides
+from vmaf_train.files import remove_abandoned, temporary_folder
 from vmaf_train.processes import Processes
 from vmaf_train.teacher.teachers import DEFAULT_TEACHER, Teacher, find_teacher
 
@@ -50,6 +51,9 @@ SCORE_KEY = "vmaf"
 MODEL = "model.json"
 # Name of the model file of each teacher that libvmaf does not know.
 MODELS = "model{}.json"
+# Time limit of a pass: seconds for its start, and per million pixels that a teacher scores. A 1080p
+# frame takes about 0.05 s of one core, so this is some forty times as much.
+START_SECONDS, SECONDS_PER_MEGAPIXEL = 60.0, 1.0
 # Least width and height of the picture on which an ffmpeg is tried.
 GRAY_SIDE = 64
 # What ffmpeg does not read as itself in a dictionary, in the options of a filter, and in a graph of
@@ -74,9 +78,9 @@ class Ffmpeg:
         self.teachers = tuple(teachers)
         self._processes = Processes()
         try:
-            with tempfile.TemporaryDirectory(prefix="vmaf-train-") as folder:
+            with temporary_folder() as folder:
                 side = max(GRAY_SIDE, *(max(least_sides(each.features)) for each in teachers))
-                still = _gray(Path(folder, "gray.raw"), side)
+                still = _gray(folder / "gray.raw", side)
                 ((log, _),) = self._teacher_logs(teachers, [still], still, threads=0)
             self.libvmaf_version: str = json.loads(log)["version"]
         except (ExtractionError, OSError, ValueError, KeyError, TypeError) as error:
@@ -103,7 +107,11 @@ class Ffmpeg:
         pairs, teachers = job.pairs, [find_teacher(name) for name in job.teachers]
         try:
             logs = self._teacher_logs(
-                teachers, [pair.dis for pair in pairs], pairs[0].ref, job.threads
+                teachers,
+                [pair.dis for pair in pairs],
+                pairs[0].ref,
+                job.threads,
+                seconds=time_limit(pairs, len(teachers)),
             )
         except ExtractionError as error:
             raise ExtractionError(f"{', '.join(pair.clip for pair in pairs)}: {error}") from error
@@ -157,8 +165,7 @@ class Ffmpeg:
         """
         graph = branch_arguments(branches, threads, dis.filters, ref.filters)
         command = [*self._quiet, *dis.arguments(), *ref.arguments(), *graph]
-        with tempfile.TemporaryDirectory(prefix="vmaf-train-") as made:
-            folder = Path(made)
+        with temporary_folder() as folder:
             for name, content in (files or {}).items():
                 (folder / name).write_bytes(content)
             wanted = [number for number, branch in enumerate(branches) if not branch.chooses]
@@ -174,9 +181,9 @@ class Ffmpeg:
             ExtractionError: ffmpeg failed.
         """
         command = [*self._quiet, *small_arguments(ref, dis)]
-        with tempfile.TemporaryDirectory(prefix="vmaf-train-") as folder:
-            self._processes.run(command, Path(folder))
-            return offset_in(Path(folder), SMALL_REF, SMALL_DIS.format(0))
+        with temporary_folder() as folder:
+            self._processes.run(command, folder)
+            return offset_in(folder, SMALL_REF, SMALL_DIS.format(0))
 
     def stop(self) -> None:
         """Kill every running pass and refuse new ones; used after an interrupt."""
@@ -187,7 +194,12 @@ class Ffmpeg:
         return [str(self.path), "-nostdin", "-v", "level+error"]
 
     def _teacher_logs(
-        self, teachers: Sequence[Teacher], clips: Sequence[Video], ref: Video, threads: int
+        self,
+        teachers: Sequence[Teacher],
+        clips: Sequence[Video],
+        ref: Video,
+        threads: int,
+        seconds: float = START_SECONDS,
     ) -> list[tuple[str, int]]:
         """Score clips with teachers against their reference; return log and offset of each."""
         models = [
@@ -195,13 +207,12 @@ class Ffmpeg:
             for index, teacher in enumerate(teachers)
         ]
         command = [*self._quiet, *teacher_arguments(models, clips, ref, threads)]
-        with tempfile.TemporaryDirectory(prefix="vmaf-train-") as name:
-            folder = Path(name)
+        with temporary_folder() as folder:
             for index, teacher in enumerate(teachers):
                 if teacher.file:
                     (folder / MODELS.format(index)).write_bytes(teacher.file.read_bytes())
             numbers = range(len(clips))
-            logs = _logs(self._processes, command, len(clips), folder, numbers)
+            logs = _logs(self._processes, command, len(clips), folder, numbers, seconds)
             check_decoded(_report_in(folder), [video.path for video in (*clips, ref)])
             return [
                 (log, offset_in(folder, SMALL_REF, SMALL_DIS.format(number)))
@@ -215,16 +226,28 @@ def _logs(
     count: int,
     folder: Path,
     needed: Iterable[int],
+    seconds: float | None = None,
 ) -> list[str]:
     """Run a command in a folder; return the logs `0.json`, `1.json`, ... that it wrote there.
 
     libvmaf writes no log of no frame. Such a log is empty; if it is `needed`, that is an error.
     """
-    processes.run(command, folder, env=REPORTING)
+    processes.run(command, folder, env=REPORTING, seconds=seconds)
     paths = [folder / f"{number}.json" for number in range(count)]
     if not all(paths[number].is_file() for number in needed):
         raise ExtractionError(f"ffmpeg wrote no libvmaf log. Command: {shlex.join(command)}")
     return [path.read_text() if path.is_file() else "" for path in paths]
+
+
+def time_limit(pairs: Sequence[Pair], teachers: int) -> float:
+    """Return the seconds after which a pass over some pairs is stopped.
+
+    Args:
+        pairs: the pairs.
+        teachers: how many teachers score them.
+    """
+    megapixels = sum(pair.n_frames * pair.format.pixels for pair in pairs) / 1e6
+    return START_SECONDS + SECONDS_PER_MEGAPIXEL * megapixels * teachers
 
 
 def named(teachers: Sequence[Teacher]) -> str:
@@ -281,6 +304,7 @@ def find_ffmpeg(*teachers: Teacher) -> Ffmpeg:
     Raises:
         InputError: there is none, or it cannot score with libvmaf.
     """
+    remove_abandoned()
     wanted = os.environ.get("VMAF_FFMPEG")
     found = shutil.which(wanted) if wanted else _packaged_ffmpeg()
     if not found:

@@ -1,7 +1,6 @@
 """Download artifacts, ONNX files and reports from MLflow; errors say what to check."""
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from mlflow import MlflowClient
 from pydantic import ValidationError
 
 from vmaf_train.errors import InputError
+from vmaf_train.files import temporary_folder
 from vmaf_train.judging.report import REPORT, EvalReport
 from vmaf_train.shipping.finding import RUN_ID
 from vmaf_train.tracking.store import first_line, open_store, without_password
@@ -45,7 +45,8 @@ def download(uri: str) -> bytes:
     Raises:
         InputError: there is no such artifact.
     """
-    with _folder() as folder, asking(uri):
+    # Without a folder of its own, MLflow returns paths inside a local store.
+    with temporary_folder() as folder, asking(uri):
         return _artifact(uri, folder).read_bytes()
 
 
@@ -58,7 +59,7 @@ def download_onnx(model: str) -> bytes:
     Raises:
         InputError: there is no such run or artifact, or it holds no or several .onnx files.
     """
-    with _folder() as folder, asking(model):
+    with temporary_folder() as folder, asking(model):
         for address in _onnx_addresses(model):
             _artifact(address, folder)
         contents = {file.name: file.read_bytes() for file in sorted(folder.rglob("*.onnx"))}
@@ -83,13 +84,6 @@ def report_of(run_id: str) -> EvalReport:
             f"run {run_id}: {REPORT} is not a report of this version: {first_line(error)}; "
             "train again, or use the version that trained it"
         ) from error
-
-
-@contextmanager
-def _folder() -> Iterator[Path]:
-    """Yield a temporary folder; without one, MLflow returns paths inside a local store."""
-    with tempfile.TemporaryDirectory(prefix="vmaf-train-") as folder:
-        yield Path(folder)
 
 
 def _artifact(uri: str, folder: Path) -> Path:

@@ -3,10 +3,8 @@
 A new gate is one function and one row in GATES.
 """
 
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -14,6 +12,7 @@ from vmaf_train.clips.demo import make_demo_pair
 from vmaf_train.errors import VmafTrainError
 from vmaf_train.extraction.libvmaf import find_ffmpeg, score_with
 from vmaf_train.features import OTHER, set_of
+from vmaf_train.files import temporary_folder
 from vmaf_train.frames.table import rated_clips
 from vmaf_train.judging.agreement import compare
 from vmaf_train.judging.evaluation import box_errors, pool, score_table, targets_of
@@ -218,8 +217,8 @@ def runs_in_stock_libvmaf(candidate: Candidate, allowed: Allowed) -> Outcome | N
     ffmpeg = find_ffmpeg()
     try:
         model = libvmaf_model_of(student, f"the model of run {candidate.run_id}")
-        with tempfile.TemporaryDirectory(prefix="vmaf-train-") as folder:
-            ref, dis = make_demo_pair(Path(folder), ffmpeg.path)
+        with temporary_folder() as folder:
+            ref, dis = make_demo_pair(folder, ffmpeg.path)
             score_N = score_with(model.content, ref, dis, ffmpeg, threads=0)
             x_NF, _ = ffmpeg.features(ref, dis, features, threads=0)
     except VmafTrainError as error:

@@ -7,12 +7,10 @@ the experiment that MLflow's other variables select.
 import logging
 import os
 import re
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
-from pathlib import Path
 
 import mlflow
 import numpy as np
@@ -26,6 +24,7 @@ from mlflow.types import ColSpec, Schema, TensorSpec
 
 from vmaf_train import __version__
 from vmaf_train.errors import VmafTrainError
+from vmaf_train.files import temporary_folder
 from vmaf_train.frames.table import FrameTable
 from vmaf_train.onnx_file.contract import INPUT, OUTPUT
 from vmaf_train.onnx_file.inference import OnnxStudent
@@ -133,13 +132,13 @@ class Run:
 
     def log_files(self, files: Mapping[str, bytes | Figure], folder: str = "") -> None:
         """Log artifacts by file name; its ending decides the format of a figure."""
-        with tempfile.TemporaryDirectory(prefix="vmaf-train-") as made:
+        with temporary_folder() as made:
             for name, content in files.items():
                 if isinstance(content, bytes):
-                    Path(made, name).write_bytes(content)
+                    (made / name).write_bytes(content)
                 else:
-                    content.savefig(Path(made, name))
-            mlflow.log_artifacts(made, folder or None)
+                    content.savefig(made / name)
+            mlflow.log_artifacts(str(made), folder or None)
 
     def log_dataset(self, table: FrameTable, corpus: str, context: str) -> None:
         """Log a table as an input of the run: name, digest, columns and source, not its rows."""
