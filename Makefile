@@ -3,13 +3,17 @@ PYTHON ?= python3
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint format clean
+.PHONY: demo test lint format faults clean
 
 demo: $(INSTALLED)
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" mlflow run . -e train -P arch=mlp_small --env-manager local
 
 test: $(INSTALLED)
 	$(VENV)/bin/python -m pytest
+
+# Breaks things on purpose, for about a quarter of an hour, and prints what did harm.
+faults: $(INSTALLED)
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python benchmarks/faults.py
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy

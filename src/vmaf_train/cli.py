@@ -219,6 +219,15 @@ def main(choice: CorpusChoice, arch: options.Arch = DEFAULT_ARCH) -> None:
 
 
 @app.command()
+def upload(folder: options.Kept) -> None:
+    """Finish the run of a training that lost its server, from the folder that train named."""
+    with exit_code():
+        from vmaf_train.commands.upload import upload
+
+        print_links(upload(folder))
+
+
+@app.command()
 def register(
     run_id: options.RunId = options.NONE,
     version: options.Version = options.NONE,

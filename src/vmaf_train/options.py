@@ -233,6 +233,7 @@ AllowDirty = Annotated[
 Check = Annotated[
     bool, typer.Option("--check", help="Write nothing; list the differences and exit 1 if any.")
 ]
+Kept = Annotated[Path, typer.Argument(help="Folder with what was trained, as train named it.")]
 Adopt = Annotated[
     bool,
     typer.Option(

@@ -186,3 +186,9 @@ def test_a_sidecar_that_names_another_model_is_a_fault(ids):
     path.write_text(path.read_text().replace('"vmaf_tiny_v1.onnx"', '"other.onnx"'))
     assert Tree(Path()).is_damaged(SHIPPED[0])
     assert "vmaf_tiny_v1.json: differs from" in differences()
+
+
+def test_an_index_that_is_nested_without_end_has_no_other_entries(tmp_path):
+    (tmp_path / "model" / "tiny").mkdir(parents=True)
+    (tmp_path / "model" / "tiny" / "registry.json").write_text("[" * 100_000)
+    assert Tree(tmp_path).other_entries() == []

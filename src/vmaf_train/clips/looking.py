@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from vmaf_train.clips.video import PIX_FMTS, FileStamp, YuvFormat, stamp_of
 from vmaf_train.contracts import Contract
 from vmaf_train.errors import InputError
-from vmaf_train.files import write_whole
+from vmaf_train.files import read_whole, write_whole
 
 log = logging.getLogger(__name__)
 # ffmpeg's line for a video stream, such as
@@ -131,8 +131,8 @@ def _write(place: Path, kept: _Kept) -> None:
 def _read(kept: Path, stamp: FileStamp) -> Look | None:
     """Return a kept look if it is of this version of the file."""
     try:
-        found = _Kept.model_validate_json(kept.read_bytes())
-    except (OSError, ValidationError):
+        found = _Kept.model_validate_json(read_whole(kept))
+    except (OSError, InputError, ValidationError):
         return None
     return found.look if found.stamp == stamp else None
 

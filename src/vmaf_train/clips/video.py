@@ -161,8 +161,9 @@ def stamp_of(path: Path) -> FileStamp:
     """
     try:
         stat = path.stat()
-    except OSError as error:
-        raise InputError(f"no file {path} ({error.strerror}); check its path") from error
+    except (OSError, ValueError) as error:  # ValueError: a zero byte
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"no file {str(path)[:200]} ({reason}); check its path") from error
     return FileStamp(path.name, stat.st_size, stat.st_mtime_ns)
 
 
@@ -225,7 +226,11 @@ def open_video(path: Path, size: str, pix_fmt: str) -> Video:
         InputError: there is no such file, or it is raw and the size or the pixel format is
             missing, unknown or does not fit its number of bytes.
     """
-    if not path.is_file():
+    try:
+        found = path.is_file()
+    except (OSError, ValueError) as error:  # the path is none: too long, or with a zero byte
+        raise InputError(f"{str(path)[:200]} is no path ({error}); pass another") from error
+    if not found:
         raise InputError(f"no file {path}; pass the paths of two videos, reference first")
     if path.suffix != RAW_SUFFIX:
         return Video(path)

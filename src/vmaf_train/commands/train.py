@@ -1,7 +1,12 @@
 """`train`: fit a student with one source held out, judge it on that source, log all to MLflow."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
+import numpy as np
+
+from vmaf_train.extraction.cache import cache_root
 from vmaf_train.features import find_feature_set
 from vmaf_train.frames.archive import HELD_OUT, pack
 from vmaf_train.frames.choice import AUTO, CorpusChoice
@@ -17,8 +22,12 @@ from vmaf_train.shipping.libvmaf_model import SUFFIX, libvmaf_model_of, runs_in_
 from vmaf_train.students.architectures import check_learns, find_architecture
 from vmaf_train.students.loops import find_loop
 from vmaf_train.students.settings import PLAIN, TEACHER, Settings
+from vmaf_train.tracking.kept import keeping
 from vmaf_train.tracking.links import Links, links_to
 from vmaf_train.tracking.run import EXAMPLE_ROWS, Run, tracked
+
+# Folder of the cache for results that MLflow does not have yet.
+UNSENT = "_unsent"
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,30 +128,48 @@ def train_in(
         on_epoch=on_epoch,
         loop=make_loop(*run.address),
     )
-    log_training(run, held_out, corpus=choice.name, dataset_digest=table.digest)
+    results = results_of(held_out, run, dataset_digest=table.digest)
+    with keeping(run, cache_root() / UNSENT, results, files_of(held_out)):
+        log_training(run, held_out, corpus=choice.name, results=results)
     return Trained(held_out.report, held_out.student, links_to(run.run_id))
 
 
-def log_training(run: Run, done: HeldOut, *, corpus: str, dataset_digest: str) -> None:
+def files_of(done: HeldOut) -> dict[str, bytes]:
+    """Return the files that a training logs, by name."""
+    files = {
+        f"{done.arch}.onnx": done.student.content,
+        REPORT: done.report.model_dump_json(indent=2).encode(),
+        HELD_OUT: pack(done.validation, done.score_N),
+    }
+    if runs_in_libvmaf(done.student):
+        files[f"{done.arch}{SUFFIX}"] = libvmaf_model_of(done.student, done.arch).content
+    return files
+
+
+def results_of(done: HeldOut, run: Run, *, dataset_digest: str) -> dict[str, Any]:
+    """Return what a training logs besides files and datasets; see `tracking.kept.KeptRun`."""
+    smoke = str(done.smoke).lower()
+    return {
+        "arch": done.arch,
+        # A smoke run has another prefix, so that no list of runs ranks it among real ones.
+        "metrics": done.report.metrics("smoke" if done.smoke else "val"),
+        "tags": {
+            **run.code_tags,
+            **done.report.tags,
+            "dataset_digest": dataset_digest,
+            "smoke": smoke,
+        },
+        "rows": done.validation.select(done.student.features).x_NF[:EXAMPLE_ROWS].tolist(),
+    }
+
+
+def log_training(run: Run, done: HeldOut, *, corpus: str, results: Mapping[str, Any]) -> None:
     """Log the results of a training: datasets, metrics, tags, files, figures and the model."""
-    report, student = done.report, done.student
     run.log_dataset(done.train, corpus, "training")
     run.log_dataset(done.validation, corpus, "validation")
-    # A smoke run has another prefix, so that no list of runs ranks it among real ones.
-    run.log_metrics(report.metrics("smoke" if done.smoke else "val"))
-    smoke = str(done.smoke).lower()
-    run.log_tags({"dataset_digest": dataset_digest, **report.tags, "smoke": smoke})
-    libvmaf = {}
-    if runs_in_libvmaf(student):
-        libvmaf[f"{done.arch}{SUFFIX}"] = libvmaf_model_of(student, done.arch).content
-    run.log_files(
-        {
-            **libvmaf,
-            f"{done.arch}.onnx": student.content,
-            REPORT: report.model_dump_json(indent=2).encode(),
-            HELD_OUT: pack(done.validation, done.score_N),
-        }
-    )
-    run.log_files(evaluation_figures(report, done.score_N, done.validation.y_N))
+    run.log_metrics(results["metrics"])
+    run.log_tags(results["tags"])
+    run.log_files(files_of(done))
+    run.log_files(evaluation_figures(done.report, done.score_N, done.validation.y_N))
     run.log_files(training_figure(done.history, done.validation.sources[0]))
-    run.log_model(student, done.validation.select(student.features).x_NF[:EXAMPLE_ROWS])
+    run.log_model(done.student, np.array(results["rows"]))

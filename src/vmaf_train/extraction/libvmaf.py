@@ -236,7 +236,8 @@ def _logs(
     paths = [folder / f"{number}.json" for number in range(count)]
     if not all(paths[number].is_file() for number in needed):
         raise ExtractionError(f"ffmpeg wrote no libvmaf log. Command: {shlex.join(command)}")
-    return [path.read_text() if path.is_file() else "" for path in paths]
+    # Bytes that are no text make a log that does not parse, which is an error of its pair.
+    return [path.read_text(errors="replace") if path.is_file() else "" for path in paths]
 
 
 def time_limit(pairs: Sequence[Pair], teachers: int) -> float:

@@ -22,6 +22,7 @@ import numpy as np
 
 from vmaf_train.errors import InputError
 from vmaf_train.features import FeatureSet, log_keys, option_words
+from vmaf_train.files import read_whole
 
 # JSON, the longest form, takes about 650 bytes per frame: this is more than 18 hours at 25 fps.
 MAX_BYTES = 2**30
@@ -108,7 +109,7 @@ def read_log(path: Path, name: str = "") -> LogFile:
                 "check that it is one, or write one log per part of the video"
             )
         # utf-8-sig: editors and spreadsheets write a byte-order mark first.
-        text = path.read_bytes().decode("utf-8-sig")
+        text = read_whole(path, MAX_BYTES).decode("utf-8-sig")
     except FileNotFoundError as error:
         raise InputError(f"no file {name}; pass the path of a libvmaf log") from error
     except UnicodeDecodeError as error:

@@ -134,7 +134,7 @@ class Tree:
                 f"{error.errors()[0]['msg']}; "
                 "repair it, or restore it with: git checkout -- model/tiny"
             ) from error
-        except (ValueError, AttributeError, TypeError):
+        except (ValueError, AttributeError, TypeError, RecursionError):
             return []
 
     def managed(self) -> set[str]:

@@ -17,6 +17,7 @@ import numpy as np
 from vmaf_train.errors import InputError
 from vmaf_train.feature_names import Extractors, Feature, feature_of
 from vmaf_train.features import model_name
+from vmaf_train.files import read_whole
 from vmaf_train.teacher.svr import Svr
 
 # What begins a feature's name in a model file, and what ends it.
@@ -36,6 +37,7 @@ UNREADABLE = (
     IndexError,
     TypeError,
     AttributeError,
+    OverflowError,
     RecursionError,
 )
 
@@ -84,7 +86,7 @@ def read_model(path: Path, more_options: Extractors | None = None) -> ModelFile:
             kernel and linear rescaling, or it reads features that students cannot read.
     """
     try:
-        content = path.read_bytes()
+        content = read_whole(path)
         model = _dictionary_in(json.loads(content))
         return ModelFile(
             features := _features_of(model, more_options or {}),
@@ -137,7 +139,7 @@ def _svr_of(model: Mapping[str, Any], features: tuple[Feature, ...]) -> Svr:
         raise InputError(f"it is a {kind[0]} with a {kind[1]} kernel, not a nu_svr with rbf")
     weights_S, support_SF = _parse_vectors(vectors, len(features))
     low, high = (float(limit) for limit in model["score_clip"])
-    return Svr(
+    svr = Svr(
         features=tuple(feature.name for feature in features),
         slopes=np.array(model["slopes"], dtype=np.float64),
         intercepts=np.array(model["intercepts"], dtype=np.float64),
@@ -149,6 +151,24 @@ def _svr_of(model: Mapping[str, Any], features: tuple[Feature, ...]) -> Svr:
         transform=_transform_of(model.get("score_transform") or {}),
         chroma_correction=float(model.get("chroma_correction_parameter") or 0),
     )
+    _check_numbers(svr)
+    return svr
+
+
+def _check_numbers(svr: Svr) -> None:
+    """Refuse numbers that no score can be computed with.
+
+    Raises:
+        InputError: a number is not finite, a range is empty, or a list has another length.
+    """
+    arrays = (svr.slopes, svr.intercepts, svr.support_SF, svr.weights_S)
+    numbers = (svr.rho, svr.gamma, *svr.clip, *svr.transform, svr.chroma_correction)
+    if not all(np.isfinite(array).all() for array in (*arrays, np.array(numbers))):
+        raise InputError("it has a number that is not finite")
+    if {svr.slopes.shape, svr.intercepts.shape} != {(len(svr.features) + 1,)}:
+        raise InputError("its slopes and intercepts are not one per feature and one for the score")
+    if not svr.slopes.all() or svr.clip[0] >= svr.clip[1] or not len(svr.weights_S):
+        raise InputError("it has a slope of 0, a score_clip without scores, or no vectors")
 
 
 def _transform_of(transform: Mapping[str, Any]) -> tuple[float, ...]:
@@ -175,5 +195,7 @@ def _parse_vectors(text: str, n_features: int) -> tuple[np.ndarray, np.ndarray]:
     for row, line in enumerate(lines):
         for cell in line[1:]:
             column, value = cell.split(":")
+            if not 1 <= int(column) <= n_features:
+                raise InputError(f"a vector has column {column}, and there are {n_features}")
             support_SF[row, int(column) - 1] = float(value)
     return weights_S, support_SF

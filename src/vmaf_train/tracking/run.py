@@ -29,7 +29,7 @@ from vmaf_train.frames.table import FrameTable
 from vmaf_train.onnx_file.contract import INPUT, OUTPUT
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.tracking.checkout import Checkout, find_checkout
-from vmaf_train.tracking.store import first_line, open_store, without_password
+from vmaf_train.tracking.store import few_retries, first_line, open_store, without_password
 
 log = logging.getLogger(__name__)
 RUN_ID_VARIABLE = "MLFLOW_RUN_ID"
@@ -86,6 +86,11 @@ class Run:
             self._flush()
             mlflow.end_run("FINISHED")
 
+    def clear_error(self) -> None:
+        """Remove the tag of an earlier failure, of a run that is finished after all."""
+        if "error" in mlflow.get_run(self.run_id).data.tags:
+            mlflow.MlflowClient().delete_tag(self.run_id, "error")
+
     def end_after_failure(self, status: str, error: str) -> None:
         """Close the run, if it was started, as FAILED or KILLED; then tag the error.
 
@@ -102,7 +107,8 @@ class Run:
         }
         for what, step in steps.items():
             try:
-                step()
+                with few_retries():
+                    step()
             except Exception as failure:  # the first error is the one to raise
                 log.warning("run %s could not %s: %s", self.run_id, what, first_line(failure))
 
@@ -111,14 +117,18 @@ class Run:
         logged = mlflow.get_run(self.run_id).data.params
         mlflow.log_params({key: value for key, value in settings.items() if key not in logged})
 
-    def log_tags(self, tags: Mapping[str, object]) -> None:
-        """Set tags, also those for the version of the code."""
-        code = {
+    @property
+    def code_tags(self) -> dict[str, str]:
+        """Tags for the version of the code."""
+        return {
             "git_commit": self._checkout.commit,
             "git_dirty": self._checkout.dirty,
             "vmaf_train_version": __version__,
         }
-        mlflow.set_tags({**code, **tags})
+
+    def log_tags(self, tags: Mapping[str, object]) -> None:
+        """Set tags, also those for the version of the code."""
+        mlflow.set_tags({**self.code_tags, **tags})
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         """Add metrics to the next batch.
@@ -128,7 +138,13 @@ class Run:
         now = int(time.time() * 1000)
         self._pending += [Metric(key, float(value), now, step) for key, value in metrics.items()]
         if self.run_id and time.monotonic() - self._flushed > FLUSH_SECONDS:
-            self._flush()
+            held = self._pending
+            try:
+                with few_retries():
+                    self._flush()
+            except Exception as error:  # a fit must not end because a server is away for a while
+                self._pending = held
+                log.warning("metrics wait for the store: %s", without_password(first_line(error)))
 
     def log_files(self, files: Mapping[str, bytes | Figure], folder: str = "") -> None:
         """Log artifacts by file name; its ending decides the format of a figure."""

@@ -29,7 +29,7 @@ def open_store() -> None:
     if uri in _opened:
         return
     try:
-        with _few_retries(), store_lock(uri):
+        with few_retries(), store_lock(uri):
             mlflow.MlflowClient().search_experiments(max_results=1)
         _opened.add(uri)
     except Exception as error:  # errors of MLflow, SQLAlchemy, alembic and requests: no common base
@@ -78,7 +78,7 @@ def _local_path(uri: str) -> Path | None:
 
 
 @contextmanager
-def _few_retries() -> Iterator[None]:
+def few_retries() -> Iterator[None]:
     """Let MLflow retry twice; its default of seven takes minutes if the server is not there."""
     before = os.environ.get(RETRIES)
     os.environ[RETRIES] = before or "2"
