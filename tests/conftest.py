@@ -55,9 +55,11 @@ def isolate(patch: pytest.MonkeyPatch, cache: Path) -> None:
     patch.setenv("VMAF_TINY_AI_CACHE", str(cache))
     for name in FOREIGN_VARIABLES:
         patch.delenv(name, raising=False)
-    # Few points and boxes: tests ask whether the fit and the proof are right, not how tight.
+    # Few points, boxes and climbs: tests ask whether fit and proof are right, not how tight.
+    patch.setattr("vmaf_train.judging.evaluation.BOX_POINTS", 5_000)
     patch.setattr("vmaf_train.students.examples.EVEN_POINTS", 300)
     patch.setattr("vmaf_train.judging.certificate.MOST_BOXES", 60)
+    patch.setattr("vmaf_train.judging.certificate.CLIMBS", 2)
 
 
 @pytest.fixture(autouse=True)

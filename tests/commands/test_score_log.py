@@ -113,7 +113,7 @@ def test_a_log_is_scored_without_videos_and_manifest(words, logs):
     ) == (2, True)
 
 
-@pytest.mark.parametrize(("name", "message"), [("none.json", "no file"), (".", "cannot read")])
+@pytest.mark.parametrize(("name", "message"), [("none.json", "no file"), (".", "cannot be read")])
 def test_a_log_that_cannot_be_read_exits_2(name, message):
     refused = call("score", "--log", name)
     assert (refused.exit_code, message in refused.output) == (2, True), refused.output

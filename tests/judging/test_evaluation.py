@@ -9,6 +9,7 @@ from by_hand import by_hand
 from vmaf_train.features import CANONICAL, FEATURE_SETS
 from vmaf_train.frames.splits import split
 from vmaf_train.frames.table import FrameTable
+from vmaf_train.judging import evaluation
 from vmaf_train.judging.agreement import compare
 from vmaf_train.judging.evaluation import evaluate, score_table
 from vmaf_train.judging.report import EvalReport, Metrics
@@ -183,10 +184,10 @@ def test_the_report_holds_the_latency(judged):
 
 def test_box_errors_match_random_vectors_scored_by_hand(judged, student):
     highest = DEFAULT_TEACHER.box_of(student.features).highest_F
-    x_NF = np.random.default_rng(0).uniform(size=(200_000, 6)) * highest
+    x_NF = np.random.default_rng(0).uniform(size=(evaluation.BOX_POINTS, 6)) * highest
     error_N = student.score(x_NF) - DEFAULT_TEACHER.score(x_NF, student.features)
     box = judged[0].box
-    assert box.n_samples == 200_000
+    assert box.n_samples == evaluation.BOX_POINTS
     assert (box.rmse, box.max_abs_error) == pytest.approx(
         (np.sqrt(np.mean(error_N**2)), np.abs(error_N).max())
     )

@@ -26,6 +26,7 @@ def test_an_id_is_looked_up_in_the_working_folder_and_then_in_the_checkout():
     copy = Path("model", "tiny", LITE.name).absolute()
     copy.parent.mkdir(parents=True)
     copy.write_bytes(LITE.read_bytes())
+    copy.with_suffix(".json").write_bytes(LITE.with_suffix(".json").read_bytes())
     assert find_student("vmaf_tiny_lite", FOR_SCORE).path == copy
 
 
@@ -66,7 +67,7 @@ def test_a_missing_file_is_named_with_the_choices():
 
 def test_a_file_that_is_not_a_model_is_refused(tmp_path):
     (tmp_path / "text.onnx").write_text("no model")
-    with pytest.raises(InputError, match=r"text\.onnx is not an ONNX model"):
+    with pytest.raises(InputError, match=r"text\.onnx: not a valid ONNX file"):
         find_student(str(tmp_path / "text.onnx"), FOR_SCORE)
 
 

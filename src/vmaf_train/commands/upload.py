@@ -1,7 +1,6 @@
 """`upload`: finish the run of a training whose server was lost, from the folder that was kept."""
 
 import os
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ import numpy as np
 from vmaf_train.errors import InputError
 from vmaf_train.judging.report import REPORT, EvalReport
 from vmaf_train.onnx_file.outside import student_from_outside
-from vmaf_train.tracking.kept import read_kept
+from vmaf_train.tracking.kept import read_kept, remove_kept
 from vmaf_train.tracking.links import Links, links_to
 from vmaf_train.tracking.run import RUN_ID_VARIABLE, tracked
 
@@ -41,5 +40,5 @@ def upload(folder: Path) -> Links:
         run.log_files(files)
         run.log_model(student, np.array(kept.rows))
         run.clear_error()
-    shutil.rmtree(folder)
+    remove_kept(folder)
     return links_to(kept.run_id)

@@ -202,22 +202,26 @@ class Ffmpeg:
         seconds: float = START_SECONDS,
     ) -> list[tuple[str, int]]:
         """Score clips with teachers against their reference; return log and offset of each."""
-        models = [
-            f"path={MODELS.format(index)}" if teacher.file else f"version={teacher.name}"
-            for index, teacher in enumerate(teachers)
-        ]
-        command = [*self._quiet, *teacher_arguments(models, clips, ref, threads)]
         with temporary_folder() as folder:
-            for index, teacher in enumerate(teachers):
-                if teacher.file:
-                    (folder / MODELS.format(index)).write_bytes(teacher.file.read_bytes())
-            numbers = range(len(clips))
-            logs = _logs(self._processes, command, len(clips), folder, numbers, seconds)
+            models = _models_of(teachers, folder)
+            command = [*self._quiet, *teacher_arguments(models, clips, ref, threads)]
+            logs = _logs(self._processes, command, len(clips), folder, range(len(clips)), seconds)
             check_decoded(_report_in(folder), [video.path for video in (*clips, ref)])
             return [
                 (log, offset_in(folder, SMALL_REF, SMALL_DIS.format(number)))
                 for number, log in enumerate(logs)
             ]
+
+
+def _models_of(teachers: Sequence[Teacher], folder: Path) -> list[str]:
+    """Return how libvmaf is given each teacher; write those that it does not know to a folder."""
+    for index, teacher in enumerate(teachers):
+        if teacher.file:
+            (folder / MODELS.format(index)).write_bytes(teacher.file.read_bytes())
+    return [
+        f"path={MODELS.format(index)}" if teacher.file else f"version={teacher.name}"
+        for index, teacher in enumerate(teachers)
+    ]
 
 
 def _logs(

@@ -68,11 +68,15 @@ def keeping(
             f"MLflow failed: {without_password(first_line(error))}; what was trained is kept. "
             f"When the store is there again, run: vmaf-train upload {folder}"
         ) from error
+    remove_kept(folder)
+
+
+def remove_kept(folder: Path) -> None:
+    """Remove a folder of `keeping`, and the folders above that were made for it alone."""
     shutil.rmtree(folder)
-    # Folders that were made for it alone.
     with suppress(OSError):
-        root.rmdir()
-        root.parent.rmdir()
+        folder.parent.rmdir()
+        folder.parent.parent.rmdir()
 
 
 def read_kept(folder: Path) -> tuple[KeptRun, dict[str, bytes]]:

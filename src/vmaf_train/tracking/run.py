@@ -172,19 +172,7 @@ class Run:
         Returns:
             The id of the model.
         """
-        inputs = TensorSpec(np.dtype("float32"), (-1, len(student.features)), INPUT)
-        outputs = TensorSpec(np.dtype("float32"), (-1,), OUTPUT)
-        logged = mlflow.onnx.log_model(
-            onnx.load_model_from_string(student.content),
-            name="model",
-            save_as_external_data=False,
-            # If these are not given, MLflow infers them: it imports and runs everything again.
-            pip_requirements=[f"{name}=={version(name)}" for name in MODEL_REQUIREMENTS],
-            signature=ModelSignature(Schema([inputs]), Schema([outputs])),
-            input_example={INPUT: example_NF.astype(np.float32)},
-            onnx_execution_providers=["CPUExecutionProvider"],
-        )
-        return str(logged.model_id)
+        return _log_onnx(student, example_NF)
 
     def _open(self, name: str) -> None:
         open_store()
@@ -209,6 +197,23 @@ class Run:
         for start in range(0, len(pending), METRICS_PER_BATCH):
             batch = pending[start : start + METRICS_PER_BATCH]
             mlflow.MlflowClient().log_batch(self.run_id, metrics=batch)
+
+
+def _log_onnx(student: OnnxStudent, example_NF: np.ndarray) -> str:
+    """Log an ONNX file to the active run; see `Run.log_model`."""
+    inputs = TensorSpec(np.dtype("float32"), (-1, len(student.features)), INPUT)
+    outputs = TensorSpec(np.dtype("float32"), (-1,), OUTPUT)
+    logged = mlflow.onnx.log_model(
+        onnx.load_model_from_string(student.content),
+        name="model",
+        save_as_external_data=False,
+        # If these are not given, MLflow infers them: it imports and runs everything again.
+        pip_requirements=[f"{name}=={version(name)}" for name in MODEL_REQUIREMENTS],
+        signature=ModelSignature(Schema([inputs]), Schema([outputs])),
+        input_example={INPUT: example_NF.astype(np.float32)},
+        onnx_execution_providers=["CPUExecutionProvider"],
+    )
+    return str(logged.model_id)
 
 
 def _named(sources: Sequence[str]) -> str:
