@@ -25,11 +25,11 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from common import VMAF_TRAIN, header, make_parser, row, run_ffmpeg, throw_away_folder
+from common import VMAF_TRAIN, draw_clip, header, make_parser, row, throw_away_folder
 
 from vmaf_train.clips import layouts
 from vmaf_train.clips.manifest import read_pairs
-from vmaf_train.clips.video import YuvFormat, raw_arguments
+from vmaf_train.clips.video import YuvFormat
 from vmaf_train.errors import VmafTrainError
 from vmaf_train.extraction.cache import ClipCache, identity_of
 from vmaf_train.extraction.libvmaf import find_ffmpeg
@@ -117,17 +117,15 @@ def mutated(text: str, draw: random.Random) -> str:
 def write_corpus(folder: Path) -> Path:
     """Write a small corpus in the Netflix layout."""
     ffmpeg = find_ffmpeg()
-    for kind in ("ref", "dis"):
-        (folder / kind).mkdir(parents=True)
     for number, source in enumerate(SOURCES):
-        graph = f"testsrc2=size={SIZE}:rate=25,hue=h={40 * number}"
-        drawn = ["-f", "lavfi", "-i", graph, "-frames:v", str(FRAMES)]
-        ref = folder / "ref" / f"{source}_25fps.yuv"
-        run_ffmpeg(ffmpeg, *drawn, *raw_arguments(SIZE.pix_fmt), str(ref))
+        hue = f"hue=h={40 * number}"
+        draw_clip(
+            ffmpeg, folder / "ref" / f"{source}_25fps.yuv", SIZE, frames=FRAMES, filters=[hue]
+        )
         for rung in (1, 2, 3):
             dis = folder / "dis" / f"{source}_{rung}0_90_{rung}00.yuv"
-            blur = ["-vf", f"gblur=sigma={rung}"]
-            run_ffmpeg(ffmpeg, *drawn, *blur, *raw_arguments(SIZE.pix_fmt), str(dis))
+            filters = [hue, f"gblur=sigma={rung}"]
+            draw_clip(ffmpeg, dis, SIZE, frames=FRAMES, filters=filters)
     return folder
 
 

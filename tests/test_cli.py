@@ -169,7 +169,7 @@ def test_train_prints_and_logs_errors_in_the_box_and_without_points(points, corp
     result = call("train", "--corpus", corpus, *DIMS, "--epochs", 1, "--teacher-points", points)
     assert result.exit_code == 0, result.output
     assert ("without teacher's points" in result.output) == bool(points)
-    assert re.search(r"box of possible features: RMSE .* \(\d+ random vectors", result.output)
+    assert re.search(r"box of possible features: RMSE .* \(5000 random vectors", result.output)
 
     logged = only_run().data.metrics
     uri = f"runs:/{only_run().info.run_id}/eval_report.json"

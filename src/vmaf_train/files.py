@@ -39,13 +39,16 @@ def read_whole(path: Path, most: int = MOST_BYTES) -> bytes:
             facts = os.fstat(descriptor)
             if not stat.S_ISREG(facts.st_mode):
                 raise InputError(f"{path} is no regular file; remove it, or name another")
-            content = file.read(most + 1)
+            if facts.st_size > most:
+                raise InputError(f"{path} has more than the {most:,} bytes that are read")
+            # Not more, so that a file that grows does not fill the memory.
+            content = file.read(facts.st_size + 1)
     except FileNotFoundError:
         raise
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}; name another file") from error
-    if len(content) > most:
-        raise InputError(f"{path} is larger than the {most:,} bytes that are read; name another")
+    if len(content) != facts.st_size:
+        raise InputError(f"{path} changed while it was read; run again when it is complete")
     return content
 
 

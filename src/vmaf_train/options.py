@@ -194,7 +194,8 @@ TeacherName = Annotated[
     str,
     typer.Option(
         help="A VMAF model by libvmaf's name, or the path of a model file; prewarm and sweep take "
-        "several, with commas. auto is that of a table of frames, or vmaf_v0.6.1."
+        "several, with commas. auto is that of a table of frames or of the evaluated model, or "
+        "vmaf_v0.6.1."
     ),
 ]
 Scheduler = Annotated[

@@ -90,7 +90,9 @@ def test_the_packaged_corpus_needs_no_ffmpeg_and_holds_what_the_teacher_says(mon
         assert len(corpus.sources) == 31 and len(table) == 16_520 and table.teacher is teacher
         assert table.features == teacher.features
         scored_N = teacher.score(table.x_NF, table.features)
-        assert np.abs(scored_N - table.y_N).max() < 3e-4
+        # Measured: 1.7e-4 for vmaf_v0.6.1 and NEG, 2.1e-4 for VMAF v1.
+        most = 3e-4 if "v1" in name else 2e-4
+        assert np.abs(scored_N - table.y_N).max() < most
 
 
 def test_the_packaged_corpus_serves_every_teacher_of_the_table():

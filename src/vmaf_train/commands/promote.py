@@ -110,18 +110,18 @@ def adopt_tree(root: Path) -> list[str]:
 
 def _adopt(row: ShippedModel, held: Held) -> str:
     """Register the student of a place, with a run that holds its files; return the version."""
+    promoted = held.promoted
     with tracked(f"adopt {row.id}") as run:
-        promoted = held.promoted
-        if known := registry.version_with(promoted.student.sha256):
-            registry.point_at(row, known)
-            return known
-        run.start(f"adopt {row.id}")
-        run.log_tags({**promoted.report.tags, "kind": "adopted", "origin": promoted.run_id})
-        run.log_files({f"{row.id}.onnx": promoted.student.content})
-        run.log_files({REPORT: held.files[report_name(held.sidecar)]})
-        example = [EXAMPLE[parse_feature(name).stem] for name in promoted.student.features]
-        model = run.log_model(promoted.student, np.array([example]))
-        return registry.adopt(model, row, promoted)
+
+        def log() -> str:
+            run.start(f"adopt {row.id}")
+            run.log_tags({**promoted.report.tags, "kind": "adopted", "origin": promoted.run_id})
+            report = held.files[report_name(held.sidecar)]
+            run.log_files({f"{row.id}.onnx": promoted.student.content, REPORT: report})
+            example = [EXAMPLE[parse_feature(name).stem] for name in promoted.student.features]
+            return run.log_model(promoted.student, np.array([example]))
+
+        return registry.adopt(row, promoted, log)
 
 
 def check_tree(root: Path) -> list[str]:

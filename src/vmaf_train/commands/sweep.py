@@ -34,19 +34,24 @@ class Swept:
 
 @dataclass(frozen=True, eq=False)
 class _Fits:
-    """One architecture on one feature set, with some targets: a row of the comparison."""
+    """One architecture on one feature set, with some targets: a row of the comparison.
+
+    Attributes:
+        arch, features, targets: what is fitted.
+        teacher: name of the teacher in the name of the row; empty in a sweep over one.
+    """
 
     arch: Architecture
     features: FeatureSet
     targets: str
-    teacher: Teacher
+    teacher: str
 
-    def name_beside(self, teachers: Sequence[Teacher]) -> str:
-        """Return the name of the row in a sweep over these teachers."""
+    @property
+    def name(self) -> str:
         parts = [self.arch.name]
         parts += [self.features.name] if self.features.name != OWN else []
         parts += [self.targets] if self.targets != TEACHER else []
-        parts += [self.teacher.name] if len(teachers) > 1 else []
+        parts += [self.teacher] if self.teacher else []
         return "-".join(parts)
 
 
@@ -138,12 +143,13 @@ def sweep(
     """
     with tracked("sweep") as run:
         teachers = choice.teachers or (teacher_of(choice),)
+        several = len(teachers) > 1
         named = tuple(dict.fromkeys(archs))
         fits = {
-            teacher: _fits_of(teacher, named, tuple(features), tuple(targets) or TARGETS)
+            teacher: _fits_of(teacher, named, features, targets, several=several)
             for teacher in teachers
         }
-        if len(teachers) > 1:
+        if several:
             _extract(choice, reporter)
         corpora = {
             teacher: _open(choice, teacher, rows, reporter) for teacher, rows in fits.items()
@@ -159,8 +165,8 @@ def sweep(
         comparisons = []
         for teacher, corpus in corpora.items():
             work = _work_of(corpus, choice.name, chosen, settings, seeds, run.run_id[:8])
-            comparison = _fit_all(fits[teacher], work, logged, reporter, teachers)
-            folder = teacher.name if len(teachers) > 1 else ""
+            comparison = _fit_all(fits[teacher], work, logged, reporter)
+            folder = teacher.name if several else ""
             log_comparison(run, comparison, work.table, work.tags, folder)
             comparisons.append(comparison)
         return Swept(tuple(comparisons), links_to(run.run_id, _share(run.run_id, work)))
@@ -240,43 +246,30 @@ def log_comparison(
 
 
 def _fit_all(
-    rows: Sequence[_Fits],
-    work: _Sweep,
-    logged: Mapping[str, object],
-    reporter: Reporter,
-    teachers: Sequence[Teacher],
+    rows: Sequence[_Fits], work: _Sweep, logged: Mapping[str, object], reporter: Reporter
 ) -> Comparison:
-    """Fit all rows of one teacher, each in a run of its own, and compare them.
+    """Fit the rows of one teacher, with one run per row, and compare them.
 
     Raises:
         InputError: opinion scores are to be learnt, and there are too few.
     """
     if any(row.targets != TEACHER for row in rows):
         check_learnable(work.table, work.judged.sources)
-    return work.compare(
-        {
-            row.name_beside(teachers): _fit_in_own_run(row, work, logged, reporter, teachers)
-            for row in rows
-        }
-    )
+    results = {row.name: _fit_in_own_run(row, work, logged, reporter) for row in rows}
+    return work.compare(results)
 
 
 def _fit_in_own_run(
-    row: _Fits,
-    work: _Sweep,
-    logged: Mapping[str, object],
-    reporter: Reporter,
-    teachers: Sequence[Teacher],
+    row: _Fits, work: _Sweep, logged: Mapping[str, object], reporter: Reporter
 ) -> CrossValidated:
-    name = row.name_beside(teachers)
-    with tracked(name) as run:
-        run.start(name)
+    with tracked(row.name) as run:
+        run.start(row.name)
         own = {"arch": row.arch.name, "features": row.features.name, "targets": row.targets}
         run.log_settings({**logged, **own})
         result = work.fit(row)
-        comparison = work.compare({name: result})
+        comparison = work.compare({row.name: result})
         log_arch(run, comparison, result, work.table, work.tags)
-        reporter.say(f"{name}: out-of-fold RMSE {comparison.rows[0].frames.rmse:.4f}")
+        reporter.say(f"{row.name}: out-of-fold RMSE {comparison.rows[0].frames.rmse:.4f}")
         return result
 
 
@@ -302,15 +295,25 @@ def _choose_sets(names: Sequence[str], teacher: Teacher) -> list[FeatureSet]:
 
 
 def _fits_of(
-    teacher: Teacher, archs: Sequence[str], features: Sequence[str], targets: Sequence[str]
+    teacher: Teacher,
+    archs: Sequence[str],
+    features: Sequence[str],
+    targets: Sequence[str],
+    *,
+    several: bool,
 ) -> list[_Fits]:
     """Return what is fitted for a teacher; see `_choose_fits`."""
     sets = _choose_sets(tuple(dict.fromkeys(features)), teacher)
-    return list(_choose_fits(archs, sets, teacher, targets))
+    return list(_choose_fits(archs, sets, teacher, targets or TARGETS, several=several))
 
 
 def _choose_fits(
-    archs: Sequence[str], sets: Sequence[FeatureSet], teacher: Teacher, targets: Sequence[str]
+    archs: Sequence[str],
+    sets: Sequence[FeatureSet],
+    teacher: Teacher,
+    targets: Sequence[str],
+    *,
+    several: bool,
 ) -> Iterator[_Fits]:
     """Yield each named architecture, or all, on every feature set, for all targets.
 
@@ -326,7 +329,7 @@ def _choose_fits(
                 if aim != TEACHER and (archs or architecture.trained):
                     check_learns(architecture, aim)
                 if aim == TEACHER or architecture.trained:
-                    yield _Fits(architecture, row, aim, teacher)
+                    yield _Fits(architecture, row, aim, teacher.name if several else "")
 
 
 def _share(run_id: str, work: _Sweep) -> str:

@@ -128,9 +128,9 @@ def train_in(
         on_epoch=on_epoch,
         loop=make_loop(*run.address),
     )
-    results = results_of(held_out, run, dataset_digest=table.digest)
-    with keeping(run, cache_root() / UNSENT, results, files_of(held_out)):
-        log_training(run, held_out, corpus=choice.name, results=results)
+    results, files = results_of(held_out, run, dataset_digest=table.digest), files_of(held_out)
+    with keeping(run, cache_root() / UNSENT, results, files):
+        log_training(run, held_out, corpus=choice.name, results=results, files=files)
     return Trained(held_out.report, held_out.student, links_to(run.run_id))
 
 
@@ -163,13 +163,21 @@ def results_of(done: HeldOut, run: Run, *, dataset_digest: str) -> dict[str, Any
     }
 
 
-def log_training(run: Run, done: HeldOut, *, corpus: str, results: Mapping[str, Any]) -> None:
+def log_training(
+    run: Run,
+    done: HeldOut,
+    *,
+    corpus: str,
+    results: Mapping[str, Any],
+    files: Mapping[str, bytes],
+) -> None:
     """Log the results of a training: datasets, metrics, tags, files, figures and the model."""
     run.log_dataset(done.train, corpus, "training")
     run.log_dataset(done.validation, corpus, "validation")
     run.log_metrics(results["metrics"])
     run.log_tags(results["tags"])
-    run.log_files(files_of(done))
+    run.log_files(files)
     run.log_files(evaluation_figures(done.report, done.score_N, done.validation.y_N))
     run.log_files(training_figure(done.history, done.validation.sources[0]))
     run.log_model(done.student, np.array(results["rows"]))
+    run.flush()

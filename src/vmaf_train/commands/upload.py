@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+from pydantic import ValidationError
 
 from vmaf_train.errors import InputError
 from vmaf_train.judging.report import REPORT, EvalReport
@@ -11,6 +12,7 @@ from vmaf_train.onnx_file.outside import student_from_outside
 from vmaf_train.tracking.kept import read_kept, remove_kept
 from vmaf_train.tracking.links import Links, links_to
 from vmaf_train.tracking.run import RUN_ID_VARIABLE, tracked
+from vmaf_train.tracking.store import few_retries
 
 
 def upload(folder: Path) -> Links:
@@ -30,11 +32,16 @@ def upload(folder: Path) -> Links:
     if name not in files or REPORT not in files:
         raise InputError(f"{folder} lacks {name} or {REPORT}; train again")
     student = student_from_outside(files[name], name)
-    if EvalReport.model_validate_json(files[REPORT]).model.onnx_sha256 != student.sha256:
+    try:
+        report = EvalReport.model_validate_json(files[REPORT])
+    except ValidationError as error:
+        fault = error.errors()[0]["msg"]
+        raise InputError(f"{folder}: {REPORT} is damaged ({fault}); train again") from error
+    if report.model.onnx_sha256 != student.sha256:
         raise InputError(f"{folder}: {name} is not the file that {REPORT} judges; train again")
 
     os.environ[RUN_ID_VARIABLE] = kept.run_id
-    with tracked(kept.arch) as run:
+    with few_retries(), tracked(kept.arch) as run:
         run.log_tags(kept.tags)
         run.log_metrics(kept.metrics)
         run.log_files(files)

@@ -22,11 +22,12 @@ def real_table(teacher: Teacher) -> Path:
     Raises:
         InputError: there is none.
     """
-    holders = [find_teacher(name) for name in REAL_TABLES]
-    same = [each for each in holders if each.features == teacher.features]
-    variants = [each for each in holders if each.is_variant_of(teacher)]
-    for found in (*same, *variants):
-        return REAL_TABLES[found.name]
+    for name, path in REAL_TABLES.items():
+        if find_teacher(name).features == teacher.features:
+            return path
+    for name, path in REAL_TABLES.items():
+        if find_teacher(name).is_variant_of(teacher):
+            return path
     raise InputError(
         f"real holds no frames for {teacher.name}, only for {', '.join(REAL_TABLES)} and their "
         "variants; pass another corpus"

@@ -1,7 +1,7 @@
 """The MLflow model registry: versions of `vmaf_tiny`, and the aliases that name what is shipped."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import mlflow
 from mlflow import MlflowClient
@@ -10,7 +10,6 @@ from mlflow.entities.model_registry import ModelVersion
 from vmaf_train.errors import InputError, VmafTrainError
 from vmaf_train.features import CANONICAL
 from vmaf_train.judging.evaluation import targets_of
-from vmaf_train.judging.report import EvalReport
 from vmaf_train.onnx_file.outside import student_from_outside
 from vmaf_train.shipping.candidate import Candidate
 from vmaf_train.shipping.fetching import asking, download_onnx, report_of
@@ -72,48 +71,32 @@ def point_back(version: str) -> ShippedModel:
     return place
 
 
-def version_with(sha256: str) -> str | None:
-    """Return the oldest version of a file; None if the file is not registered."""
-    with asking(f"registered model {REGISTERED_MODEL}") as client:
-        return _version_of(client, sha256)
+def adopt(place: ShippedModel, promoted: Promoted, log: Callable[[], str]) -> str:
+    """Point the alias of a place at a student of the tree; return the version.
 
-
-def point_at(place: ShippedModel, version: str) -> None:
-    """Point the alias of a place at a version.
-
-    Raises:
-        InputError: the registry cannot be used.
-    """
-    with asking(f"registered model {REGISTERED_MODEL}") as client:
-        client.set_registered_model_alias(REGISTERED_MODEL, place.alias, version)
-
-
-def adopt(model_id: str, place: ShippedModel, promoted: Promoted) -> str:
-    """Register a student of the tree, and point the alias of its place at it.
+    If the file is already registered, its version is used again.
 
     Args:
-        model_id: id of the MLflow model that holds its file.
         place: its place.
         promoted: the student, with the run and the commit that the tree states.
-
-    Returns:
-        The version.
+        log: logs its file as an MLflow model and returns the id; called only if it is needed.
 
     Raises:
         InputError: the registry cannot be used.
     """
-    report = promoted.report
     facts = {
         "run_id": promoted.run_id,
-        "arch": report.model.arch,
         "features": place.features,
-        "sha256": promoted.student.sha256,
-        "teacher": report.teacher,
         "targets": targets_of(promoted.student),
         "git_commit": promoted.git_commit,
     }
-    version = _register(model_id, _as_tags(report, facts))
-    point_at(place, version)
+    with (
+        store_lock(mlflow.get_registry_uri()),
+        asking(f"registered model {REGISTERED_MODEL}") as client,
+    ):
+        version = _version_of(client, promoted.student.sha256)
+        version = version or _register(log(), _as_tags(promoted, facts))
+        client.set_registered_model_alias(REGISTERED_MODEL, place.alias, version)
     return version
 
 
@@ -190,24 +173,27 @@ def _register(model_id: str, tags: Mapping[str, str]) -> str:
 
 
 def _tags_of(candidate: Candidate) -> dict[str, str]:
-    report = candidate.report
     facts = {
         "run_id": candidate.run_id,
-        "arch": report.model.arch,
         "features": candidate.feature_set,
-        "sha256": candidate.student.sha256,
         "dataset_digest": candidate.tags.get("dataset_digest"),
-        "teacher": report.teacher,
         "targets": candidate.targets,
         "git_commit": candidate.tags.get("git_commit"),
     }
-    return _as_tags(report, facts)
+    return _as_tags(candidate, facts)
 
 
-def _as_tags(report: EvalReport, facts: Mapping[str, object]) -> dict[str, str]:
-    """Return facts as tags, with figures of the report."""
-    figures = {f"val_{key}": getattr(report, key) for key in VAL_METRICS}
-    every = {**facts, "hold_out": report.hold_out, **figures}
+def _as_tags(judged: Candidate | Promoted, facts: Mapping[str, object]) -> dict[str, str]:
+    """Return facts as tags, with those of the student and the figures of its report."""
+    report = judged.report
+    every = {
+        **facts,
+        "arch": report.model.arch,
+        "sha256": judged.student.sha256,
+        "teacher": report.teacher,
+        "hold_out": report.hold_out,
+        **{f"val_{key}": getattr(report, key) for key in VAL_METRICS},
+    }
     return {
         key: value if isinstance(value, str) else json.dumps(value) for key, value in every.items()
     }

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from vmaf_train.contracts import Contract
 from vmaf_train.errors import InputError, VmafTrainError
 from vmaf_train.files import read_whole, write_whole
-from vmaf_train.tracking.run import Run
+from vmaf_train.tracking.run import Run, is_of_mlflow
 from vmaf_train.tracking.store import few_retries, first_line, without_password
 
 FACTS = "run.json"
@@ -52,7 +52,8 @@ def keeping(
         files: content of the artifacts, by name.
 
     Raises:
-        VmafTrainError: the body failed; the message names the folder and the command that finishes.
+        VmafTrainError: MLflow or a disk failed; the message names the folder and the command that
+            finishes. After any other error, the folder stays, too.
     """
     folder = root / run.run_id
     folder.mkdir(parents=True, exist_ok=True)
@@ -64,6 +65,8 @@ def keeping(
         with few_retries():
             yield
     except Exception as error:
+        if not (is_of_mlflow(error) or isinstance(error, OSError)):
+            raise
         raise VmafTrainError(
             f"MLflow failed: {without_password(first_line(error))}; what was trained is kept. "
             f"When the store is there again, run: vmaf-train upload {folder}"

@@ -83,7 +83,7 @@ class Run:
     def finish(self) -> None:
         """Close the run, if it was started, as FINISHED."""
         if self.run_id:
-            self._flush()
+            self.flush()
             mlflow.end_run("FINISHED")
 
     def clear_error(self) -> None:
@@ -103,7 +103,7 @@ class Run:
             # First of all: MLflow would close a run that is still open as FINISHED.
             f"be marked {status}": lambda: mlflow.end_run(status),
             "get its tag": lambda: client.set_tag(self.run_id, "error", error[:LONGEST_TAG]),
-            "get its last metrics": self._flush,
+            "get its last metrics": self.flush,
         }
         for what, step in steps.items():
             try:
@@ -141,7 +141,7 @@ class Run:
             held = self._pending
             try:
                 with few_retries():
-                    self._flush()
+                    self.flush()
             except Exception as error:  # a fit must not end because a server is away for a while
                 self._pending = held
                 log.warning("metrics wait for the store: %s", without_password(first_line(error)))
@@ -189,7 +189,8 @@ class Run:
         # Otherwise MLflow's fluent calls resume the run of this variable.
         os.environ.pop(RUN_ID_VARIABLE, None)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Send the metrics that wait."""
         pending = self._pending
         # Empty the list first: if a store refuses metrics, the run must still end.
         self._pending = []
@@ -197,6 +198,11 @@ class Run:
         for start in range(0, len(pending), METRICS_PER_BATCH):
             batch = pending[start : start + METRICS_PER_BATCH]
             mlflow.MlflowClient().log_batch(self.run_id, metrics=batch)
+
+
+def is_of_mlflow(error: Exception) -> bool:
+    """Tell whether an error is reported as one of MLflow."""
+    return type(error).__module__.partition(".")[0] in MLFLOW_PACKAGES
 
 
 def _log_onnx(student: OnnxStudent, example_NF: np.ndarray) -> str:
@@ -242,7 +248,7 @@ def tracked(name: str) -> Iterator[Run]:
         run.finish()
     except Exception as error:
         run.end_after_failure("FAILED", f"{type(error).__name__}: {error}")
-        if type(error).__module__.partition(".")[0] in MLFLOW_PACKAGES:
+        if is_of_mlflow(error):
             raise VmafTrainError(
                 f"MLflow failed: {without_password(first_line(error))}; "
                 "check the tracking store (MLFLOW_TRACKING_URI) and run again"
