@@ -33,14 +33,14 @@ FOLDERS = [
     {"shipping"},
     {"commands"},
 ]
-TOP = {"cli", "corpus_options", "exits", "options", "terminal"}
+TOP = {"__main__", "cli", "console", "corpus_options", "exits", "options", "terminal", "upkeep"}
 HEAVY = {
     "torch": {"students"},
     "lightning": {"students"},
     "mlflow": {"tracking", "shipping"},
     "distributed": {"extraction.cluster"},
-    "typer": {"cli", "exits", "options"},
-    "rich": {"terminal"},
+    "typer": {"cli", "exits", "options", "upkeep"},
+    "rich": {"console", "terminal"},
 }
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import typer
 
-from vmaf_train import options
+from vmaf_train import options, upkeep
 from vmaf_train.clips.video import check_scale
 from vmaf_train.corpus_options import EXTRACTION, OPTIONS, names_in, share_in, with_corpus
 from vmaf_train.errors import GateRefusedError, InputError, VmafTrainError
-from vmaf_train.exits import exit_code, quick_and_interruptible
+from vmaf_train.exits import exit_code, no_wait_for_threads, quick
 from vmaf_train.features import CANONICAL
 from vmaf_train.frames.choice import ALL, AUTO, DEMO, CorpusChoice
 from vmaf_train.students.settings import PLAIN, Settings
@@ -40,6 +40,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(upkeep.cache, name="cache")
+app.command()(upkeep.runs)
 
 
 @app.command()
@@ -360,9 +362,9 @@ def score(
             print_score(scored, format, per_frame=per_frame)
 
 
-def run() -> None:
-    """Run the command line as a process."""
-    with quick_and_interruptible():
+def run_app() -> None:
+    """Run the command line."""
+    with quick(), no_wait_for_threads():
         app()
 
 

@@ -52,6 +52,17 @@ def read_whole(path: Path, most: int = MOST_BYTES) -> bytes:
     return content
 
 
+def check_regular(path: Path) -> None:
+    """Check that a path is that of a regular file, for a reader that would wait for a pipe.
+
+    Raises:
+        FileNotFoundError: there is none.
+        InputError: it is something else.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise InputError(f"{path} is no regular file; remove it, or name another")
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file under a temporary name in the same folder, then rename it.
 
@@ -102,11 +113,12 @@ def remove_abandoned() -> None:
         found = re.match(rf"{FOLDER}(\d+)-", path.name)
         with suppress(OSError):
             old = time.time() - path.lstat().st_mtime > ABANDONED_SECONDS
-            if found and old and not _is_running(int(found[1])):
+            if found and old and not is_running(int(found[1])):
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def _is_running(process: int) -> bool:
+def is_running(process: int) -> bool:
+    """Tell whether a process of this machine runs, by its id."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

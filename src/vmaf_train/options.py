@@ -8,6 +8,7 @@ import typer
 
 from vmaf_train.features import SET_NAMES
 from vmaf_train.frames.choice import DEMO, JOIN, REAL
+from vmaf_train.students.settings import MOST_POINTS, MOST_ROWS_PER_BATCH
 
 # Means that an option is left out: MLproject must pass a value for every option.
 NONE = "none"
@@ -146,7 +147,10 @@ SweepEpochs = Annotated[
     typer.Option(min=1, max=100_000, help="Number of epochs, each of at most 128 batches."),
 ]
 BatchSize = Annotated[
-    int, typer.Option(min=4, help="Rows per step: half frames, half teacher's points.")
+    int,
+    typer.Option(
+        min=4, max=MOST_ROWS_PER_BATCH, help="Rows per step: half frames, half teacher's points."
+    ),
 ]
 LearningRate = Annotated[
     float,
@@ -159,7 +163,7 @@ TeacherPoints = Annotated[
     int,
     typer.Option(
         min=0,
-        max=10_000_000,
+        max=MOST_POINTS,
         help="Feature vectors labelled by the teacher to train on as well; 0 is none.",
     ),
 ]

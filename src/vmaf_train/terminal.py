@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -21,6 +20,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from vmaf_train.console import err, number_table, print_table, tell
 from vmaf_train.reporting import Epoch, Reporter
 
 if TYPE_CHECKING:  # not imported at run time, so that the command line starts fast
@@ -61,14 +61,13 @@ COMPARISON_COLUMNS = (
     "p50, µs",
     "CPU",
 )
-err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 class TerminalReporter(Reporter):
     """Shows progress on standard error: bars on a terminal, plain lines elsewhere."""
 
     def say(self, line: str) -> None:
-        err.print(line, markup=False)
+        tell(line)
 
     @contextmanager
     def extraction(self, pairs: int, frames: int) -> Iterator[Callable[[int], None]]:
@@ -139,7 +138,7 @@ def _bar(
             due = time.monotonic() - shown > PLAIN_LINE_SECONDS
             if hidden and (last or due):
                 shown = time.monotonic()
-                err.print(f"{title}: {line}", markup=False)
+                tell(f"{title}: {line}")
 
         yield step
 
@@ -191,7 +190,7 @@ def print_opinions(report: "OpinionReport") -> None:
         f"Against {report.clips} opinion scores of {report.sources} sources ({report.scores}), on "
         f"{seen}; difference: the student's SROCC minus this one's"
     )
-    table = _table(title, OPINION_COLUMNS)
+    table = number_table(title, OPINION_COLUMNS)
     for name, row in report.figures.items():
         table.add_row(
             name,
@@ -203,13 +202,13 @@ def print_opinions(report: "OpinionReport") -> None:
             _number(row.rmse_fitted, 2),
             _limits(row.difference.get("srocc")),
         )
-    _print_table(table, OPINION_WIDTH)
+    print_table(table, OPINION_WIDTH)
     if "psnr" not in report.figures:
         print(
             "PSNR: not computed for every clip; remove the clips from the cache and prewarm again"
         )
     if report.doubt:
-        err.print(f"warning: {report.doubt}", markup=False)
+        tell(f"warning: {report.doubt}")
 
 
 def print_misses(report: "EvalReport") -> None:
@@ -227,11 +226,13 @@ def print_misses(report: "EvalReport") -> None:
     named = sorted({*missed, *outside}, key=lambda name: (-outside.get(name, 0.0), name))
     if not named:
         return
-    table = _table(f"{len(named)} clips to look at", ("interval", "frames outside what it learnt"))
+    table = number_table(
+        f"{len(named)} clips to look at", ("interval", "frames outside what it learnt")
+    )
     for name in named[:MOST_ROWS]:
         held = {True: "held", False: "missed", None: "-"}[check.held_by_clip.get(name)]
         table.add_row(name, held, f"{outside.get(name, 0.0):.0%}")
-    _print_table(table, REPORT_WIDTH)
+    print_table(table, REPORT_WIDTH)
     if len(named) > MOST_ROWS:
         print(f"and {len(named) - MOST_ROWS} more, in eval_report.json")
 
@@ -248,7 +249,7 @@ def print_comparison(comparison: "Comparison") -> None:
     title = (
         f"RMSE out of fold, {comparison.seeds} seeds per fold; CPU of its features, full VMAF is 1"
     )
-    table = _table(title, COMPARISON_COLUMNS)
+    table = number_table(title, COMPARISON_COLUMNS)
     for row in comparison.rows:
         table.add_row(
             row.arch,
@@ -262,7 +263,7 @@ def print_comparison(comparison: "Comparison") -> None:
             f"{row.latency.row_p50_us:.1f}",
             f"{row.extraction_cost:.2f}" if row.extraction_cost else "-",
         )
-    _print_table(table, COMPARISON_WIDTH)
+    print_table(table, COMPARISON_WIDTH)
     _print_compared_opinions(comparison)
     print(comparison.recommendation)
 
@@ -273,7 +274,7 @@ def _print_compared_opinions(comparison: "Comparison") -> None:
     if not rows:
         return
     report = rows[0][1]
-    table = _table(
+    table = number_table(
         f"Out of fold against {report.clips} opinion scores ({report.scores}), first seed",
         ("SROCC", "PLCC", "RMSE", "SROCC minus the teacher's"),
     )
@@ -291,10 +292,10 @@ def _print_compared_opinions(comparison: "Comparison") -> None:
             limits = [row.intervals.get(figure) for figure in ("srocc", "plcc")]
             values = (_with_limits(row.srocc, limits[0]), _with_limits(row.plcc, limits[1]))
             table.add_row(f"{name} itself", *values, _number(row.rmse, 2), "-")
-    _print_table(table, OPINION_WIDTH)
+    print_table(table, OPINION_WIDTH)
     for name, each in rows:
         if each.doubt:
-            err.print(f"warning: {name}: {each.doubt}", markup=False)
+            tell(f"warning: {name}: {each.doubt}")
 
 
 def print_score(score: "VideoScore", format: str, *, per_frame: bool) -> None:
@@ -304,7 +305,7 @@ def print_score(score: "VideoScore", format: str, *, per_frame: bool) -> None:
     What makes the scores doubtful goes to standard error.
     """
     for remark in score.remarks:
-        err.print(f"warning: {remark}", markup=False)
+        tell(f"warning: {remark}")
     if format == "json":
         frames = {}
         if per_frame and score.seed is not None:
@@ -329,7 +330,7 @@ def print_gates(gates: Sequence[Any]) -> None:
     for gate in gates:
         table.add_row(gate.name, "passed" if gate.passed else "REFUSED", gate.fact)
     if gates:
-        _print_table(table, GATES_WIDTH)
+        print_table(table, GATES_WIDTH)
 
 
 def print_export(done: "Exported") -> None:
@@ -367,7 +368,7 @@ def _with_limits(value: float | None, limits: "Interval | None") -> str:
 
 
 def _print_metrics(title: str, rows: "Mapping[str, Metrics]") -> None:
-    table = _table(title, METRIC_COLUMNS)
+    table = number_table(title, METRIC_COLUMNS)
     for name, row in rows.items():
         correlations = [
             "-" if value is None else f"{value:.5f}" for value in (row.plcc, row.srocc, row.krocc)
@@ -380,18 +381,4 @@ def _print_metrics(title: str, rows: "Mapping[str, Metrics]") -> None:
             f"{row.max_abs_error:.3f}",
             f"{row.bias:+.3f}",
         )
-    _print_table(table, REPORT_WIDTH)
-
-
-def _table(title: str, columns: Sequence[str]) -> Table:
-    """Return a table: the first column names the rows, the others hold numbers."""
-    table = Table(title=title, title_justify="left")
-    table.add_column("")
-    for name in columns:
-        table.add_column(name, justify="right")
-    return table
-
-
-def _print_table(table: Table, width: int) -> None:
-    """Print a table with the width of the terminal, or with `width` if there is none."""
-    Console(highlight=False, width=None if sys.stdout.isatty() else width).print(table)
+    print_table(table, REPORT_WIDTH)

@@ -77,13 +77,13 @@ def test_a_range_of_frames_scores_like_a_clip_cut_to_it(ffmpeg, tmp_path):
         assert given.x_NF.tolist() == wanted.x_NF.tolist()
 
 
-@pytest.mark.parametrize(("frames", "held", "wanted"), [(None, 4, 6), ((1, 6), 3, 5)])
-def test_a_file_that_shrank_since_the_scan_is_refused(ffmpeg, tmp_path, frames, held, wanted):
+@pytest.mark.parametrize("frames", [None, (1, 6)])
+def test_a_file_that_shrank_since_the_scan_is_refused(ffmpeg, tmp_path, frames):
     (pair, *_) = scan(write_corpus(tmp_path / "c"), SMALL, frames=frames).pairs
     for path in (pair.dis.path, pair.ref.path):
         content = path.read_bytes()
         path.write_bytes(content[: 4 * pair.format.frame_bytes])
-        with pytest.raises(ExtractionError, match=f"holds {held} frames, the files hold {wanted}"):
+        with pytest.raises(ExtractionError, match=f"{pair.dis.path.name} changed while"):
             ffmpeg.extract(Pass((pair,)))
         path.write_bytes(content)
 

@@ -5,6 +5,7 @@ names the source of each: the columns log, source.
 """
 
 import csv
+import io
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from vmaf_train.clips.netflix import SOURCE
 from vmaf_train.clips.pairs import Offset, parse_frames, parse_offset
 from vmaf_train.clips.video import RAW_SUFFIX, check_scale
 from vmaf_train.errors import InputError
+from vmaf_train.files import read_whole
 
 SOURCE_HINT = "use letters, digits, - and _, first a letter or digit"
 PATHS = ("ref", "dis")
@@ -138,8 +140,8 @@ def rows_of(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
     """
     try:
         # utf-8-sig: spreadsheets write a byte-order mark first.
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
+        text = read_whole(path).decode("utf-8-sig")
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"cannot read the list {path}: {error}") from error
 

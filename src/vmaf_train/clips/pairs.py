@@ -148,7 +148,7 @@ def parse_offset(text: str) -> Offset:
         return AUTO_OFFSET
     if not re.fullmatch(r"[+-]?[0-9]{1,9}", text):
         raise InputError(
-            f"offset {text!r} is no whole number of frames; pass a number, or {AUTO_OFFSET}"
+            f"offset {text[:40]!r} is no whole number of frames; pass a number, or {AUTO_OFFSET}"
         )
     return int(text)
 
@@ -159,7 +159,7 @@ def parse_frames(text: str) -> tuple[int, int]:
     Raises:
         InputError: the text is not two whole numbers with a colon between them, the second greater.
     """
-    match = re.fullmatch(r"([0-9]+):([0-9]+)", text)
+    match = re.fullmatch(r"([0-9]{1,9}):([0-9]{1,9})", text)
     if not match or int(match[1]) >= int(match[2]):
-        raise InputError(f"frames {text!r} is no range FIRST:END; frames 0:48 are the first 48")
+        raise InputError(f"frames {text[:40]!r} is no range FIRST:END; the first 48 are 0:48")
     return int(match[1]), int(match[2])

@@ -7,10 +7,12 @@ bytes in the file must fit them.
 import hashlib
 import math
 import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vmaf_train.errors import InputError
+from vmaf_train.errors import ExtractionError, InputError
 
 RAW_SUFFIX = ".yuv"
 # Whether a distorted picture of another size is scaled to that of its reference, and how, by
@@ -167,6 +169,38 @@ def stamp_of(path: Path) -> FileStamp:
     return FileStamp(path.name, stat.st_size, stat.st_mtime_ns)
 
 
+@contextmanager
+def unchanged(videos: Sequence[Video]) -> Iterator[None]:
+    """Check that no file changed since its folder was scanned, nor while the body reads it.
+
+    The status time tells also of a file whose modification time was set back.
+
+    Raises:
+        ExtractionError: a file changed, or was removed.
+    """
+    before = {video.path: _state_of(video.path) for video in videos}
+    yield
+    for video in videos:
+        state, stamp = _state_of(video.path), video.stamp
+        if state is None:
+            raise ExtractionError(f"{video.path} was removed; run again when it is there")
+        size, mtime_ns, *_ = state
+        scanned = stamp is None or (stamp.size, stamp.mtime_ns) == (size, mtime_ns)
+        if not scanned or state != before[video.path]:
+            raise ExtractionError(
+                f"{video.path} changed while it was read; run again when it is complete"
+            )
+
+
+def _state_of(path: Path) -> tuple[int, int, int, int] | None:
+    """Return size, modification time, status time and number of a file; None if it is not there."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
+
+
 def with_content(video: Video) -> Video:
     """Return a scanned video with the BLAKE2 hash of its content in its stamp (RFC 7693).
 
@@ -208,9 +242,11 @@ def parse_dims(text: str) -> YuvFormat:
     Raises:
         InputError: the text is not two positive whole numbers with an x between them.
     """
-    match = re.fullmatch(r"([0-9]+)x([0-9]+)", text)
+    match = re.fullmatch(r"([0-9]{1,6})x([0-9]{1,6})", text)
     if not match or not all(map(int, match.groups())):
-        raise InputError(f"size {text!r} is not WIDTHxHEIGHT in pixels; write it like 1920x1080")
+        raise InputError(
+            f"size {text[:40]!r} is not WIDTHxHEIGHT in pixels; write it like 1920x1080"
+        )
     return YuvFormat(int(match[1]), int(match[2]))
 
 

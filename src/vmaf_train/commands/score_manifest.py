@@ -1,10 +1,12 @@
 """`score --manifest`: score many pairs in parallel into one CSV table; a second call resumes it."""
 
 import csv
+import fcntl
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TextIO
 
 from vmaf_train.clips.manifest import PairRow, read_pairs
 from vmaf_train.clips.pairs import Offset
@@ -142,14 +144,14 @@ def score_rows(
         The number of pairs that failed.
 
     Raises:
-        InputError: the table has other columns, or ends within a row.
+        InputError: the table has other columns, ends within a row, or another command writes to it.
     """
     columns = Columns.of(sampling, rows)
     keys = {columns.key_of(row, scorer, sampling): row for row in rows}
-    for key in _scored_before(out, columns):
-        keys.pop(key, None)
-
     with out.open("a", newline="") as file, ThreadPoolExecutor(workers) as pool:
+        _lock(file, out)
+        for key in _scored_before(out, columns):
+            keys.pop(key, None)
         writer = csv.DictWriter(file, columns.names)
         if not file.tell():
             writer.writeheader()
@@ -189,6 +191,16 @@ def _scores_of(done: Future[VideoScore], dis: str, reporter: Reporter) -> dict[s
 def _score_row(scorer: Scorer, row: PairRow, ffmpeg: Ffmpeg, sampling: Sampling) -> VideoScore:
     # Pairs run in parallel, so each uses one thread.
     return score_row(scorer, row, ffmpeg, threads=0, sampling=sampling)
+
+
+def _lock(file: TextIO, out: Path) -> None:
+    """Lock a table until it is closed, so that two commands do not write into each other."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise InputError(
+            f"another command writes to {out}; wait for it, or pass another file as --out"
+        ) from error
 
 
 def _as_it_is(row: PairRow) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from vmaf_train.errors import InputError
 from vmaf_train.extraction.cache import cache_root
 from vmaf_train.features import find_feature_set
 from vmaf_train.frames.archive import HELD_OUT, pack
@@ -128,25 +129,29 @@ def train_in(
         on_epoch=on_epoch,
         loop=make_loop(*run.address),
     )
-    results, files = results_of(held_out, run, dataset_digest=table.digest), files_of(held_out)
+    files, results = files_of(held_out, reporter), results_of(held_out, run, table.digest)
     with keeping(run, cache_root() / UNSENT, results, files):
         log_training(run, held_out, corpus=choice.name, results=results, files=files)
     return Trained(held_out.report, held_out.student, links_to(run.run_id))
 
 
-def files_of(done: HeldOut) -> dict[str, bytes]:
-    """Return the files that a training logs, by name."""
+def files_of(done: HeldOut, reporter: Reporter) -> dict[str, bytes]:
+    """Return the files that a training logs, by name; say which cannot be made."""
     files = {
         f"{done.arch}.onnx": done.student.content,
         REPORT: done.report.model_dump_json(indent=2).encode(),
         HELD_OUT: pack(done.validation, done.score_N),
     }
     if runs_in_libvmaf(done.student):
-        files[f"{done.arch}{SUFFIX}"] = libvmaf_model_of(done.student, done.arch).content
+        # A student of odd data must not be lost because libvmaf cannot run it.
+        try:
+            files[f"{done.arch}{SUFFIX}"] = libvmaf_model_of(done.student, done.arch).content
+        except InputError as error:
+            reporter.say(f"warning: no model file for libvmaf: {error}")
     return files
 
 
-def results_of(done: HeldOut, run: Run, *, dataset_digest: str) -> dict[str, Any]:
+def results_of(done: HeldOut, run: Run, dataset_digest: str) -> dict[str, Any]:
     """Return what a training logs besides files and datasets; see `tracking.kept.KeptRun`."""
     smoke = str(done.smoke).lower()
     return {

@@ -26,7 +26,7 @@ from vmaf_train.clips.pairs import Pair
 from vmaf_train.clips.video import SCALER, FileStamp
 from vmaf_train.contracts import Contract
 from vmaf_train.errors import InputError
-from vmaf_train.extraction.logs import FrameScores
+from vmaf_train.extraction.logs import FrameScores, check_possible
 from vmaf_train.feature_names import parse_feature
 from vmaf_train.files import read_whole, write_whole
 from vmaf_train.teacher.teachers import DEFAULT_TEACHER, TEACHERS, Teacher, find_teacher
@@ -38,8 +38,6 @@ FEATURE_OPTIONS = "default"
 SEAL = re.compile(rb'\{"sha256":"([0-9a-f]{64})",')
 # The most bytes of an entry: a start, and per frame 64 columns of 26 characters.
 MOST_BYTES, MOST_BYTES_PER_FRAME = 1 << 16, 64 * 26
-# No feature of libvmaf that students read is larger: this is the default limit of motion.
-HIGHEST_FEATURE = 10_000.0
 log = logging.getLogger(__name__)
 
 
@@ -72,6 +70,9 @@ class Envelope(Contract):
     """
 
     identity: Identity
+    # Paths of reference and distorted file when it was written; older entries lack them. They are
+    # for `cache ls`: the identity says which files an entry is of.
+    files: tuple[str, str] | None = None
     features: dict[str, list[float]]
     scores: dict[str, list[float]]
     # By how many frames the clip seems to be off, and its PSNR; older entries lack them.
@@ -114,15 +115,7 @@ class Envelope(Contract):
         Raises:
             ValueError: libvmaf does not give such values.
         """
-        if not all((*self.features.values(), *self.scores.values())):
-            raise ValueError("it holds no frames")
-        for name, column in self.features.items():
-            if not 0 <= min(column) <= max(column) <= HIGHEST_FEATURE:
-                raise ValueError(f"its values of {name} are not possible")
-        for name, column in self.scores.items():
-            known = find_teacher(name).score_range if name in TEACHERS else (0.0, 110.0)
-            if not known[0] <= min(column) <= max(column) <= known[1]:
-                raise ValueError(f"its scores of {name} are not possible")
+        check_possible(self.features, self.scores)
 
     def holds(self, teacher: Teacher) -> bool:
         """Tell whether the scores and the features of a teacher are here."""
@@ -133,6 +126,18 @@ def cache_root() -> Path:
     """Return the cache folder, which need not exist yet."""
     root = os.environ.get("VMAF_TINY_AI_CACHE") or "~/.cache/vmaf-tiny-ai"
     return Path(root).expanduser().absolute()
+
+
+def files_of(pair: Pair) -> tuple[str, str]:
+    """Return the absolute paths of a pair's reference and distorted file."""
+    return str(pair.ref.path.absolute()), str(pair.dis.path.absolute())
+
+
+def _finds_files(envelope: Envelope, pair: Pair) -> bool:
+    """Tell whether the paths in an entry name these files, or a copy that is still there."""
+    if envelope.files is None:
+        return False
+    return envelope.files == files_of(pair) or all(Path(name).exists() for name in envelope.files)
 
 
 def identity_of(pair: Pair, libvmaf_version: str) -> Identity:
@@ -235,6 +240,7 @@ class ClipCache:
         by_teacher = {name: y_N.tolist() for name, y_N in scores.scores.items()}
         envelope = Envelope(
             identity=identity,
+            files=files_of(pair),
             features={**held.features, **features} if held else features,
             scores={**held.scores, **by_teacher} if held else by_teacher,
             offset_found=scores.offset,
@@ -263,10 +269,11 @@ class ClipCache:
             raise _DamagedError(str(error)) from error
         lengths = {len(column) for column in envelope.features.values()}
         fits = identity.is_of(envelope.identity) and lengths == {pair.n_frames}
-        if fits and not sealed:
+        if fits and not (sealed and _finds_files(envelope, pair)):
+            renewed = envelope.model_copy(update={"files": files_of(pair)})
             # A cache that cannot be written still serves.
             with suppress(InputError):
-                self._write(path, seal(envelope.model_dump_json().encode()))
+                self._write(path, seal(renewed.model_dump_json().encode()))
         return envelope if fits else None
 
     def check_writable(self) -> None:

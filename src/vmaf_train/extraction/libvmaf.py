@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from vmaf_train.clips.pairs import Pair
-from vmaf_train.clips.video import Video, YuvFormat
+from vmaf_train.clips.video import Video, YuvFormat, unchanged
 from vmaf_train.errors import ExtractionError, InputError
 from vmaf_train.extraction.alignment import offset_in, remark
 from vmaf_train.extraction.graphs import (
@@ -38,7 +38,7 @@ from vmaf_train.extraction.logs import (
 )
 from vmaf_train.extraction.schedule import Pass
 from vmaf_train.features import FeatureSet, least_sides
-from vmaf_train.files import remove_abandoned, temporary_folder
+from vmaf_train.files import read_whole, remove_abandoned, temporary_folder
 from vmaf_train.processes import Processes
 from vmaf_train.teacher.teachers import DEFAULT_TEACHER, Teacher, find_teacher
 
@@ -54,6 +54,8 @@ MODELS = "model{}.json"
 # Time limit of a pass: seconds for its start, and per million pixels that a teacher scores. A 1080p
 # frame takes about 0.05 s of one core, so this is some forty times as much.
 START_SECONDS, SECONDS_PER_MEGAPIXEL = 60.0, 1.0
+# The most bytes of a log and of a report that are read. A frame takes about 2 KB of a log.
+MOST_LOG_BYTES, MOST_REPORT_BYTES = 1 << 31, 64 << 20
 # Least width and height of the picture on which an ffmpeg is tried.
 GRAY_SIDE = 64
 # What ffmpeg does not read as itself in a dictionary, in the options of a filter, and in a graph of
@@ -102,17 +104,15 @@ class Ffmpeg:
             The scores of each pair, in the order of `job.pairs`.
 
         Raises:
-            ExtractionError: ffmpeg failed, or a log does not hold every frame; names the clips.
+            ExtractionError: ffmpeg failed, a log does not hold every frame, or a file changed;
+                names the clips.
         """
         pairs, teachers = job.pairs, [find_teacher(name) for name in job.teachers]
+        clips, ref = [pair.dis for pair in pairs], pairs[0].ref
+        limit = time_limit(pairs, len(teachers))
         try:
-            logs = self._teacher_logs(
-                teachers,
-                [pair.dis for pair in pairs],
-                pairs[0].ref,
-                job.threads,
-                seconds=time_limit(pairs, len(teachers)),
-            )
+            with unchanged((*clips, ref)):
+                logs = self._teacher_logs(teachers, clips, ref, job.threads, seconds=limit)
         except ExtractionError as error:
             raise ExtractionError(f"{', '.join(pair.clip for pair in pairs)}: {error}") from error
         return [
@@ -241,7 +241,15 @@ def _logs(
     if not all(paths[number].is_file() for number in needed):
         raise ExtractionError(f"ffmpeg wrote no libvmaf log. Command: {shlex.join(command)}")
     # Bytes that are no text make a log that does not parse, which is an error of its pair.
-    return [path.read_text(errors="replace") if path.is_file() else "" for path in paths]
+    return [_log_at(path) if path.is_file() else "" for path in paths]
+
+
+def _log_at(path: Path) -> str:
+    try:
+        return read_whole(path, MOST_LOG_BYTES).decode(errors="replace")
+    except InputError as error:
+        # It is a fault of this pass, not of what the user gave.
+        raise ExtractionError(f"libvmaf's log cannot be read: {error}") from error
 
 
 def time_limit(pairs: Sequence[Pair], teachers: int) -> float:
@@ -269,7 +277,13 @@ def _gray(path: Path, side: int) -> Video:
 
 def _report_in(folder: Path) -> str:
     """Return ffmpeg's report; nothing if a wrapper around ffmpeg drops the environment."""
-    return "".join(path.read_text(errors="replace") for path in folder.glob(REPORT))
+    path = folder / REPORT
+    if not path.is_file():
+        return ""
+    with path.open("rb") as report:
+        # Its summary comes last.
+        report.seek(max(0, path.stat().st_size - MOST_REPORT_BYTES))
+        return report.read(MOST_REPORT_BYTES).decode(errors="replace")
 
 
 def score_with(model: bytes, ref: Video, dis: Video, ffmpeg: Ffmpeg, *, threads: int) -> np.ndarray:

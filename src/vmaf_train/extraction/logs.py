@@ -5,8 +5,8 @@ these in the table that is made from it.
 """
 
 import json
-import math
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +16,12 @@ import numpy as np
 from vmaf_train.errors import ExtractionError
 from vmaf_train.extraction.graphs import score_key
 from vmaf_train.features import log_keys
-from vmaf_train.teacher.teachers import Teacher
+from vmaf_train.teacher.teachers import TEACHERS, Teacher, find_teacher
 
+# No feature of libvmaf that students read is larger: this is the default limit of motion.
+HIGHEST_FEATURE = 10_000.0
+# The scores of teachers that this version does not know.
+ANY_SCORE = (0.0, 110.0)
 AGAIN = "run the command again; if it fails again, check the clip and the ffmpeg in VMAF_FFMPEG"
 # Key of a frame's PSNR of luma.
 PSNR = "psnr_y"
@@ -54,6 +58,30 @@ class FrameScores:
         return len(self.x_NF)
 
 
+def check_possible(
+    features: Mapping[str, np.ndarray | Sequence[float]],
+    scores: Mapping[str, np.ndarray | Sequence[float]],
+) -> None:
+    """Check that libvmaf can have given some values.
+
+    Args:
+        features: values by name of the feature, each of shape (frames,).
+        scores: frame scores by name of the teacher, each of shape (frames,).
+
+    Raises:
+        ValueError: there is no frame, or a value is NaN or out of range.
+    """
+    if not all(len(column) for column in (*features.values(), *scores.values())):
+        raise ValueError("it holds no frames")
+    for name, column in features.items():
+        if not 0 <= np.min(column) <= np.max(column) <= HIGHEST_FEATURE:
+            raise ValueError(f"its values of {name} are not possible")
+    for name, column in scores.items():
+        lowest, highest = find_teacher(name).score_range if name in TEACHERS else ANY_SCORE
+        if not lowest <= np.min(column) <= np.max(column) <= highest:
+            raise ValueError(f"its scores of {name} are not possible")
+
+
 def parse_log(text: str, clip: str, n_frames: int, teachers: Sequence[Teacher]) -> FrameScores:
     """Read the log of a pass with some teachers; values keep all their decimals.
 
@@ -67,8 +95,8 @@ def parse_log(text: str, clip: str, n_frames: int, teachers: Sequence[Teacher]) 
         teachers: the teachers of the pass, in order.
 
     Raises:
-        ExtractionError: not JSON, a frame missing or out of order, a value missing, null or not
-            finite.
+        ExtractionError: not JSON, a frame missing or out of order, a value missing, null or out of
+            range.
     """
     metrics = _metrics_of(text, clip)
     if len(metrics) != n_frames:
@@ -91,6 +119,10 @@ def parse_log(text: str, clip: str, n_frames: int, teachers: Sequence[Teacher]) 
     if PSNR in metrics[0]:
         psnr = float(_table_of(metrics, clip, [(PSNR,)]).mean())
     by_teacher = {each.name: y_N for each, y_N in zip(teachers, scores_TN, strict=True)}
+    try:
+        check_possible(dict(zip(features, table.T, strict=False)), by_teacher)
+    except ValueError as error:
+        raise ExtractionError(f"{clip}: libvmaf's log is damaged: {error}; {AGAIN}") from error
     return FrameScores(features, table[:, : len(features)], by_teacher, psnr=psnr)
 
 
@@ -188,7 +220,7 @@ def _metrics_of(text: str, clip: str) -> list[dict[str, object]]:
         frames = json.loads(text)["frames"]
         metrics = [dict(frame["metrics"]) for frame in frames]
         numbers = [frame["frameNum"] for frame in frames]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ExtractionError(
             f"{clip}: libvmaf's log cannot be read ({error!r}); {AGAIN}"
         ) from error
@@ -217,7 +249,8 @@ def _table_of(
     for frame, logged in enumerate(metrics):
         for column, keys in enumerate(columns):
             value = next((logged[key] for key in keys if key in logged), None)
-            if not isinstance(value, int | float) or not math.isfinite(value):
+            # Also no whole number that float64 cannot hold.
+            if not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
                 raise ExtractionError(f"{clip}: frame {frame} has {value!r} for {keys[0]}; {AGAIN}")
             table[frame, column] = value
     return table

@@ -125,6 +125,7 @@ def frame_scores(
     if not missing:
         return
 
+    cache.check_writable()
     n_frames = sum(pair.n_frames for pair in missing)
     with (
         reporter.extraction(len(missing), n_frames) as advance,

@@ -24,7 +24,9 @@ def open_pairs(choice: CorpusChoice, ffmpeg: Ffmpeg, reporter: Reporter) -> Scan
         ExtractionError: ffmpeg failed to make the demo corpus.
     """
     check_pairs(choice)
-    ClipCache(cache_root()).check_writable()
+    # One that is there can serve from what it holds; `frame_scores` writes to it, if it must.
+    if not cache_root().is_dir():
+        ClipCache(cache_root()).check_writable()
     if choice.is_demo:
         format = _demo_format(choice)
         with reporter.making("demo corpus", len(demo.clip_names())) as on_clip:

@@ -18,7 +18,7 @@ from vmaf_train.clips.video import FileStamp
 from vmaf_train.errors import InputError
 from vmaf_train.extraction.libvmaf import SCORE_KEY
 from vmaf_train.extraction.log_files import LogFile, read_log
-from vmaf_train.extraction.logs import FrameScores
+from vmaf_train.extraction.logs import FrameScores, check_possible
 from vmaf_train.frames.choice import ALL, AUTO, LOG_SUFFIXES, CorpusChoice
 from vmaf_train.frames.joining import check_no_copies
 from vmaf_train.frames.table import FrameTable
@@ -151,6 +151,10 @@ def _scores_of(log: LogFile, needed: Sequence[str], teacher: Teacher) -> FrameSc
     byproducts = [name for name in teacher.byproducts if not log.missing([name])]
     columns = tuple(dict.fromkeys((*needed, *byproducts)))
     x_NF, y_N = log.features(columns), log.values(SCORE_KEY)
+    try:
+        check_possible(dict(zip(columns, x_NF.T, strict=True)), {teacher.name: y_N})
+    except ValueError as error:
+        raise InputError(f"{log.name} is damaged: {error}; write the log again") from error
     expected_N = teacher.score(x_NF[:, : len(teacher.features)], teacher.features)
     worst = int(np.argmax(np.abs(expected_N - y_N)))
     if abs(expected_N[worst] - y_N[worst]) > TOLERANCE:

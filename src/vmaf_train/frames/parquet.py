@@ -8,16 +8,17 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from vmaf_train.contracts import Contract
 from vmaf_train.errors import InputError
-from vmaf_train.files import whole_file
+from vmaf_train.extraction.logs import check_possible
+from vmaf_train.files import check_regular, whole_file
 from vmaf_train.frames.table import FrameTable
 from vmaf_train.teacher.teachers import Teacher, find_teacher
 
@@ -34,7 +35,7 @@ class ExportedClip(Contract):
 
     source: str
     clip: str
-    n_frames: int
+    n_frames: Annotated[int, Field(ge=1)]
     identity: dict[str, Any]
     mos: float | None = None
     psnr: float | None = None
@@ -120,7 +121,16 @@ def read_parquet(path: Path) -> Exported:
     """
     facts = _facts_of(path)
     with _reading(path):
+        # Before the rows are read: their number decides how much memory they take.
+        rows, stated = parquet.read_metadata(path).num_rows, sum(c.n_frames for c in facts.clips)
+        if rows != stated:
+            raise InputError(
+                f"{path}: its rows are not those that were exported ({rows}, not {stated}); {AGAIN}"
+            )
         table = _table_of(path, facts)
+        check_possible(
+            dict(zip(table.features, table.x_NF.T, strict=True)), {facts.teacher: table.y_N}
+        )
     if len(table.y_N) != len(table.clip_N) or table.digest != facts.digest:
         raise InputError(
             f"{path}: its rows are not those that were exported (their digest differs); {AGAIN}"
@@ -136,12 +146,17 @@ def _reading(path: Path) -> Iterator[None]:
     except FileNotFoundError as error:
         raise InputError(f"no file {path}; {AGAIN}") from error
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:
-        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else repr(error)
+        reason = repr(error)
+        if isinstance(error, ValidationError):
+            reason = error.errors()[0]["msg"]
+        elif type(error) is ValueError:  # one of ours; those of pyarrow have several lines
+            reason = str(error)
         raise InputError(f"{path} is no file of exported features ({reason}); {AGAIN}") from error
 
 
 def _facts_of(path: Path) -> ExportedFacts:
     with _reading(path):
+        check_regular(path)
         metadata = parquet.read_schema(path).metadata or {}
         return ExportedFacts.model_validate_json(metadata[METADATA_KEY])
 

@@ -13,7 +13,7 @@ from vmaf_train.features import CANONICAL, HIGHEST_SCORE, SCORE_MIN
 from vmaf_train.onnx_file.facts import facts_in
 
 # Rows per call of onnxruntime, to bound memory.
-ROWS_PER_CALL = 65536
+ROWS_PER_CALL = 8192
 # What float32 may add to a limit.
 ROUNDING = 1e-3
 # Latency is measured on one row and on a clip of this many rows; the calls are split into rounds.

@@ -40,10 +40,13 @@ def replace_files(folder: Path, files: Mapping[str, bytes], replaced: Collection
 def heal(folder: Path) -> None:
     """Finish or undo a `replace_files` that was killed, and remove its folders beside `folder`."""
     staged, spare = _staged(folder), _spare(folder)
-    if spare.exists() and not folder.exists():
+    if spare.is_dir() and not spare.is_symlink() and not folder.exists():
         spare.rename(folder)
     for leftover in (spare, staged):
-        shutil.rmtree(leftover, ignore_errors=True)
+        if leftover.is_symlink() or leftover.is_file():
+            leftover.unlink()
+        else:
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def exchange_folders(one: Path, other: Path) -> bool:

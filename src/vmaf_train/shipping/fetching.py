@@ -1,6 +1,8 @@
 """Download artifacts, ONNX files and reports from MLflow; errors say what to check."""
 
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,11 +11,14 @@ import mlflow
 from mlflow import MlflowClient
 from pydantic import ValidationError
 
-from vmaf_train.errors import InputError
-from vmaf_train.files import temporary_folder
+from vmaf_train.errors import InputError, VmafTrainError
+from vmaf_train.files import read_whole, temporary_folder
 from vmaf_train.judging.report import REPORT, EvalReport
 from vmaf_train.shipping.finding import RUN_ID
 from vmaf_train.tracking.store import first_line, open_store, without_password
+
+# How long a server may take for one answer and its files, and how many ONNX files are read.
+SECONDS, MOST_FILES = 100.0, 10
 
 
 @contextmanager
@@ -30,13 +35,44 @@ def asking(what: str) -> Iterator[MlflowClient]:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     open_store()
     try:
-        yield MlflowClient()
-    except (mlflow.MlflowException, OSError) as error:
+        with _time_limit(what):
+            yield MlflowClient()
+    except VmafTrainError:
+        raise
+    except Exception as error:  # an answer of other types can break MLflow anywhere
         store = mlflow.get_tracking_uri()
         fact = f"MLflow has no usable {what} in {store}: {first_line(error)}"
         raise InputError(
             f"{without_password(fact)}; check the id and MLFLOW_TRACKING_URI"
         ) from error
+
+
+@contextmanager
+def _time_limit(what: str) -> Iterator[None]:
+    """End the body after SECONDS: a server can answer slowly, or list folders without end.
+
+    Raises:
+        InputError: the time is over.
+    """
+
+    def end(number: int, frame: object) -> None:
+        raise InputError(
+            f"{mlflow.get_tracking_uri()} did not give {what} in {SECONDS:g} s; "
+            "check the server in MLFLOW_TRACKING_URI"
+        )
+
+    # Only the main thread of a Unix process can have an alarm, and only one.
+    alone = threading.current_thread() is threading.main_thread() and hasattr(signal, "setitimer")
+    if not alone or signal.getitimer(signal.ITIMER_REAL)[0]:
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def download(uri: str) -> bytes:
@@ -47,7 +83,7 @@ def download(uri: str) -> bytes:
     """
     # Without a folder of its own, MLflow returns paths inside a local store.
     with temporary_folder() as folder, asking(uri):
-        return _artifact(uri, folder).read_bytes()
+        return read_whole(_artifact(uri, folder))
 
 
 def download_onnx(model: str) -> bytes:
@@ -62,11 +98,13 @@ def download_onnx(model: str) -> bytes:
     with temporary_folder() as folder, asking(model):
         for address in _onnx_addresses(model):
             _artifact(address, folder)
-        contents = {file.name: file.read_bytes() for file in sorted(folder.rglob("*.onnx"))}
+        found = [path for path in sorted(folder.rglob("*.onnx")) if path.is_file()]
+        contents = {path.name: read_whole(path) for path in found[:MOST_FILES]}
     if len(contents) != 1:
-        found = ", ".join(contents) or "none"
+        listed = ", ".join(contents) or "none"
         raise InputError(
-            f"{model} should hold one ONNX model and holds {found}; pass the path of one .onnx file"
+            f"{model} should hold one ONNX model and holds {listed}; "
+            "pass the path of one .onnx file"
         )
     return next(iter(contents.values()))
 
@@ -93,5 +131,6 @@ def _artifact(uri: str, folder: Path) -> Path:
 def _onnx_addresses(model: str) -> list[str]:
     if not RUN_ID.fullmatch(model):
         return [model]
-    names = [entry.path for entry in mlflow.artifacts.list_artifacts(run_id=model)]
-    return [f"runs:/{model}/{name}" for name in names if name.endswith(".onnx")]
+    entries = mlflow.artifacts.list_artifacts(run_id=model)
+    names = [entry.path for entry in entries if not entry.is_dir and entry.path.endswith(".onnx")]
+    return [f"runs:/{model}/{name}" for name in names[:MOST_FILES]]

@@ -35,6 +35,9 @@ FileName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*\.onnx
 LibvmafFileName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*\.libvmaf\.json$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 RunId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+# Strict: true is no number.
+Correlation = Annotated[float, Field(ge=-1.0000001, le=1.0000001, strict=True)]
+Error = Annotated[float, Field(ge=0, strict=True)]
 Opset = Annotated[int, Field(ge=7, le=21)]
 
 
@@ -174,13 +177,13 @@ class Promoted:
 class SidecarMetrics(Contract):
     """Frame metrics on the held-out source."""
 
-    n_samples: int
-    plcc: float
-    srocc: float
-    krocc: float
-    rmse: float
-    max_abs_error: float
-    bias: float
+    n_samples: Annotated[int, Field(ge=1, strict=True)]
+    plcc: Correlation
+    srocc: Correlation
+    krocc: Correlation
+    rmse: Error
+    max_abs_error: Error
+    bias: Annotated[float, Field(strict=True)]
 
 
 class SidecarInterval(StatedInterval):

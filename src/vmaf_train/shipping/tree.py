@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from vmaf_train.errors import InputError, VmafTrainError
+from vmaf_train.files import read_whole
 from vmaf_train.judging.report import EvalReport
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.shipping.in_tree import (
@@ -104,11 +105,14 @@ class Tree:
         return Held(files, sidecar, origin) if agree else None
 
     def sidecar(self, row: ShippedModel) -> Sidecar | None:
-        """Read a place's sidecar; None if it is missing or breaks its contract."""
+        """Read a place's sidecar; None if it is missing, breaks its contract, or names others."""
         try:
-            return Sidecar.model_validate_json(_read(self.models / f"{row.id}.json") or b"")
+            sidecar = Sidecar.model_validate_json(_read(self.models / f"{row.id}.json") or b"")
         except ValidationError:
             return None
+        own = (row.id, f"{row.id}.onnx")
+        others = sidecar.libvmaf_json not in (None, f"{row.id}{SUFFIX}")
+        return None if (sidecar.id, sidecar.onnx) != own or others else sidecar
 
     def is_damaged(self, row: ShippedModel) -> bool:
         """Tell whether a place has files that do not agree."""
@@ -126,16 +130,22 @@ class Tree:
         """
         shipped = {row.id for row in SHIPPED}
         try:
-            entries = json.loads(_read(self.models / INDEX) or b"{}").get("models", [])
-            return [IndexEntry.model_validate(e) for e in entries if e.get("id") not in shipped]
+            entries = list(json.loads(_read(self.models / INDEX) or b"{}").get("models", []))
+        except (ValueError, AttributeError, TypeError, RecursionError):
+            return []
+        try:
+            return [
+                IndexEntry.model_validate(entry)
+                for entry in entries
+                # What is no object breaks the contract, too.
+                if not isinstance(entry, dict) or entry.get("id") not in shipped
+            ]
         except ValidationError as error:
             raise VmafTrainError(
                 f"{self.models / INDEX} has an entry that breaks its contract: "
                 f"{error.errors()[0]['msg']}; "
                 "repair it, or restore it with: git checkout -- model/tiny"
             ) from error
-        except (ValueError, AttributeError, TypeError, RecursionError):
-            return []
 
     def managed(self) -> set[str]:
         """Return the paths below model/tiny/ of the files that a sync replaces or removes."""
@@ -191,6 +201,8 @@ def check(tree: Tree, promoted: Mapping[str, Promoted]) -> list[str]:
         tree: the checkout.
         promoted: student of each alias.
     """
+    if not tree.models.is_dir():
+        return [f"{tree.models} is missing; restore it with: git checkout -- model/tiny"]
     moved = {row.alias for row in SHIPPED if _is_moved(tree, row, promoted)}
     # All files of a moved alias differ; one line says that it moved.
     rest = {alias: student for alias, student in promoted.items() if alias not in moved}
@@ -259,4 +271,8 @@ def _missing_or_differs(path: Path) -> str:
 
 
 def _read(path: Path) -> bytes | None:
-    return path.read_bytes() if path.is_file() else None
+    """Return the content of a file; None if there is none that is read."""
+    try:
+        return read_whole(path)
+    except (FileNotFoundError, InputError):
+        return None

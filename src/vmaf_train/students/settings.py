@@ -10,6 +10,16 @@ PLAIN, LIGHTNING = "plain", "lightning"
 # What students learn: the teacher's frame scores, the opinion scores of clips, or both.
 TEACHER, MOS, HYBRID = "teacher", "mos", "hybrid"
 TARGETS = (TEACHER, MOS, HYBRID)
+# A step of a network solves a system of as many equations as the batch has rows.
+MOST_ROWS_PER_BATCH = 1024
+MOST_POINTS = 1_000_000
+# Names, least and greatest values of settings.
+LIMITS = (
+    ("batch_size", 1, MOST_ROWS_PER_BATCH),
+    ("lr", 0, 1e6),
+    ("teacher_points", 0, MOST_POINTS),
+    ("mos_weight", 0, 1e6),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +40,7 @@ class Settings:
             teacher's frame scores is 1.
 
     Raises:
-        InputError: `targets` is unknown.
+        InputError: `targets` is unknown, or a number is out of its limits.
     """
 
     epochs: int = 30
@@ -47,6 +57,11 @@ class Settings:
             raise InputError(
                 f"unknown targets {self.targets!r}; choose one of: {', '.join(TARGETS)}"
             )
+        for name, least, most in LIMITS:
+            value = getattr(self, name)
+            # False for NaN, too.
+            if not least <= value <= most:
+                raise InputError(f"{name} {value:g} is not from {least:g} to {most:g}; change it")
 
     @property
     def aim(self) -> "Aim":

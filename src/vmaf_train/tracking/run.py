@@ -29,6 +29,7 @@ from vmaf_train.frames.table import FrameTable
 from vmaf_train.onnx_file.contract import INPUT, OUTPUT
 from vmaf_train.onnx_file.inference import OnnxStudent
 from vmaf_train.tracking.checkout import Checkout, find_checkout
+from vmaf_train.tracking.orphans import PROCESS_TAG, own_process
 from vmaf_train.tracking.store import few_retries, first_line, open_store, without_password
 
 log = logging.getLogger(__name__)
@@ -77,6 +78,7 @@ class Run:
         self._checkout = find_checkout()
         if not self.run_id:
             self._open(name)
+        mlflow.set_tag(PROCESS_TAG, own_process())
         if RANDOM_RUN_NAME.fullmatch(mlflow.get_run(self.run_id).info.run_name or ""):
             mlflow.set_tag("mlflow.runName", name)
 

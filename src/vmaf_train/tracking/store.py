@@ -28,6 +28,11 @@ def open_store() -> None:
     uri = mlflow.get_tracking_uri()
     if uri in _opened:
         return
+    if _local_path(uri) is None and uri.count("@") > 1:
+        raise InputError(
+            "the user name or the password in MLFLOW_TRACKING_URI holds @; write it as %40, "
+            "and / as %2F"
+        )
     try:
         with few_retries(), store_lock(uri):
             mlflow.MlflowClient().search_experiments(max_results=1)
