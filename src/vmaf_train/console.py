@@ -33,4 +33,6 @@ def number_table(title: str, columns: Sequence[str]) -> Table:
 
 def print_table(table: Table, width: int) -> None:
     """Print a table with the width of the terminal, or with `width` if there is none."""
-    Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else width).print(table)
+    Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else width).print(
+        table
+    )

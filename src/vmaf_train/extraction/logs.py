@@ -250,7 +250,8 @@ def _table_of(
         for column, keys in enumerate(columns):
             value = next((logged[key] for key in keys if key in logged), None)
             # Also no whole number that float64 cannot hold.
-            if not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not number or not abs(value) <= sys.float_info.max:
                 raise ExtractionError(f"{clip}: frame {frame} has {value!r} for {keys[0]}; {AGAIN}")
             table[frame, column] = value
     return table
