@@ -60,7 +60,7 @@ class Ended:
     err: str
 
 
-def run(command: list[str], *, into: Harm | None = None, **environment: str) -> Ended:
+def run(command: list[str], into: Harm | None = None, /, **environment: str) -> Ended:
     """Run a command; count a hang, a traceback, and an end by a signal."""
     process = in_group(command, **environment)
     return finish(process, into)
@@ -102,7 +102,7 @@ def write_corpus(folder: Path) -> Path:
 
 
 def in_group(
-    command: list[str], cwd: Path | None = None, **environment: str
+    command: list[str], cwd: Path | None = None, /, **environment: str
 ) -> subprocess.Popen[bytes]:
     """Start a command as the leader of its own group."""
     return subprocess.Popen(

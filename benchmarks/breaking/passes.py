@@ -140,7 +140,7 @@ def kills(folder: Path, count: int, what: signal.Signals, draw: random.Random) -
         time.sleep(draw.uniform(0, takes))
         process.send_signal(what)
         finish(process, harm)
-        again = run(prewarm(corpus), into=harm, **variables)
+        again = run(prewarm(corpus), harm, **variables)
         harm.lost += again.code != 0 or numbers_in(cache) != wanted
         if what is not signal.SIGKILL:
             harm.left += any(temporary.iterdir())
@@ -169,11 +169,11 @@ def failing_ffmpeg(folder: Path, rounds: int) -> Iterator[tuple[str, Harm]]:
                 "VMAF_FFMPEG": str(wrapper),
                 "CORPUS": str(corpus),
             }
-            ended = run(command, into=harm, FAULT=fault, **variables)
+            ended = run(command, harm, FAULT=fault, **variables)
             named = ended.code == 1 and VICTIM in ended.err
             harm.lost += not named or numbers_in(cache) != others
             victim.write_bytes(content)
-            healed = run(prewarm(corpus), into=harm, **variables)
+            healed = run(prewarm(corpus), harm, **variables)
             harm.lost += healed.code != 0 or numbers_in(cache) != wanted
             harm.left += wait_for_children(str(corpus))
             shutil.rmtree(cache)
@@ -189,11 +189,11 @@ def empty_files(folder: Path, count: int) -> Harm:
     for name in empty:
         (corpus / "dis" / name).touch()
     cache = {"VMAF_TINY_AI_CACHE": str(folder / "cache")}
-    harm.lost += run(prewarm(corpus), into=harm, **cache).code != 2
+    harm.lost += run(prewarm(corpus), harm, **cache).code != 2
     rows = [f"ref/{name.split('_')[0]}_25fps.yuv,dis/{name},{SIZE}" for name in good + empty]
     listed = corpus / "pairs.csv"
     listed.write_text("\n".join(["ref,dis,size", *rows, ""]))
-    ended = run([*VMAF_TRAIN, "prewarm", "--corpus", str(listed)], into=harm, **cache)
+    ended = run([*VMAF_TRAIN, "prewarm", "--corpus", str(listed)], harm, **cache)
     # A list names the sources otherwise, which are the folders.
     found, clips = (
         {name.rpartition("/")[2]: values for name, values in held.items()}
@@ -218,7 +218,7 @@ def two_at_once(folder: Path, rounds: int) -> Harm:
 
 def in_namespace(script: str, into: Harm, **environment: str) -> Ended:
     """Run a shell script in which disks can be mounted without rights of this machine."""
-    return run(["unshare", "-rm", "sh", "-c", script], into=into, **environment)
+    return run(["unshare", "-rm", "sh", "-c", script], into, **environment)
 
 
 def can_mount() -> bool:

@@ -1,4 +1,4 @@
-"""Faults of a tracking server: a real one answers, and some of its answers are changed on the way."""
+"""Faults of a tracking server: a real one answers, and its answers are changed on the way."""
 
 import json
 import os
@@ -27,7 +27,10 @@ from vmaf_train.shipping.candidate import find_candidate
 from vmaf_train.shipping.registry import promoted_students
 
 # What takes the place of a value in an answer.
-VALUES = (None, 0, -1, 1e308, True, "", "x" * 5000, "\x1b[31m", "../../x", [], {}, [[]], [None])
+VALUES: tuple[object, ...] = (
+    *(None, 0, -1, 1e308, True, [], {}, [[]], [None]),
+    *("", "x" * 5000, "\x1b[31m", "../../x"),
+)
 # Seconds that the commands wait for a server here, so that the faults end soon.
 PATIENCE = 5.0
 FILES = 20_000
@@ -117,7 +120,7 @@ def real_server(folder: Path) -> Iterator[str]:
     """Start a real MLflow server on a folder; yield its address."""
     port = free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
-    process = in_group([*command, "--backend-store-uri", f"sqlite:///{folder}/s.db"], cwd=folder)
+    process = in_group([*command, "--backend-store-uri", f"sqlite:///{folder}/s.db"], folder)
     uri = f"http://127.0.0.1:{port}"
     try:
         for _ in range(LIMIT):
@@ -266,7 +269,7 @@ def dies_after_the_fit(folder: Path, rounds: int) -> Harm:
         ended = finish(process, harm)
         kept = [line for line in ended.err.split() if "_unsent" in line]
         server = _serve(place, port)
-        uploaded = run([*VMAF_TRAIN, "upload", *kept[-1:]], into=harm, **where)
+        uploaded = run([*VMAF_TRAIN, "upload", *kept[-1:]], harm, **where)
         os.killpg(server.pid, 9)
         finish(server)
         harm.lost += (ended.code, uploaded.code) != (1, 0)
@@ -276,7 +279,7 @@ def dies_after_the_fit(folder: Path, rounds: int) -> Harm:
 
 def _serve(place: Path, port: int) -> subprocess.Popen[bytes]:
     words = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
-    server = in_group([*words, "--backend-store-uri", f"sqlite:///{place}/s.db"], cwd=place)
+    server = in_group([*words, "--backend-store-uri", f"sqlite:///{place}/s.db"], place)
     for _ in range(LIMIT):
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5)

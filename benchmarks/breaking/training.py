@@ -67,7 +67,7 @@ SETTINGS = (
 # A solver that takes steps, and one that takes none.
 ARCHS = ("mlp_small", "quintic")
 # What must change no byte of a student.
-PLACES = (
+PLACES: tuple[dict[str, str], ...] = (
     {},
     {"OMP_NUM_THREADS": "1"},
     {"OMP_NUM_THREADS": "2"},
@@ -129,7 +129,7 @@ def odd_tables(folder: Path) -> Harm:
             harm.injected += 1
             uri = f"sqlite:///{place}/{arch}.db"
             variables = {**store(place), "MLFLOW_TRACKING_URI": uri}
-            ended = run(command(table, arch), into=harm, **variables)
+            ended = run(command(table, arch), harm, **variables)
             harm.lost += ended.code != (2 if refused else 0)
             finished = (place / f"{arch}.db").exists() and "FINISHED" in runs_in(uri)
             harm.lost += finished == refused
@@ -142,7 +142,7 @@ def odd_settings(folder: Path) -> Harm:
     table = written(folder, table_of())
     for name, value in SETTINGS:
         harm.injected += 1
-        ended = run([*command(table), name, value], into=harm, **store(folder))
+        ended = run([*command(table), name, value], harm, **store(folder))
         harm.lost += ended.code not in (0, 2) or "\x1b[31m" in ended.err
     return harm
 
@@ -166,7 +166,7 @@ def signals(folder: Path, count: int, what: signal.Signals, draw: random.Random)
         database = place / "mlflow.db"
         states = runs_in(variables["MLFLOW_TRACKING_URI"]) if _is_made(database) else []
         if what is signal.SIGKILL:
-            run([*VMAF_TRAIN, "runs", "--close-orphans"], into=harm, **variables)
+            run([*VMAF_TRAIN, "runs", "--close-orphans"], harm, **variables)
             states = runs_in(variables["MLFLOW_TRACKING_URI"]) if _is_made(database) else []
         else:
             harm.left += any(path.name.startswith("vmaf-train-") for path in place.iterdir())
@@ -188,7 +188,7 @@ def at_once(folder: Path, rounds: int, count: int, *, file_store: bool) -> Harm:
             uri = str(place / "mlruns")
             variables |= {"MLFLOW_TRACKING_URI": uri, "MLFLOW_ALLOW_FILE_STORE": "true"}
             os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
-        together = [in_group(command(table), cwd=place, **variables) for _ in range(count)]
+        together = [in_group(command(table), place, **variables) for _ in range(count)]
         codes = [finish(process, harm).code for process in together]
         states = runs_in(variables["MLFLOW_TRACKING_URI"])
         harm.lost += codes != [0] * count or states != ["FINISHED"] * count
@@ -236,7 +236,7 @@ def other_places(folder: Path) -> Iterator[tuple[str, Harm]]:
 
 def run_in(place: Path, words: list[str], harm: Harm, variables: dict[str, str]) -> Ended:
     """Run a command in a working folder."""
-    return finish(in_group(words, cwd=place, **variables), harm)
+    return finish(in_group(words, place, **variables), harm)
 
 
 def students_in(place: Path) -> set[str]:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -248,10 +249,12 @@ def _table_of(
     table = np.empty((len(metrics), len(columns)))
     for frame, logged in enumerate(metrics):
         for column, keys in enumerate(columns):
-            value = next((logged[key] for key in keys if key in logged), None)
-            # Also no whole number that float64 cannot hold.
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not number or not abs(value) <= sys.float_info.max:
-                raise ExtractionError(f"{clip}: frame {frame} has {value!r} for {keys[0]}; {AGAIN}")
+            value: Any = next((logged[key] for key in keys if key in logged), None)
+            # true is no number, and nor is a whole number that float64 cannot hold.
+            numeric = isinstance(value, int | float) and not isinstance(value, bool)
+            if not numeric or not abs(value) <= sys.float_info.max:
+                raise ExtractionError(
+                    f"{clip}: frame {frame} has {repr(value)[:40]} for {keys[0]}; {AGAIN}"
+                )
             table[frame, column] = value
     return table
