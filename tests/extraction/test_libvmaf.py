@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import subprocess
 import threading
 import time
@@ -213,3 +214,38 @@ def test_a_pass_for_one_set_computes_no_other_features(fake_ffmpeg, tmp_path):
     assert canonical["integer_vif_scale0"] > 0 and lite["integer_vif_scale0_ssclz"] == 0
     assert not any("vif" in key for key in fast)
     assert not any("vmaf" in key for row in (canonical, lite, fast) for key in row if key.islower())
+
+
+class Changing:
+    """Runs a command, then changes a file, as another program might during the pass."""
+
+    def __init__(self, ffmpeg, change):
+        self._own, self._change = ffmpeg._processes, change
+
+    def run(self, *given, **named):
+        out = self._own.run(*given, **named)
+        self._change()
+        return out
+
+
+def put_other_content_with_the_old_time(path):
+    stat = path.stat()
+    with path.open("r+b") as file:
+        file.write(b"other")
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [(put_other_content_with_the_old_time, "changed while"), (Path.unlink, "was removed")],
+    ids=["replaced, with its old time", "removed"],
+)
+@pytest.mark.parametrize("which", ["ref", "dis"])
+def test_a_file_that_changes_during_the_pass_is_an_error(
+    ffmpeg, tmp_path, monkeypatch, which, change, message
+):
+    (pair, *_) = pairs_of(tmp_path)
+    path = getattr(pair, which).path
+    monkeypatch.setattr(ffmpeg, "_processes", Changing(ffmpeg, lambda: change(path)))
+    with pytest.raises(ExtractionError, match=f"{path.name} {message}"):
+        ffmpeg.extract(Pass((pair,)))

@@ -48,3 +48,23 @@ def test_the_teacher_of_the_table_is_the_given_one(packed):
 def test_a_damaged_archive_is_refused_with_the_next_step(damage, packed):
     with pytest.raises(InputError, match=r"not an archive of held-out frames.*train again"):
         unpack(damage(packed[2]), DEFAULT_TEACHER)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"score_N": np.full(10, "50.0")},
+        {"score_N": np.zeros(1)},
+        {"score_N": np.full(10, np.nan)},
+        {"y_N": np.full(10, 150.0)},
+        {"clip_N": np.array([1, 0] * 5, dtype=np.int32)},
+    ],
+    ids=["text", "too few", "NaN", "impossible scores", "clips out of order"],
+)
+def test_columns_that_do_not_fit_are_refused(change, packed):
+    with np.load(io.BytesIO(packed[2])) as arrays:
+        columns = {name: arrays[name] for name in arrays.files}
+    damaged = io.BytesIO()
+    np.savez_compressed(damaged, **{**columns, **change})
+    with pytest.raises(InputError, match="not an archive of held-out frames"):
+        unpack(damaged.getvalue(), DEFAULT_TEACHER)

@@ -113,3 +113,13 @@ def test_two_folders_change_places_in_one_step(folder, tmp_path):
     assert texts_below(folder) == {}
     with pytest.raises(OSError, match="No such file"):
         exchange_folders(folder, tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("name", [".set.staged", ".set.spare"])
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_a_leftover_that_is_no_folder_is_removed(folder, name, kind):
+    leftover, before = folder.with_name(name), texts_below(folder)
+    leftover.write_text("x") if kind == "file" else leftover.symlink_to(folder)
+    heal(folder)
+    assert not leftover.is_symlink() and not leftover.exists()
+    assert texts_below(folder) == before

@@ -1,9 +1,12 @@
 """Students fetched from MLflow."""
 
+import time
+
 import mlflow
 import pytest
 
 from vmaf_train.errors import InputError
+from vmaf_train.shipping import fetching
 from vmaf_train.shipping.fetching import download_onnx, report_of
 from vmaf_train.shipping.finding import FOR_EVALUATE, find_student
 
@@ -40,3 +43,24 @@ def test_a_report_of_another_version_is_refused(store):
         mlflow.log_dict({"rmse": 1}, "eval_report.json")
     with pytest.raises(InputError, match=r"is not a report of this version: .*train again"):
         report_of(run.info.run_id)
+
+
+# The default method of pytest-timeout takes the only alarm.
+@pytest.mark.timeout(60, method="thread")
+def test_a_server_that_takes_too_long_is_left(store, monkeypatch):
+    monkeypatch.setattr(fetching, "SECONDS", 0.2)
+    monkeypatch.setattr(fetching, "_artifact", lambda uri, folder: time.sleep(9))
+    started = time.monotonic()
+    with pytest.raises(InputError, match=r"did not give runs:/1/a in 0\.2 s"):
+        fetching.download("runs:/1/a")
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("error", [TypeError("null"), KeyError("files"), RecursionError()])
+def test_an_answer_that_breaks_mlflow_is_one_line(error, store, monkeypatch):
+    def answer(uri, folder):
+        raise error
+
+    monkeypatch.setattr(fetching, "_artifact", answer)
+    with pytest.raises(InputError, match="MLflow has no usable runs:/1/a"):
+        fetching.download("runs:/1/a")

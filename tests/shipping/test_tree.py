@@ -20,6 +20,21 @@ def test_a_folder_without_model_is_no_checkout(tmp_path):
         Tree(tmp_path)
 
 
+def test_a_missing_folder_of_models_is_a_difference(store):
+    Path("model").mkdir()
+    (difference,) = check_tree(Path())
+    assert "model/tiny is missing; restore it" in difference
+
+
+def test_an_entry_of_the_index_that_is_no_object_stops_a_sync_and_loses_no_other():
+    tiny = Path("model/tiny")
+    tiny.mkdir(parents=True)
+    foreign = {"id": "other", "onnx": "other.onnx", "sha256": "0" * 64}
+    (tiny / "registry.json").write_text(json.dumps({"models": [foreign, 3]}))
+    with pytest.raises(VmafTrainError, match="has an entry that breaks its contract"):
+        Tree(Path()).other_entries()
+
+
 def flip_a_byte():
     path = Path("model/tiny/vmaf_tiny_v1.onnx")
     content = bytearray(path.read_bytes())

@@ -7,7 +7,7 @@ import pytest
 from mlflow_runs import all_runs, artifacts, only_run, train_smoke
 
 from vmaf_train.errors import InputError
-from vmaf_train.tracking.store import first_line, store_lock, without_password
+from vmaf_train.tracking.store import first_line, open_store, store_lock, without_password
 
 
 def test_a_file_store_works_if_mlflow_allows_it(tmp_path, monkeypatch):
@@ -71,3 +71,11 @@ def test_first_runs_at_the_same_time_all_succeed(cold_store):
     outputs = [process.communicate(timeout=110)[0] for process in processes]
     assert [process.returncode for process in processes] == [0] * 4, outputs
     assert [run.info.status for run in all_runs()] == ["FINISHED"] * 4
+
+
+@pytest.mark.parametrize("address", ["http://me:pa@ss@127.0.0.1:9", "http://me:pa@ss/w@host"])
+def test_a_password_that_would_be_shown_in_part_is_refused_and_not_shown(address, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    with pytest.raises(InputError, match="write it as %40") as refused:
+        open_store()
+    assert "ss" not in str(refused.value).replace("password", "")
