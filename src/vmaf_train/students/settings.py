@@ -1,5 +1,6 @@
 """Settings of a fit, as plain values; without torch, because every command imports this module."""
 
+import sys
 from dataclasses import dataclass
 
 from vmaf_train.errors import InputError
@@ -16,7 +17,7 @@ MOST_POINTS = 1_000_000
 # Names, least and greatest values of settings.
 LIMITS = (
     ("batch_size", 1, MOST_ROWS_PER_BATCH),
-    ("lr", 0, 1e6),
+    ("lr", 0, sys.float_info.max),
     ("teacher_points", 0, MOST_POINTS),
     ("mos_weight", 0, 1e6),
 )
