@@ -95,10 +95,10 @@ def test_a_promotion_waits_for_the_lock_of_the_tree(ids):
 
 # The command in another process, which searches the box as little as these tests do.
 QUICK = """
-from vmaf_train import cli
+from vmaf_train.__main__ import run
 from vmaf_train.judging import certificate, evaluation
 evaluation.BOX_POINTS, certificate.CLIMBS = 5_000, 2
-cli.run()
+run()
 """
 
 
