@@ -119,17 +119,9 @@ def folders(path: str) -> Change:
 def real_server(folder: Path) -> Iterator[str]:
     """Start a real MLflow server on a folder; yield its address."""
     port = free_port()
-    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
-    process = in_group([*command, "--backend-store-uri", f"sqlite:///{folder}/s.db"], folder)
-    uri = f"http://127.0.0.1:{port}"
+    process = _serve(folder, port)
     try:
-        for _ in range(LIMIT):
-            try:
-                urllib.request.urlopen(f"{uri}/health", timeout=5)
-                break
-            except OSError:
-                time.sleep(1)
-        yield uri
+        yield f"http://127.0.0.1:{port}"
     finally:
         os.killpg(process.pid, 9)
         finish(process)

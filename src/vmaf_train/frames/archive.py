@@ -18,7 +18,8 @@ _COLUMNS = ("features", "x_NF", "y_N", "clip_N", "clips", "clip_sources")
 # Columns that a table may lack.
 _OF_CLIPS = ("mos_C", "psnr_C")
 _NAMES = ("features", "clips", "clip_sources")
-# Errors of content that is no such archive.
+# Errors of content that is no such archive; zipfile raises NotImplementedError for a compression or
+# a version that it does not know.
 UNREADABLE = (
     OSError,
     ValueError,

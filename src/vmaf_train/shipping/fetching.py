@@ -19,6 +19,8 @@ from vmaf_train.tracking.store import first_line, open_store, without_password
 
 # How long a server may take for one answer and its files, and how many ONNX files are read.
 SECONDS, MOST_FILES = 100.0, 10
+# Time between two ends, if the first was caught.
+AGAIN_SECONDS = 5.0
 
 
 @contextmanager
@@ -57,8 +59,8 @@ def _time_limit(what: str) -> Iterator[None]:
 
     def end(number: int, frame: object) -> None:
         raise InputError(
-            f"{mlflow.get_tracking_uri()} did not give {what} in {SECONDS:g} s; "
-            "check the server in MLFLOW_TRACKING_URI"
+            f"{without_password(mlflow.get_tracking_uri())} did not give {what} in "
+            f"{SECONDS:g} s; check the server in MLFLOW_TRACKING_URI"
         )
 
     # Only the main thread of a Unix process can have an alarm, and only one.
@@ -67,7 +69,8 @@ def _time_limit(what: str) -> Iterator[None]:
         yield
         return
     before = signal.signal(signal.SIGALRM, end)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    # Again and again, since MLflow takes an error of one file for reason to try the next.
+    signal.setitimer(signal.ITIMER_REAL, SECONDS, AGAIN_SECONDS)
     try:
         yield
     finally:
