@@ -11,7 +11,7 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	$(VENV)/bin/python -m pytest
 
-# Breaks things on purpose, for about a quarter of an hour, and prints what did harm.
+# Breaks things on purpose, for more than half an hour, and prints what did harm.
 faults: $(INSTALLED)
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python benchmarks/faults.py
 

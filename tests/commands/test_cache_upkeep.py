@@ -67,3 +67,11 @@ def test_an_entry_without_paths_gets_them_at_its_next_use(corpus):
     assert states().count(State.unnamed) == 1
     done = prewarm(CorpusChoice(corpus=str(corpus), assume_dims="64x64"), Reporter())
     assert (done.extracted, states()) == (0, [State.ok] * 4)
+
+
+def test_a_folder_whose_name_is_not_utf_8_is_cached_and_kept_by_prune(tmp_path):
+    folder = write_corpus(tmp_path / "caf\udce9")
+    choice = CorpusChoice(corpus=str(folder), assume_dims="64x64")
+    assert prewarm(choice, Reporter()).extracted == 4
+    assert "removed 0 entries" in call("cache", "prune").output
+    assert prewarm(choice, Reporter()).extracted == 0

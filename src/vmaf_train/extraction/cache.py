@@ -128,16 +128,22 @@ def cache_root() -> Path:
     return Path(root).expanduser().absolute()
 
 
-def files_of(pair: Pair) -> tuple[str, str]:
-    """Return the absolute paths of a pair's reference and distorted file."""
-    return str(pair.ref.path.absolute()), str(pair.dis.path.absolute())
+def files_of(pair: Pair) -> tuple[str, str] | None:
+    """Return the absolute paths of a pair's files; None if JSON cannot hold them."""
+    paths = str(pair.ref.path.absolute()), str(pair.dis.path.absolute())
+    try:
+        "".join(paths).encode()
+    except UnicodeEncodeError:  # a name that is not UTF-8
+        return None
+    return paths
 
 
 def _finds_files(envelope: Envelope, pair: Pair) -> bool:
     """Tell whether the paths in an entry name these files, or a copy that is still there."""
+    own = files_of(pair)
     if envelope.files is None:
-        return False
-    return envelope.files == files_of(pair) or all(Path(name).exists() for name in envelope.files)
+        return own is None
+    return envelope.files == own or all(Path(name).exists() for name in envelope.files)
 
 
 def identity_of(pair: Pair, libvmaf_version: str) -> Identity:
